@@ -1,0 +1,449 @@
+//! The session protocol, version 1.
+//!
+//! ```text
+//! client                                            server
+//!   │ {"type":"join","room":"…","name":"Ann"}          │   first frame: join or resume
+//!   ├─────────────────────────────────────────────────►│
+//!   │            {"n":1,"type":"joined",…}             │   every event after that is numbered
+//!   │◄─────────────────────────────────────────────────┤
+//!   │ {"id":1,"type":"offer","to":"p2","sdp":"…"}      │   requests are numbered by the client, from 1, no gaps
+//!   ├─────────────────────────────────────────────────►│
+//!   │            {"n":2,"type":"reply","to":1,…}       │   each request is answered by one reply
+//!   │◄─────────────────────────────────────────────────┤
+//!   │ {"type":"ack","n":2}                             │   unnumbered; lets the server forget
+//! ```
+//!
+//! After a lost transport the client opens another and sends `resume` with the last event it saw; the server answers
+//! `resumed` (unnumbered) with the last request it processed, then repeats every event the client misses. Both sides
+//! resend what the other has not seen, so nothing is lost, doubled or reordered.
+//!
+//! Where one side has lost its memory (a reloaded page sends `last: null`; a restarted server) the answer to `resume` is a
+//! new `joined` with the same `you`, and both numberings start again at 1. A reloaded page has a raised `epoch`: the
+//! others drop their connection to it and build another. After a server's restart the epochs are as before, and
+//! connections between browsers simply go on.
+
+#![allow(missing_docs, reason = "field names are the words of the protocol; those that need a sentence have one")]
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Name of the protocol, offered as WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "tandem.v1";
+
+/// The first frame on a transport.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Hello {
+    /// Enter a room as a new participant.
+    Join(Join),
+    /// Come back after a lost transport.
+    Resume(Resume),
+}
+
+/// Enter a room as a new participant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// Name of the room as it stands in the link.
+    pub room: String,
+    /// What the others see.
+    pub name: String,
+    /// Only relay candidates of this participant may reach the others.
+    #[serde(default)]
+    pub hide_address: bool,
+    /// What the participant brings.
+    #[serde(default)]
+    pub media: Media,
+    /// How newcomers enter, honoured only from the one who opens the room.
+    #[serde(default)]
+    pub entry: Entry,
+}
+
+/// How newcomers enter a room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// Whoever has the link enters.
+    #[default]
+    Open,
+    /// A newcomer rings; nothing about its network is exchanged until the host accepts.
+    Ring,
+}
+
+/// Come back after a lost transport.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// From `joined`.
+    pub token: String,
+    /// Number of the last event received; absent when the page was reloaded and knows nothing any more.
+    #[serde(default)]
+    #[ts(optional)]
+    pub last: Option<u64>,
+    /// What the participant brings from here on (only read when `last` is absent).
+    #[serde(default)]
+    pub media: Media,
+}
+
+/// A numbered request, or an unnumbered note, from a joined client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientFrame {
+    /// Received all events up to and including `n`.
+    Ack { n: u64 },
+    /// Asks for a `pong`: is the way still open?
+    Ping {},
+    /// Leave for good.
+    Leave { id: u64 },
+    /// A session description for one participant. `epoch` is that participant's, as the sender knows it.
+    Offer { id: u64, to: String, epoch: u32, sdp: String },
+    /// The answer to its offer.
+    Answer { id: u64, to: String, epoch: u32, sdp: String },
+    /// One trickled candidate for one participant.
+    Candidate { id: u64, to: String, epoch: u32, candidate: Candidate },
+    /// Anything an application wants to tell the others, or one of them, through the server.
+    Message {
+        id: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        #[ts(type = "unknown")]
+        data: serde_json::Value,
+    },
+    /// A line of text to everyone, or to one.
+    Chat {
+        id: u64,
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+    /// What this participant brings has changed.
+    Media { id: u64, media: Media },
+    /// The name others see has changed.
+    Rename { id: u64, name: String },
+    /// Which way the media of a pair takes, as the browser measured it.
+    Path { id: u64, peer: String, path: PathKind },
+    /// New ICE servers with fresh credentials, please.
+    IceServers { id: u64 },
+    /// Host: let a ringing participant in.
+    Accept { id: u64, participant: String },
+    /// Host: turn a ringing participant away.
+    Decline { id: u64, participant: String },
+    /// Host: nobody else enters, or newcomers may again.
+    Lock { id: u64, locked: bool },
+    /// Host: remove a participant.
+    Remove { id: u64, participant: String },
+    /// Host: make someone else the host.
+    HandOver { id: u64, to: String },
+    /// Host: end the session for everyone.
+    End { id: u64 },
+}
+
+/// One ICE candidate as `RTCIceCandidateInit` gives it. An empty `candidate` means end of candidates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// The `candidate-attribute` of RFC 8839 §5.1, without `a=`.
+    pub candidate: String,
+    #[serde(default)]
+    #[ts(optional)]
+    pub sdp_mid: Option<String>,
+    #[serde(default, rename = "sdpMLineIndex")]
+    #[ts(optional)]
+    pub sdp_m_line_index: Option<u16>,
+    #[serde(default)]
+    #[ts(optional)]
+    pub username_fragment: Option<String>,
+}
+
+/// What a participant sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    pub audio: bool,
+    pub video: bool,
+    pub screen: bool,
+}
+
+/// The way of a pair's media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum PathKind {
+    /// From browser to browser.
+    P2p,
+    /// Through a TURN server.
+    Relay,
+}
+
+/// What the server sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(untagged)]
+pub enum ServerFrame {
+    /// A numbered event of the session.
+    Event(Numbered),
+    /// Something about the transport itself.
+    Note(Note),
+}
+
+/// An event and its number; numbers start at 1 and have no gaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+pub struct Numbered {
+    pub n: u64,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// About the transport, not the session: never repeated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Note {
+    /// The session goes on; `received` is the last request that was processed.
+    Resumed { received: u64 },
+    /// Answer to `ping`.
+    Pong {},
+    /// The frame, or the join, was not accepted. The transport closes when `fatal`.
+    Refused {
+        reason: Reason,
+        /// A sentence for a person.
+        detail: String,
+        fatal: bool,
+    },
+    /// The server is going down; connect again after this many milliseconds.
+    Draining { reconnect_ms: u64 },
+}
+
+/// What happens in a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// You are in.
+    Joined(Box<Joined>),
+    /// The answer to request `to`.
+    Reply {
+        to: u64,
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// Someone arrived.
+    ParticipantJoined {
+        participant: Participant,
+    },
+    /// Someone is different: name, media, connection, ringing.
+    ParticipantChanged {
+        participant: Participant,
+    },
+    /// Someone is gone.
+    ParticipantLeft {
+        participant: String,
+        reason: LeaveReason,
+    },
+    /// Lock, host or counts have changed.
+    RoomChanged {
+        room: Room,
+    },
+    Offer {
+        from: String,
+        sdp: String,
+    },
+    Answer {
+        from: String,
+        sdp: String,
+    },
+    Candidate {
+        from: String,
+        candidate: Candidate,
+    },
+    Chat {
+        from: String,
+        text: String,
+        /// Unix time in milliseconds.
+        at: u64,
+        /// Sent to you alone.
+        private: bool,
+    },
+    /// What an application said by `message`.
+    Message {
+        from: String,
+        #[ts(type = "unknown")]
+        data: serde_json::Value,
+    },
+    /// Fresh credentials, unasked or as the result of `ice_servers`.
+    IceServers {
+        ice_servers: Vec<IceServer>,
+    },
+    /// You are out, and will not be let back by the resume token.
+    Out {
+        reason: LeaveReason,
+    },
+}
+
+/// Everything a newcomer needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+pub struct Joined {
+    /// Your own identity within the room.
+    pub you: String,
+    /// For `resume`.
+    pub resume_token: String,
+    /// How long the place is kept after the transport is lost.
+    pub resume_ms: u64,
+    pub room: Room,
+    /// Everyone, you included, in the order of arrival.
+    pub participants: Vec<Participant>,
+    pub ice_servers: Vec<IceServer>,
+    pub limits: Limits,
+}
+
+/// A room as everyone in it sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Room {
+    pub name: String,
+    /// Identity of the host.
+    pub host: String,
+    pub locked: bool,
+    pub entry: Entry,
+    /// Nobody's own address may reach another: relay candidates only.
+    pub relay_only: bool,
+    /// Unix time in milliseconds.
+    pub started_at: u64,
+    pub counts: Counts,
+}
+
+/// Who is in the session and what media exists, counted by the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Counts {
+    pub participants: u32,
+    pub audio: u32,
+    pub video: u32,
+    pub screen: u32,
+}
+
+/// One entry of the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Participant {
+    pub id: String,
+    pub name: String,
+    pub media: Media,
+    pub state: Presence,
+    pub hide_address: bool,
+    pub client: ClientKind,
+    /// Raised each time the participant's page starts anew; connections of an earlier epoch are dead.
+    pub epoch: u32,
+    /// Unix time in milliseconds.
+    pub joined_at: u64,
+}
+
+/// What a participant speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// This protocol.
+    #[default]
+    Web,
+    /// The classic Socket.IO vocabulary: understands `message` only, makes no peer connection with us.
+    Classic,
+}
+
+/// How present a participant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// Waits for the host to accept.
+    Ringing,
+    Here,
+    /// Transport lost; the place is kept for a while.
+    Away,
+}
+
+/// Why someone is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// Their own wish.
+    Left,
+    /// Did not come back in time.
+    Lost,
+    /// By the host, or by an operator.
+    Removed,
+    /// The host did not accept.
+    Declined,
+    /// The session was ended for everyone.
+    Ended,
+    /// Read too slowly: more was waiting for it than the server keeps.
+    TooSlow,
+}
+
+/// Outcome of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Ok,
+    Refused { reason: Reason, detail: String },
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Not JSON, or a field is missing or of the wrong kind.
+    Malformed,
+    /// No message of that `type`.
+    UnknownType,
+    /// More bytes than allowed.
+    TooLarge,
+    /// A request number was left out.
+    OutOfOrder,
+    /// `join` or `resume` must come first, and only once.
+    NotJoined,
+    AlreadyJoined,
+    /// The name of a room or person breaks the rules; the detail says which.
+    BadName,
+    RoomLocked,
+    RoomFull,
+    /// The server is at a limit the operator set.
+    ServerFull,
+    /// Too many messages, or connections, in a short time.
+    TooMany,
+    /// The resume token is unknown or too old: join again.
+    ResumeExpired,
+    /// Only the host may.
+    NotHost,
+    /// Nobody with that identity in the room.
+    NoSuchParticipant,
+    /// The one called has not accepted yet.
+    NotAccepted,
+    /// A candidate would have shown an address that is to stay hidden.
+    AddressHidden,
+    /// The session description cannot be read, or is too large.
+    BadSdp,
+    /// The candidate cannot be read.
+    BadCandidate,
+    /// The participant's page has started anew since: the message was meant for a connection that is gone.
+    StaleEpoch,
+    /// The server is going down.
+    Draining,
+    /// The operator does not allow it.
+    Forbidden,
+}
+
+/// One element of `RTCConfiguration.iceServers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub credential: Option<String>,
+}
+
+/// What the server accepts from one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Limits {
+    pub frame_bytes: u32,
+    pub sdp_bytes: u32,
+    pub chat_chars: u32,
+    pub name_chars: u32,
+    pub participants: u32,
+    /// Above this many participants a mesh of peer connections is too heavy, and media stops being offered.
+    pub mesh: u32,
+}

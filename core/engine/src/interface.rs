@@ -1,0 +1,218 @@
+//! What goes into the engine and what comes out.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tandem_api::signal::{
+    ClientFrame, ClientKind, Entry, Hello, IceServer, LeaveReason, Participant, PathKind, Reason, Room, ServerFrame,
+};
+
+/// The shell's one clock reading of a wake-up.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For deadlines.
+    pub instant: Instant,
+    /// For records and for people, in milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// One connection of a client, whatever carries it. The shell numbers them and never reuses a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransportId(pub u64);
+
+/// A question from the HTTP API, answered by one [`Reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What happens to the engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The first frame of a transport.
+    Hello { transport: TransportId, origin: Origin, hello: Hello },
+    /// Any later frame.
+    Frame { transport: TransportId, frame: ClientFrame },
+    /// The transport is gone.
+    Closed { transport: TransportId },
+    /// From the HTTP API.
+    Command { id: CommandId, command: Command },
+    /// Rooms as they stood when the last process ended. Only before anything else.
+    Restore(Vec<RoomKept>),
+    /// The process is going down: tell everyone, refuse newcomers.
+    Drain { reconnect: Duration },
+}
+
+/// Where a transport comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Address of the client as far as it is known.
+    pub address: IpAddr,
+    /// Host name or address under which the client reached us: the relay answers there, too.
+    pub host: String,
+    /// What it speaks.
+    pub client: ClientKind,
+}
+
+/// What third parties may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Rooms with somebody in them, or created beforehand, by name, after `after`, at most `limit`.
+    ListRooms { after: Option<String>, limit: usize },
+    /// One room and its roster.
+    ShowRoom { name: String },
+    /// Make a room that exists before anyone enters.
+    CreateRoom(CreateRoom),
+    /// End the session and forget the room.
+    DeleteRoom { name: String },
+    /// Remove somebody.
+    RemoveParticipant { room: String, participant: String },
+}
+
+/// A room made beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateRoom {
+    /// Chosen by us when absent.
+    pub name: Option<String>,
+    /// How newcomers enter.
+    pub entry: Entry,
+    /// Relay candidates only, for everyone.
+    pub relay_only: bool,
+    /// Fewer than the server's own limit, when given.
+    pub max_participants: Option<u32>,
+}
+
+/// Answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To `ListRooms`; `more` when another page follows.
+    Rooms { rooms: Vec<RoomView>, more: bool },
+    /// To `ShowRoom`, `CreateRoom`.
+    Room(RoomView),
+    /// To `DeleteRoom`, `RemoveParticipant`.
+    Done,
+    /// Not done, and why.
+    Refused { reason: Reason, detail: String },
+    /// No such room or participant.
+    NotFound,
+}
+
+/// A room as third parties see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomView {
+    /// As its participants see it.
+    pub room: Room,
+    /// Identity of the running session, when somebody is in.
+    pub session: Option<String>,
+    /// Everyone in it.
+    pub participants: Vec<Participant>,
+}
+
+/// What the engine wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Write a frame.
+    Send { transport: TransportId, frame: ServerFrame },
+    /// Close once everything sent has been written.
+    Close { transport: TransportId },
+    /// Answer a command.
+    Reply { id: CommandId, reply: Reply },
+    /// Store what happened.
+    Record(Record),
+    /// Store how a room stands, in place of what was stored for it; `None`: it is gone.
+    Keep { room: String, kept: Option<RoomKept> },
+    /// Everything this user relays ends at once (the user part of its TURN user name).
+    Revoke { user: String },
+}
+
+/// A line of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Somebody entered an empty room.
+    SessionStarted { session: String, room: String, at: u64 },
+    /// Somebody is in.
+    Joined { session: String, participant: String, name: String, client: ClientKind, at: u64 },
+    /// Somebody is gone.
+    Left { session: String, participant: String, reason: LeaveReason, at: u64 },
+    /// A pair's media takes this way (a session that used a relay at all counts as relayed).
+    Path { session: String, participant: String, peer: String, path: PathKind, at: u64 },
+    /// The last one is gone, or it was ended.
+    SessionEnded { session: String, reason: LeaveReason, at: u64 },
+}
+
+/// All that must outlive the process for a call to survive its restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomKept {
+    /// As participants see it.
+    pub room: Room,
+    /// Of the running session.
+    pub session: String,
+    /// The room's own limit.
+    pub max_participants: Option<u32>,
+    /// Made through the API: stays when empty.
+    pub created: bool,
+    /// Everyone with a place.
+    pub participants: Vec<ParticipantKept>,
+}
+
+/// One place in a kept room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantKept {
+    /// As on the roster.
+    pub participant: Participant,
+    /// SHA-256 of the resume token, base64url. The token itself is never stored.
+    pub resume_hash: String,
+}
+
+/// How the engine is to behave.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a place is kept after its transport is lost.
+    pub resume: Duration,
+    /// Rooms at the same time.
+    pub max_rooms: usize,
+    /// Participants in one room.
+    pub max_participants: u32,
+    /// Participants up to which browsers connect to each other directly.
+    pub mesh: u32,
+    /// Relay candidates only, in all rooms.
+    pub relay_only: bool,
+    /// Largest session description.
+    pub sdp_bytes: usize,
+    /// Longest chat line.
+    pub chat_chars: usize,
+    /// Largest frame; announced, enforced by the shell.
+    pub frame_bytes: usize,
+    /// Events kept for a client that does not acknowledge.
+    pub backlog_events: usize,
+    /// And their bytes.
+    pub backlog_bytes: usize,
+    /// Requests per second of one client, sustained.
+    pub requests_per_second: u32,
+    /// And at once.
+    pub requests_burst: u32,
+    /// The relay we announce, if any.
+    pub relay: Option<Relay>,
+    /// STUN and TURN servers of others that are announced as well.
+    pub extra_ice_servers: Vec<IceServer>,
+}
+
+/// The TURN server of this process.
+#[derive(Clone)]
+pub struct Relay {
+    /// HMAC key of the ephemeral credentials.
+    pub secret: Vec<u8>,
+    /// How long a credential is valid.
+    pub ttl: Duration,
+    /// Port of STUN and TURN over UDP and TCP.
+    pub port: u16,
+    /// Port of TURN over TLS.
+    pub tls_port: Option<u16>,
+    /// Announced in place of the host name the client used.
+    pub host: Option<String>,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("port", &self.port).field("tls_port", &self.tls_port).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! The `Engine`: every room, everyone in it, and the session each of them holds with us.
+//!
+//! A sans-IO machine. The shell feeds it what came from a transport (already parsed by `tandem-api`), a command from the
+//! HTTP API, or the passing of time; then drains what is to be sent, stored and closed.
+//!
+//! ```text
+//!  Input ──► Engine ──► Rooms ──► Room ──► Participant ──► Session (numbers, replay, resume)
+//!                 └──► Output: Send, Close, Reply, Record, Keep, Revoke
+//! ```
+
+mod interface;
+
+pub use interface::*;

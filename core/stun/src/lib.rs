@@ -1,0 +1,1 @@
+//! STUN and TURN: messages, the relay server machine.

@@ -1,0 +1,2 @@
+//! The binary `tandem`.
+fn main() {}

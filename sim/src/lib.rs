@@ -1,0 +1,1 @@
+//! A second shell: fake network and clock, whole-room stories.

@@ -1,0 +1,165 @@
+// The public face of the SDK. The app, the embed and any third party use this and nothing else.
+import type { LeaveReason, Participant, PathKind, Reason, Room } from "./generated";
+
+/** Where a call stands. One place in the SDK changes it. */
+export type CallState =
+  | { state: "idle" }
+  | { state: "joining" }
+  /** Waiting for the host to accept; no peer connection exists, nothing was gathered. */
+  | { state: "ringing" }
+  | { state: "joined" }
+  /** The way to the server is lost; media between browsers goes on. `attempt` counts from 1. */
+  | { state: "reconnecting"; since: number; attempt: number }
+  | { state: "ended"; reason: EndReason; detail: string };
+
+export type EndReason = LeaveReason | Reason | "unreachable" | "aborted";
+
+export interface JoinOptions {
+  /** Origin of the server, e.g. `https://localhost:8443`. Default: the page's own. */
+  server?: string;
+  room: string;
+  name: string;
+  /** Relay candidates only, for this participant. */
+  hideAddress?: boolean;
+  /** Honoured when this join opens the room. */
+  entry?: "open" | "ring";
+  /** Tracks to begin with; the call takes ownership and stops them at its end. */
+  microphone?: MediaStreamTrack | null;
+  camera?: MediaStreamTrack | null;
+  /** Keeps the resume token over a page reload. Default: `sessionStorage`. `null`: do not. */
+  storage?: Storage | null;
+  /** Default `auto`: WebSocket, and long polling where that does not get through. */
+  transport?: "auto" | "websocket" | "polling";
+  signal?: AbortSignal;
+}
+
+/** Everything a page shows of one other participant. Replaced (never mutated) when something changes. */
+export interface Peer {
+  readonly info: Participant;
+  readonly connection: "none" | "connecting" | "connected" | "trouble" | "failed";
+  readonly path: PathKind | null;
+  /** Camera and microphone of this participant. */
+  readonly camera: MediaStream | null;
+  readonly screen: MediaStream | null;
+  /** Compare aloud: four words, the same on both sides. `null` until both have revealed. */
+  readonly sas: readonly string[] | null;
+  readonly quality: Quality;
+  readonly speaking: boolean;
+}
+
+export type Trouble = "none" | "your_upload" | "their_upload" | "network" | "device";
+/** Words first: `level` and `trouble`; numbers second. */
+export interface Quality {
+  readonly level: "unknown" | "good" | "fair" | "poor";
+  readonly trouble: Trouble;
+  readonly roundTripMs: number | null;
+  readonly lossIn: number | null;
+  readonly lossOut: number | null;
+  readonly bitsIn: number | null;
+  readonly bitsOut: number | null;
+  readonly jitterMs: number | null;
+  readonly width: number | null;
+  readonly height: number | null;
+  readonly framesPerSecond: number | null;
+  readonly codecs: readonly string[];
+  /** `host`, `srflx`, `prflx`, `relay` of the selected pair, and the relay's protocol. */
+  readonly localCandidate: string | null;
+  readonly remoteCandidate: string | null;
+  readonly relayProtocol: string | null;
+}
+
+export interface ChatLine {
+  readonly id: string;
+  readonly from: string;
+  readonly name: string;
+  readonly text: string;
+  readonly at: number;
+  readonly mine: boolean;
+  readonly private: boolean;
+}
+
+export interface FileTransfer {
+  readonly id: string;
+  readonly peer: string;
+  readonly direction: "in" | "out";
+  readonly name: string;
+  readonly size: number;
+  readonly type: string;
+  readonly done: number;
+  readonly state: "offered" | "waiting" | "running" | "finished" | "declined" | "cancelled" | "failed";
+  readonly reason: string | null;
+  /** The received file, once finished (direction `in`); its SHA-256 was checked. */
+  readonly blob: Blob | null;
+  readonly sha256: string | null;
+}
+
+export interface Local {
+  readonly microphone: MediaStreamTrack | null;
+  readonly camera: MediaStreamTrack | null;
+  readonly screen: MediaStream | null;
+  readonly screenSurface: "monitor" | "window" | "browser" | null;
+  /** The microphone hears you though you are muted. */
+  readonly speakingWhileMuted: boolean;
+}
+
+export interface CallEvents {
+  /** Anything a page shows may have changed: read the getters again. At most one per animation frame. */
+  change: void;
+  state: CallState;
+  chat: ChatLine;
+  /** A newcomer, a leaver, a new host…: for the live region and the toast. */
+  notice: Notice;
+}
+
+export type Notice =
+  | { kind: "joined" | "ringing" | "back" | "away"; name: string; participant: string }
+  | { kind: "left"; name: string; participant: string; reason: LeaveReason }
+  | { kind: "host"; name: string; you: boolean }
+  | { kind: "locked" | "unlocked" | "draining" | "restored" | "screen_ended" }
+  | { kind: "device_lost"; device: "microphone" | "camera" };
+
+/** What the SDK throws. `reason` is a literal to switch on, `message` a sentence for a person. */
+export declare class CallError extends Error {
+  readonly reason: Reason | "unreachable" | "aborted" | "permission_denied" | "no_device" | "device_busy" | "unsupported" | "misuse";
+}
+
+export interface Call {
+  readonly state: CallState;
+  readonly room: Room | null;
+  readonly me: Participant | null;
+  readonly isHost: boolean;
+  readonly peers: readonly Peer[];
+  readonly chat: readonly ChatLine[];
+  readonly files: readonly FileTransfer[];
+  readonly local: Local;
+  /** Above the server's mesh limit no media flows between browsers; the page says so in a clear word. */
+  readonly meshFull: boolean;
+
+  on<K extends keyof CallEvents>(event: K, listener: (value: CallEvents[K]) => void): () => void;
+
+  /** Resolves when joined, or when the host has accepted. May be called again after `ended`. */
+  join(options: JoinOptions): Promise<void>;
+  /** May be called at any time; resolves when everything is stopped. */
+  leave(): Promise<void>;
+
+  /** Off stops the track (the light goes out); on asks the device again. */
+  setMicrophone(on: boolean, deviceId?: string): Promise<void>;
+  setCamera(on: boolean, deviceId?: string): Promise<void>;
+  /** `detail` for text, `motion` for video. Rejects `permission_denied` when the person cancels. */
+  shareScreen(content: "detail" | "motion"): Promise<void>;
+  stopScreen(): Promise<void>;
+  rename(name: string): Promise<void>;
+
+  say(text: string, to?: string): Promise<void>;
+  offerFile(file: File, to: string): string;
+  acceptFile(id: string): void;
+  declineFile(id: string): void;
+  cancelFile(id: string): void;
+
+  accept(participant: string): Promise<void>;
+  decline(participant: string): Promise<void>;
+  lock(locked: boolean): Promise<void>;
+  remove(participant: string): Promise<void>;
+  handOver(participant: string): Promise<void>;
+  end(): Promise<void>;
+}
