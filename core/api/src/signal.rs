@@ -78,7 +78,7 @@ pub struct Resume {
     pub token: String,
     /// Number of the last event received; absent when the page was reloaded and knows nothing any more.
     #[serde(default)]
-    #[ts(optional)]
+    #[ts(optional = nullable)]
     pub last: Option<u64>,
     /// What the participant brings from here on (only read when `last` is absent).
     #[serde(default)]
@@ -145,13 +145,13 @@ pub struct Candidate {
     /// The `candidate-attribute` of RFC 8839 §5.1, without `a=`.
     pub candidate: String,
     #[serde(default)]
-    #[ts(optional)]
+    #[ts(optional = nullable)]
     pub sdp_mid: Option<String>,
     #[serde(default, rename = "sdpMLineIndex")]
-    #[ts(optional)]
+    #[ts(optional = nullable)]
     pub sdp_m_line_index: Option<u16>,
     #[serde(default)]
-    #[ts(optional)]
+    #[ts(optional = nullable)]
     pub username_fragment: Option<String>,
 }
 

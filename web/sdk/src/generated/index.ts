@@ -1,0 +1,215 @@
+// Printed from core/api/src/signal.rs by `make generate`. Do not edit.
+
+/** Name of the protocol, offered as WebSocket subprotocol. */
+export const SUBPROTOCOL = "tandem.v1";
+
+/**
+ * The first frame on a transport.
+ */
+export type Hello = { "type": "join" } & Join | { "type": "resume" } & Resume;
+
+/**
+ * Enter a room as a new participant.
+ */
+export type Join = {
+/**
+ * Name of the room as it stands in the link.
+ */
+room: string,
+/**
+ * What the others see.
+ */
+name: string,
+/**
+ * Only relay candidates of this participant may reach the others.
+ */
+hide_address: boolean,
+/**
+ * What the participant brings.
+ */
+media: Media,
+/**
+ * How newcomers enter, honoured only from the one who opens the room.
+ */
+entry: Entry, };
+
+/**
+ * Come back after a lost transport.
+ */
+export type Resume = {
+/**
+ * From `joined`.
+ */
+token: string,
+/**
+ * Number of the last event received; absent when the page was reloaded and knows nothing any more.
+ */
+last?: number | null,
+/**
+ * What the participant brings from here on (only read when `last` is absent).
+ */
+media: Media, };
+
+/**
+ * A numbered request, or an unnumbered note, from a joined client.
+ */
+export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, };
+
+/**
+ * What the server sends.
+ */
+export type ServerFrame = Numbered | Note;
+
+/**
+ * An event and its number; numbers start at 1 and have no gaps.
+ */
+export type Numbered = { n: number, } & ({ "type": "joined" } & Joined | { "type": "reply", to: number, } & ({ "outcome": "ok" } | { "outcome": "refused", reason: Reason, detail: string, }) | { "type": "participant_joined", participant: Participant, } | { "type": "participant_changed", participant: Participant, } | { "type": "participant_left", participant: string, reason: LeaveReason, } | { "type": "room_changed", room: Room, } | { "type": "offer", from: string, sdp: string, } | { "type": "answer", from: string, sdp: string, } | { "type": "candidate", from: string, candidate: Candidate, } | { "type": "chat", from: string, text: string,
+/**
+ * Unix time in milliseconds.
+ */
+at: number,
+/**
+ * Sent to you alone.
+ */
+private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, });
+
+/**
+ * About the transport, not the session: never repeated.
+ */
+export type Note = { "type": "resumed", received: number, } | { "type": "pong", } | { "type": "refused", reason: Reason,
+/**
+ * A sentence for a person.
+ */
+detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, };
+
+/**
+ * What happens in a room.
+ */
+export type Event = { "type": "joined" } & Joined | { "type": "reply", to: number, } & ({ "outcome": "ok" } | { "outcome": "refused", reason: Reason, detail: string, }) | { "type": "participant_joined", participant: Participant, } | { "type": "participant_changed", participant: Participant, } | { "type": "participant_left", participant: string, reason: LeaveReason, } | { "type": "room_changed", room: Room, } | { "type": "offer", from: string, sdp: string, } | { "type": "answer", from: string, sdp: string, } | { "type": "candidate", from: string, candidate: Candidate, } | { "type": "chat", from: string, text: string,
+/**
+ * Unix time in milliseconds.
+ */
+at: number,
+/**
+ * Sent to you alone.
+ */
+private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, };
+
+/**
+ * Everything a newcomer needs.
+ */
+export type Joined = {
+/**
+ * Your own identity within the room.
+ */
+you: string,
+/**
+ * For `resume`.
+ */
+resume_token: string,
+/**
+ * How long the place is kept after the transport is lost.
+ */
+resume_ms: number, room: Room,
+/**
+ * Everyone, you included, in the order of arrival.
+ */
+participants: Array<Participant>, ice_servers: Array<IceServer>, limits: Limits, };
+
+/**
+ * A room as everyone in it sees it.
+ */
+export type Room = { name: string,
+/**
+ * Identity of the host.
+ */
+host: string, locked: boolean, entry: Entry,
+/**
+ * Nobody's own address may reach another: relay candidates only.
+ */
+relay_only: boolean,
+/**
+ * Unix time in milliseconds.
+ */
+started_at: number, counts: Counts, };
+
+/**
+ * Who is in the session and what media exists, counted by the server.
+ */
+export type Counts = { participants: number, audio: number, video: number, screen: number, };
+
+/**
+ * One entry of the roster.
+ */
+export type Participant = { id: string, name: string, media: Media, state: Presence, hide_address: boolean, client: ClientKind,
+/**
+ * Raised each time the participant's page starts anew; connections of an earlier epoch are dead.
+ */
+epoch: number,
+/**
+ * Unix time in milliseconds.
+ */
+joined_at: number, };
+
+/**
+ * What a participant sends.
+ */
+export type Media = { audio: boolean, video: boolean, screen: boolean, };
+
+/**
+ * How newcomers enter a room.
+ */
+export type Entry = "open" | "ring";
+
+/**
+ * One ICE candidate as `RTCIceCandidateInit` gives it. An empty `candidate` means end of candidates.
+ */
+export type Candidate = {
+/**
+ * The `candidate-attribute` of RFC 8839 §5.1, without `a=`.
+ */
+candidate: string, sdpMid?: string | null, sdpMLineIndex?: number | null, usernameFragment?: string | null, };
+
+/**
+ * The way of a pair's media.
+ */
+export type PathKind = "p2p" | "relay";
+
+/**
+ * What a participant speaks.
+ */
+export type ClientKind = "web" | "classic";
+
+/**
+ * How present a participant is.
+ */
+export type Presence = "ringing" | "here" | "away";
+
+/**
+ * Why someone is gone.
+ */
+export type LeaveReason = "left" | "lost" | "removed" | "declined" | "ended" | "too_slow";
+
+/**
+ * Outcome of a request.
+ */
+export type Outcome = { "outcome": "ok" } | { "outcome": "refused", reason: Reason, detail: string, };
+
+/**
+ * Why something was refused.
+ */
+export type Reason = "malformed" | "unknown_type" | "too_large" | "out_of_order" | "not_joined" | "already_joined" | "bad_name" | "room_locked" | "room_full" | "server_full" | "too_many" | "resume_expired" | "not_host" | "no_such_participant" | "not_accepted" | "address_hidden" | "bad_sdp" | "bad_candidate" | "stale_epoch" | "draining" | "forbidden";
+
+/**
+ * One element of `RTCConfiguration.iceServers`.
+ */
+export type IceServer = { urls: Array<string>, username?: string, credential?: string, };
+
+/**
+ * What the server accepts from one client.
+ */
+export type Limits = { frame_bytes: number, sdp_bytes: number, chat_chars: number, name_chars: number, participants: number,
+/**
+ * Above this many participants a mesh of peer connections is too heavy, and media stops being offered.
+ */
+mesh: number, };
