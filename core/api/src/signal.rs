@@ -24,6 +24,9 @@
 
 #![allow(missing_docs, reason = "field names are the words of the protocol; those that need a sentence have one")]
 
+mod parse;
+
+pub use parse::{ParseError, parse_frame, parse_hello};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -307,7 +310,7 @@ pub struct Room {
     pub counts: Counts,
 }
 
-/// Who is in the session and what media exists, counted by the server.
+/// Who is in the session and what media exists, counted by the server. Those who still ring are not in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Counts {
     pub participants: u32,

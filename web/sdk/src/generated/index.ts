@@ -134,7 +134,7 @@ relay_only: boolean,
 started_at: number, counts: Counts, };
 
 /**
- * Who is in the session and what media exists, counted by the server.
+ * Who is in the session and what media exists, counted by the server. Those who still ring are not in.
  */
 export type Counts = { participants: number, audio: number, video: number, screen: number, };
 

@@ -1,0 +1,224 @@
+//! Text of a transport into a [`Hello`] or a [`ClientFrame`], or a clear refusal.
+//!
+//! Leaves the size of a frame to the transport, which must refuse it before it is all in memory. Depth is bounded here
+//! (`serde_json` stops at 128 levels).
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+
+use super::{ClientFrame, Hello, Note, Reason};
+
+/// The first frame of a transport.
+pub fn parse_hello(text: &str) -> Result<Hello, ParseError> {
+    let kind = kind_of(text)?;
+    if FRAMES.contains(&kind.as_str()) {
+        return Err(ParseError {
+            reason: Reason::NotJoined,
+            detail: format!("expected `join` or `resume` as the first message, got `{kind}`"),
+        });
+    }
+    read(text, &kind, &HELLOS)
+}
+
+/// Any later frame.
+pub fn parse_frame(text: &str) -> Result<ClientFrame, ParseError> {
+    let kind = kind_of(text)?;
+    if HELLOS.contains(&kind.as_str()) {
+        return Err(ParseError {
+            reason: Reason::AlreadyJoined,
+            detail: format!("got `{kind}` on a connection that is already in a room"),
+        });
+    }
+    read(text, &kind, &FRAMES)
+}
+
+/// Why a frame was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct ParseError {
+    /// For programs.
+    pub reason: Reason,
+    /// For people: what was expected, what came, and where. Bounded, and free of control characters.
+    pub detail: String,
+}
+
+impl ParseError {
+    /// As it is told to the client.
+    pub fn into_note(self, fatal: bool) -> Note {
+        Note::Refused { reason: self.reason, detail: self.detail, fatal }
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &str, kind: &str, known: &[&str]) -> Result<T, ParseError> {
+    if !known.contains(&kind) {
+        let detail = format!("expected a message of type {}, got `{}`", known.join(", "), printable(kind, 40));
+        return Err(ParseError { reason: Reason::UnknownType, detail });
+    }
+    serde_json::from_str(text).map_err(|error| malformed(&format!("in `{kind}`: {error}")))
+}
+
+/// The `type` of an object, whatever else stands in it.
+fn kind_of(text: &str) -> Result<String, ParseError> {
+    let Kind(kind) = serde_json::from_str(text)
+        .map_err(|error| malformed(&format!("expected a JSON object with a `type`: {error}")))?;
+    Ok(kind)
+}
+
+fn malformed(detail: &str) -> ParseError {
+    ParseError { reason: Reason::Malformed, detail: printable(detail, DETAIL_CHARS) }
+}
+
+/// Hostile text is quoted in refusals: cut, and made harmless for logs and terminals.
+fn printable(text: &str, chars: usize) -> String {
+    let mut out: String = text.chars().take(chars).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(chars).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+struct Kind(String);
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let mut kind = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != "type" {
+                map.next_value::<IgnoredAny>()?;
+            } else if kind.replace(map.next_value::<String>()?).is_some() {
+                return Err(serde::de::Error::duplicate_field("type"));
+            }
+        }
+        kind.map(Kind).ok_or_else(|| serde::de::Error::missing_field("type"))
+    }
+}
+
+const DETAIL_CHARS: usize = 300;
+const HELLOS: [&str; 2] = ["join", "resume"];
+const FRAMES: [&str; 18] = [
+    "ack",
+    "ping",
+    "leave",
+    "offer",
+    "answer",
+    "candidate",
+    "message",
+    "chat",
+    "media",
+    "rename",
+    "path",
+    "ice_servers",
+    "accept",
+    "decline",
+    "lock",
+    "remove",
+    "hand_over",
+    "end",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Entry, Join, Media, Resume};
+    use super::*;
+
+    #[test]
+    fn a_join_may_leave_out_what_has_a_default() {
+        let hello = parse_hello(r#"{"type":"join","room":"tovu","name":"Ann"}"#).unwrap();
+        let join = Join {
+            room: "tovu".into(),
+            name: "Ann".into(),
+            hide_address: false,
+            media: Media::default(),
+            entry: Entry::Open,
+        };
+        assert_eq!(hello, Hello::Join(join));
+    }
+
+    #[test]
+    fn a_resume_of_a_reloaded_page_may_say_null_or_nothing() {
+        let expected = Hello::Resume(Resume { token: "t".into(), last: None, media: Media::default() });
+        assert_eq!(parse_hello(r#"{"type":"resume","token":"t"}"#).unwrap(), expected);
+        assert_eq!(parse_hello(r#"{"type":"resume","token":"t","last":null}"#).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_frame_survives_being_printed_and_read() {
+        let frames = [
+            r#"{"type":"ack","n":7}"#,
+            r#"{"type":"ping"}"#,
+            r#"{"type":"leave","id":1}"#,
+            r#"{"type":"offer","id":1,"to":"p2","epoch":1,"sdp":"v=0"}"#,
+            r#"{"type":"answer","id":1,"to":"p2","epoch":1,"sdp":"v=0"}"#,
+            r#"{"type":"candidate","id":1,"to":"p2","epoch":1,"candidate":{"candidate":"","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":null}}"#,
+            r#"{"type":"message","id":1,"data":[1,{"a":null}]}"#,
+            r#"{"type":"chat","id":1,"text":"hello"}"#,
+            r#"{"type":"media","id":1,"media":{"audio":true}}"#,
+            r#"{"type":"rename","id":1,"name":"Bo"}"#,
+            r#"{"type":"path","id":1,"peer":"p2","path":"relay"}"#,
+            r#"{"type":"ice_servers","id":1}"#,
+            r#"{"type":"accept","id":1,"participant":"p2"}"#,
+            r#"{"type":"decline","id":1,"participant":"p2"}"#,
+            r#"{"type":"lock","id":1,"locked":true}"#,
+            r#"{"type":"remove","id":1,"participant":"p2"}"#,
+            r#"{"type":"hand_over","id":1,"to":"p2"}"#,
+            r#"{"type":"end","id":1}"#,
+        ];
+        assert_eq!(frames.len(), FRAMES.len());
+        for text in frames {
+            let frame = parse_frame(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let printed = serde_json::to_string(&frame).unwrap();
+            assert_eq!(parse_frame(&printed).unwrap(), frame, "{printed}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_by_which_name_and_where() {
+        let cases = [
+            ("", Reason::Malformed, "EOF"),
+            ("[]", Reason::Malformed, "expected a JSON object"),
+            (r#"{"id":1}"#, Reason::Malformed, "missing field `type`"),
+            (r#"{"type":1}"#, Reason::Malformed, "expected a string"),
+            (r#"{"type":"ack","type":"ack","n":1}"#, Reason::Malformed, "duplicate field `type`"),
+            (r#"{"type":"shout"}"#, Reason::UnknownType, "got `shout`"),
+            (r#"{"type":"join","room":"a","name":"b"}"#, Reason::AlreadyJoined, "got `join`"),
+            (r#"{"type":"offer","id":1,"to":"p2","epoch":1}"#, Reason::Malformed, "in `offer`: missing field `sdp`"),
+            (r#"{"type":"lock","id":1,"locked":"yes"}"#, Reason::Malformed, "in `lock`: invalid type: string"),
+            (r#"{"type":"end","id":-1}"#, Reason::Malformed, "in `end`: invalid value"),
+            (r#"{"type":"end","id":1,"hidden":true}"#, Reason::Malformed, "unknown field `hidden`"),
+            (r#"{"type":"end","id":1} x"#, Reason::Malformed, "trailing characters"),
+        ];
+        for (text, reason, detail) in cases {
+            let error = parse_frame(text).unwrap_err();
+            assert_eq!(error.reason, reason, "{text}: {error}");
+            assert!(error.detail.contains(detail), "{text}: {error}");
+        }
+        assert_eq!(parse_hello(r#"{"type":"end","id":1}"#).unwrap_err().reason, Reason::NotJoined);
+    }
+
+    #[test]
+    fn a_very_deep_message_is_refused_and_not_followed() {
+        let deep = format!(r#"{{"type":"message","id":1,"data":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
+        assert_eq!(parse_frame(&deep).unwrap_err().reason, Reason::Malformed);
+    }
+
+    #[test]
+    fn hostile_text_is_quoted_short_and_without_control_characters() {
+        let error = parse_frame(&format!(r#"{{"type":"\u001b[2J{}"}}"#, "x".repeat(10_000))).unwrap_err();
+        assert!(error.detail.chars().count() < 400, "{}", error.detail.len());
+        assert!(!error.detail.contains('\u{1b}'));
+    }
+}
