@@ -30,6 +30,11 @@ export interface JoinOptions {
   storage?: Storage | null;
   /** Default `auto`: WebSocket, and long polling where that does not get through. */
   transport?: "auto" | "websocket" | "polling";
+  /**
+   * Keeps the microphone open (and its light on) while muted, to notice that you speak. Nothing is sent meanwhile.
+   * Default: `false`, off is off.
+   */
+  watchWhileMuted?: boolean;
   signal?: AbortSignal;
 }
 
@@ -100,6 +105,7 @@ export interface Local {
   readonly screenSurface: "monitor" | "window" | "browser" | null;
   /** The microphone hears you though you are muted. */
   readonly speakingWhileMuted: boolean;
+  readonly speaking: boolean;
 }
 
 export interface CallEvents {
@@ -118,10 +124,7 @@ export type Notice =
   | { kind: "locked" | "unlocked" | "draining" | "restored" | "screen_ended" }
   | { kind: "device_lost"; device: "microphone" | "camera" };
 
-/** What the SDK throws. `reason` is a literal to switch on, `message` a sentence for a person. */
-export declare class CallError extends Error {
-  readonly reason: Reason | "unreachable" | "aborted" | "permission_denied" | "no_device" | "device_busy" | "unsupported" | "misuse";
-}
+export { CallError, type ErrorReason } from "./errors";
 
 export interface Call {
   readonly state: CallState;
