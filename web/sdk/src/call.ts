@@ -1,0 +1,491 @@
+// A call: puts session, mesh, media, chat and files together, and is what `types.ts` promises. Decides little itself.
+import { Chat } from "./chat";
+import { browserDeps, type Deps } from "./deps";
+import { CallError, quiet, type ErrorReason } from "./errors";
+import { Emitter } from "./emitter";
+import { Files } from "./files/files";
+import type { IceServer, Joined, Media, Participant, Room } from "./generated";
+import { Link } from "./link";
+import { LocalMedia } from "./media/local";
+import { Mesh } from "./peer/mesh";
+import { PlaceKeeper } from "./place";
+import { enter, find, follow, type Roster, type Step } from "./roster";
+import { Session, type Entrance, type Request, type RoomEvent } from "./session";
+import { pollingTransport } from "./transport/polling";
+import type { OpenTransport, TransportKind } from "./transport/transport";
+import { websocketTransport } from "./transport/websocket";
+import type {
+  Call,
+  CallEvents,
+  CallState,
+  ChatLine,
+  EndReason,
+  FileTransfer,
+  JoinOptions,
+  Local,
+  Notice,
+  Peer,
+} from "./types";
+import { isRecord } from "./wire";
+
+/** `deps` replaces parts of the browser, for tests and for unusual hosts. */
+export function createCall(deps: Partial<Deps> = {}): Call {
+  return new TandemCall({ ...browserDeps(), ...deps });
+}
+
+/** What exists from `join` to the end, and not a moment longer. */
+interface Visit {
+  options: JoinOptions;
+  session: Session;
+  link: Link;
+  place: PlaceKeeper;
+  stops: (() => void)[];
+  iceAt: number;
+  lostAt: number | null;
+  /** What the server was told last. */
+  told: Media | null;
+  entered(): void;
+  refused(error: CallError): void;
+}
+
+class TandemCall implements Call {
+  #deps: Deps;
+  #events = new Emitter<CallEvents>();
+  #state: CallState = { state: "idle" };
+  #visit: Visit | null = null;
+  #roster: Roster | null = null;
+  #cancelFrame: (() => void) | null = null;
+  #media: LocalMedia;
+  #mesh: Mesh;
+  #chat: Chat;
+  #files: Files;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+    const changed = (): void => this.#changed();
+    const request = (frame: Request): Promise<void> => this.#request(frame);
+    this.#media = new LocalMedia(deps, {
+      changed: () => this.#onMedia(),
+      notice: (notice) => this.#events.emit("notice", notice),
+    });
+    this.#files = new Files({ random: deps.random, changed });
+    this.#mesh = new Mesh(deps, {
+      request,
+      changed,
+      control: (from, text) => this.#onControl(from, text),
+      filesChannel: (peer, channel) => this.#files.attach(peer, channel),
+      peerClosed: (peer) => this.#files.detach(peer),
+      beforeRestart: () => this.#refreshIce(),
+    });
+    this.#chat = new Chat(deps, {
+      self: () => this.#self(),
+      readers: () => this.#readers(),
+      nameOf: (id) => (this.#roster && find(this.#roster, id)?.name) ?? null,
+      isDirect: (peer) => this.#mesh.isDirect(peer),
+      sendDirect: (peer, text) => this.#mesh.sendControl(peer, text),
+      request,
+      said: (line) => {
+        this.#events.emit("chat", line);
+        changed();
+      },
+    });
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+  get room(): Room | null {
+    return this.#roster?.room ?? null;
+  }
+  get me(): Participant | null {
+    return this.#roster && find(this.#roster, this.#roster.you);
+  }
+  get isHost(): boolean {
+    return this.#roster !== null && this.#roster.room.host === this.#roster.you;
+  }
+  get peers(): readonly Peer[] {
+    return this.#mesh.views;
+  }
+  get chat(): readonly ChatLine[] {
+    return this.#chat.lines;
+  }
+  get files(): readonly FileTransfer[] {
+    return this.#files.transfers;
+  }
+  get local(): Local {
+    return this.#media.view;
+  }
+  get meshFull(): boolean {
+    return this.#mesh.full;
+  }
+
+  on<K extends keyof CallEvents>(event: K, listener: (value: CallEvents[K]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  join(options: JoinOptions): Promise<void> {
+    if (this.#visit) return Promise.reject(new CallError("misuse", "This call has begun already; leave it first."));
+    const { microphone = null, camera = null, signal } = options;
+    this.#chat.clear();
+    this.#files.clear();
+    this.#roster = null;
+    this.#media.microphone.keepOpen = options.watchWhileMuted === true;
+    this.#media.microphone.adopt(microphone);
+    this.#media.camera.adopt(camera);
+    return new Promise<void>((resolve, reject) => {
+      const visit = this.#begin(options, resolve, reject);
+      this.#visit = visit;
+      this.#setState({ state: "joining" });
+      if (signal?.aborted) this.#finish("aborted", "The call was given up before it began.");
+      // A listener of the new state may have left already.
+      else if (this.#visit === visit) visit.link.start();
+    });
+  }
+
+  async leave(): Promise<void> {
+    const visit = this.#visit;
+    if (!visit) return;
+    const said = visit.session.live ? visit.session.request({ type: "leave" }) : Promise.resolve();
+    quiet(said);
+    const entered = this.#state.state === "joined" || this.#state.state === "reconnecting";
+    this.#finish(entered ? "left" : "aborted", "");
+  }
+
+  async setMicrophone(on: boolean, deviceId?: string): Promise<void> {
+    this.#mustBeIn();
+    if (on) await this.#media.microphone.switchOn(deviceId);
+    else this.#media.microphone.switchOff();
+  }
+
+  async setCamera(on: boolean, deviceId?: string): Promise<void> {
+    this.#mustBeIn();
+    if (on) await this.#media.camera.switchOn(deviceId);
+    else this.#media.camera.switchOff();
+  }
+
+  async shareScreen(content: "detail" | "motion"): Promise<void> {
+    this.#mustBeIn();
+    await this.#media.screen.start(content);
+  }
+
+  async stopScreen(): Promise<void> {
+    this.#media.screen.stop();
+  }
+
+  say(text: string, to?: string): Promise<void> {
+    return this.#chat.say(text, to);
+  }
+
+  offerFile(file: File, to: string): string {
+    return this.#files.offer(file, to);
+  }
+  acceptFile(id: string): void {
+    this.#files.accept(id);
+  }
+  declineFile(id: string): void {
+    this.#files.decline(id);
+  }
+  cancelFile(id: string): void {
+    this.#files.cancel(id);
+  }
+
+  rename(name: string): Promise<void> {
+    return this.#request({ type: "rename", name });
+  }
+  accept(participant: string): Promise<void> {
+    return this.#request({ type: "accept", participant });
+  }
+  decline(participant: string): Promise<void> {
+    return this.#request({ type: "decline", participant });
+  }
+  lock(locked: boolean): Promise<void> {
+    return this.#request({ type: "lock", locked });
+  }
+  remove(participant: string): Promise<void> {
+    return this.#request({ type: "remove", participant });
+  }
+  handOver(participant: string): Promise<void> {
+    return this.#request({ type: "hand_over", to: participant });
+  }
+  end(): Promise<void> {
+    return this.#request({ type: "end" });
+  }
+
+  // ── beginning and end ──
+
+  #begin(options: JoinOptions, entered: () => void, refused: (error: CallError) => void): Visit {
+    const { room, name, hideAddress = false, entry = "open" } = options;
+    const server = options.server ?? this.#deps.origin;
+    const storage = options.storage === undefined ? this.#deps.storage : options.storage;
+    const place = new PlaceKeeper(storage, server, room);
+    this.#mesh.setHideAddress(hideAddress);
+    const join = { room, name, hide_address: hideAddress, media: this.#media.flags, entry };
+    const session: Session = new Session(
+      { join, place: place.take(), media: () => this.#media.flags },
+      {
+        send: (frame) => link.send(frame),
+        joined: (joined, how) => this.#onJoined(joined, how),
+        resumed: () => this.#onResumed(),
+        event: (event) => this.#onEvent(event),
+        draining: (reconnectMs) => {
+          link.expectRestart(reconnectMs);
+          this.#events.emit("notice", { kind: "draining" });
+        },
+        reopen: (patience) => link.reopen(patience),
+        closed: (reason, detail) => this.#finish(reason, detail),
+      },
+    );
+    const now = (): number => this.#deps.timers.now();
+    const link = new Link(
+      {
+        timers: this.#deps.timers,
+        chance: () => (this.#deps.random(1)[0] ?? 0) / 256,
+        onWake: this.#deps.onWake,
+        transports: this.#transports(server, options.transport ?? "auto"),
+      },
+      {
+        open: () => session.handleOpen(),
+        frame: (frame) => session.handleFrame(now(), frame),
+        lost: () => session.handleLost(now()),
+        retrying: (attempt) => this.#onRetrying(attempt),
+      },
+    );
+    const stops = this.#watch(options, session, place);
+    return { options, session, link, place, stops, iceAt: 0, lostAt: now(), told: null, entered, refused };
+  }
+
+  /** Everything that runs beside the session, and how to stop it. */
+  #watch(options: JoinOptions, session: Session, place: PlaceKeeper): (() => void)[] {
+    const { timers, onWake, onPageHide } = this.#deps;
+    const onAbort = (): void => {
+      if (this.#state.state === "joining" || this.#state.state === "ringing") quiet(this.leave());
+    };
+    options.signal?.addEventListener("abort", onAbort);
+    return [
+      () => options.signal?.removeEventListener("abort", onAbort),
+      timers.every(ACK_EVERY_MS, () => session.acknowledge()),
+      timers.every(LEVEL_EVERY_MS, () => this.#mesh.sampleLevels()),
+      timers.every(STATS_EVERY_MS, () => this.#mesh.sampleStats()),
+      onWake(() => this.#mesh.nudge()),
+      onPageHide(() => place.keep(session.place)),
+    ];
+  }
+
+  #transports(server: string, wanted: "auto" | TransportKind): [TransportKind, OpenTransport][] {
+    const all: [TransportKind, OpenTransport][] = [
+      ["websocket", websocketTransport(server, this.#deps.createSocket)],
+      ["polling", pollingTransport(server, this.#deps.fetch)],
+    ];
+    return all.filter(([kind]) => wanted === "auto" || wanted === kind);
+  }
+
+  /** The only way out of a visit. */
+  #finish(reason: EndReason, detail: string): void {
+    const visit = this.#visit;
+    if (!visit) return;
+    this.#visit = null;
+    for (const stop of visit.stops) stop();
+    visit.session.close(new CallError("not_joined", "The call is over."));
+    visit.link.stop();
+    visit.place.forget();
+    this.#files.close();
+    this.#mesh.close();
+    this.#media.close();
+    this.#setState({ state: "ended", reason, detail });
+    visit.refused(new CallError(errorReason(reason), detail === "" ? `The call has ended: ${reason}.` : detail));
+  }
+
+  // ── what the server says ──
+
+  #onJoined(joined: Joined, how: Entrance): void {
+    const visit = this.#visit;
+    if (!visit) return;
+    visit.link.confirm();
+    this.#setIce(joined.ice_servers);
+    // Entering anew after a long absence: whoever we knew is someone else now, and so are we.
+    if (how === "new" && this.#roster) this.#mesh.close();
+    visit.told = joined.participants.find(({ id }) => id === joined.you)?.media ?? null;
+    this.#step(enter(this.#roster, joined, how));
+    if (how === "restored") this.#mesh.handleRestored();
+    this.#enterState();
+    this.#tellMedia();
+  }
+
+  #onResumed(): void {
+    const visit = this.#visit;
+    if (!visit) return;
+    visit.link.confirm();
+    visit.lostAt = null;
+    this.#enterState();
+    this.#mesh.nudge();
+  }
+
+  #onEvent(event: RoomEvent): void {
+    switch (event.type) {
+      case "offer":
+        return this.#mesh.handleOffer(event.from, event.sdp);
+      case "answer":
+        return this.#mesh.handleAnswer(event.from, event.sdp);
+      case "candidate":
+        return this.#mesh.handleCandidate(event.from, event.candidate);
+      case "chat":
+        return this.#chat.handleChat(event.from, event.text, event.at, event.private);
+      case "message":
+        return this.#chat.handleMessage(event.from, event.data);
+      case "ice_servers":
+        return this.#setIce(event.ice_servers);
+      case "participant_joined":
+      case "participant_changed":
+      case "participant_left":
+      case "room_changed":
+        if (this.#roster) this.#step(follow(this.#roster, event));
+        return this.#enterState();
+      case "out":
+      // The session reports the end itself.
+    }
+  }
+
+  #step({ roster, notices }: Step): void {
+    this.#roster = roster;
+    this.#mesh.setRoster(roster);
+    for (const notice of notices) this.#notify(notice);
+    this.#changed();
+  }
+
+  #notify(notice: Notice): void {
+    this.#events.emit("notice", notice);
+  }
+
+  /** Joined or ringing: the roster says which. */
+  #enterState(): void {
+    const visit = this.#visit;
+    if (!visit?.session.live) return;
+    visit.lostAt = null;
+    const state = this.me?.state === "ringing" ? "ringing" : "joined";
+    if (this.#state.state !== state) this.#setState({ state });
+    if (state === "joined") visit.entered();
+  }
+
+  #onRetrying(attempt: number): void {
+    const visit = this.#visit;
+    if (!visit) return;
+    const since = (visit.lostAt ??= this.#deps.timers.now());
+    const entered = this.#roster !== null;
+    const patience = entered ? GIVE_UP_MS : GIVE_UP_FIRST_MS;
+    if (this.#deps.timers.now() - since >= patience) {
+      this.#finish("unreachable", "The server cannot be reached.");
+    } else if (entered) {
+      this.#setState({ state: "reconnecting", since, attempt });
+    }
+  }
+
+  // ── what we say ──
+
+  #request(frame: Request): Promise<void> {
+    const visit = this.#visit;
+    if (!visit) return Promise.reject(new CallError("not_joined", "You are not in a call."));
+    return visit.session.request(frame);
+  }
+
+  #mustBeIn(): void {
+    if (!this.#visit) throw new CallError("not_joined", "You are not in a call.");
+  }
+
+  #onMedia(): void {
+    this.#mesh.setTracks(this.#media.tracks);
+    this.#tellMedia();
+    this.#changed();
+  }
+
+  /** The server counts what media there is. */
+  #tellMedia(): void {
+    const visit = this.#visit;
+    const media = this.#media.flags;
+    if (!visit?.told || sameMedia(visit.told, media)) return;
+    visit.told = media;
+    quiet(visit.session.request({ type: "media", media }));
+  }
+
+  #setIce(iceServers: IceServer[]): void {
+    if (this.#visit) this.#visit.iceAt = this.#deps.timers.now();
+    this.#mesh.setIceServers(iceServers);
+  }
+
+  async #refreshIce(): Promise<void> {
+    const visit = this.#visit;
+    const now = this.#deps.timers.now();
+    if (!visit?.session.live || now - visit.iceAt < ICE_FRESH_MS) return;
+    visit.iceAt = now;
+    await visit.session.request({ type: "ice_servers" });
+  }
+
+  // ── chat ──
+
+  #self(): { id: string; name: string; chars: number } | null {
+    const me = this.me;
+    if (!me || !this.#roster || !this.#visit || me.state === "ringing") return null;
+    return { id: me.id, name: me.name, chars: this.#roster.limits.chat_chars };
+  }
+
+  #readers(): readonly string[] {
+    const { participants, you } = this.#roster ?? { participants: [], you: "" };
+    return participants.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
+  }
+
+  #onControl(from: string, text: unknown): void {
+    if (typeof text !== "string" || text.length > MAX_CONTROL) return;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (isRecord(value)) this.#chat.handleDirect(from, value);
+  }
+
+  // ── to the page ──
+
+  #setState(state: CallState): void {
+    this.#state = state;
+    this.#events.emit("state", state);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#cancelFrame ??= this.#deps.nextFrame(() => {
+      this.#cancelFrame = null;
+      this.#events.emit("change", undefined);
+    });
+  }
+}
+
+/** Why a call ended, as the error of a `join` that was still waiting. */
+function errorReason(reason: EndReason): ErrorReason {
+  switch (reason) {
+    case "left":
+      return "aborted";
+    case "lost":
+      return "resume_expired";
+    case "removed":
+    case "declined":
+    case "ended":
+      return "forbidden";
+    case "too_slow":
+      return "too_many";
+    default:
+      return reason;
+  }
+}
+
+function sameMedia(a: Media, b: Media): boolean {
+  return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
+}
+
+const ACK_EVERY_MS = 1_000;
+const LEVEL_EVERY_MS = 200;
+const STATS_EVERY_MS = 2_000;
+/** How long a first connection is tried, and how long one that was lost. */
+const GIVE_UP_FIRST_MS = 20_000;
+const GIVE_UP_MS = 15 * 60_000;
+const ICE_FRESH_MS = 60_000;
+const MAX_CONTROL = 64 * 1024;
