@@ -141,6 +141,31 @@ pub enum ClientFrame {
     End { id: u64 },
 }
 
+impl ClientFrame {
+    /// Number of the request; a note has none.
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Ack { .. } | Self::Ping {} => None,
+            Self::Leave { id }
+            | Self::Offer { id, .. }
+            | Self::Answer { id, .. }
+            | Self::Candidate { id, .. }
+            | Self::Message { id, .. }
+            | Self::Chat { id, .. }
+            | Self::Media { id, .. }
+            | Self::Rename { id, .. }
+            | Self::Path { id, .. }
+            | Self::IceServers { id }
+            | Self::Accept { id, .. }
+            | Self::Decline { id, .. }
+            | Self::Lock { id, .. }
+            | Self::Remove { id, .. }
+            | Self::HandOver { id, .. }
+            | Self::End { id } => Some(*id),
+        }
+    }
+}
+
 /// One ICE candidate as `RTCIceCandidateInit` gives it. An empty `candidate` means end of candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -255,6 +280,7 @@ pub enum Event {
         from: String,
         candidate: Candidate,
     },
+    /// A line of text. Who said it does not get it back: the reply tells that it was passed on.
     Chat {
         from: String,
         text: String,

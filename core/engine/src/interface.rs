@@ -1,5 +1,7 @@
 //! What goes into the engine and what comes out.
 
+#![allow(missing_docs, reason = "variants have a sentence; the names of their fields say the rest")]
+
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 

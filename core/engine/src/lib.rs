@@ -8,6 +8,22 @@
 //!                 └──► Output: Send, Close, Reply, Record, Keep, Revoke
 //! ```
 
+mod commands;
+mod context;
+mod engine;
+mod ice_servers;
 mod interface;
+mod keep;
+mod participant;
+mod presence;
+mod relaying;
+mod requests;
+mod room;
+mod rooms;
+mod session;
+mod timers;
+mod tokens;
 
+pub use context::Stats;
+pub use engine::Engine;
 pub use interface::*;

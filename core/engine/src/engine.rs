@@ -1,0 +1,208 @@
+//! The `Engine` itself: finds the room an input is for, and lets it decide.
+
+use std::time::{Duration, Instant};
+
+use tandem_api::signal::{ClientFrame, Hello, Join, LeaveReason, Note, Reason, Resume};
+use tandem_policy::names::{PersonName, RoomName};
+
+use crate::context::{Context, Refusal, RoomKey, Stats};
+use crate::interface::{Config, Input, Now, Origin, Output, RoomKept, TransportId};
+use crate::room::{Newcomer, Room, Rules};
+use crate::rooms::Rooms;
+use crate::timers::Timer;
+
+/// Every room, everyone in it, and the session each of them holds with us.
+pub struct Engine {
+    pub(crate) ctx: Context,
+    pub(crate) rooms: Rooms,
+    /// The process is going down: the time after which clients are told to come back, in milliseconds.
+    pub(crate) draining: Option<u64>,
+}
+
+impl Engine {
+    /// An engine without rooms. All that must not be guessed comes from `seed`.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self { ctx: Context::new(config, seed), rooms: Rooms::default(), draining: None }
+    }
+
+    /// Something has happened. Afterwards, drain [`Engine::poll_output`].
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Hello { transport, origin, hello } => self.handle_hello(now, transport, origin, hello),
+            Input::Frame { transport, frame } => self.handle_frame(now, transport, frame),
+            Input::Closed { transport } => self.handle_closed(now, transport),
+            Input::Command { id, command } => {
+                let reply = self.handle_command(now, command);
+                self.ctx.emit(Output::Reply { id, reply });
+            }
+            Input::Restore(rooms) => rooms.into_iter().for_each(|kept| self.restore(now, kept)),
+            Input::Drain { reconnect } => self.drain(reconnect),
+        }
+    }
+
+    /// The time that [`Engine::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.ctx.timers.pop(now.instant) {
+            let (Timer::Away(seat) | Timer::Credentials(seat)) = timer;
+            let Some(room) = self.rooms.room_mut(seat.room) else { continue };
+            match timer {
+                Timer::Away(_) => room.on_away_timeout(&mut self.ctx, now, seat.number),
+                Timer::Credentials(_) => room.on_credentials_timeout(&mut self.ctx, now, seat.number),
+            }
+            self.settle(now, seat.room);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.ctx.poll_output()
+    }
+
+    /// When [`Engine::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ctx.timers.next()
+    }
+
+    /// What it holds and what it has done.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            rooms: self.rooms.len(),
+            transports: self.ctx.seats.len(),
+            tokens: self.ctx.tokens.len(),
+            timers: self.ctx.timers.len(),
+            ..self.ctx.stats
+        }
+    }
+
+    fn handle_hello(&mut self, now: Now, transport: TransportId, origin: Origin, hello: Hello) {
+        if self.ctx.seats.contains_key(&transport) {
+            let detail = "You are in a room already; another one takes another connection.".to_owned();
+            return self.ctx.note(transport, Note::Refused { reason: Reason::AlreadyJoined, detail, fatal: false });
+        }
+        let answer = match hello {
+            Hello::Join(join) => self.join(now, transport, origin, join),
+            Hello::Resume(resume) => self.resume(now, transport, origin, &resume),
+        };
+        if let Err(refusal) = answer {
+            self.ctx.refuse(transport, refusal);
+        }
+    }
+
+    fn join(&mut self, now: Now, transport: TransportId, origin: Origin, join: Join) -> Result<(), Refusal> {
+        if self.draining.is_some() {
+            return Err(Refusal::new(Reason::Draining, "The server is going down: try again in a moment."));
+        }
+        let room = RoomName::parse(&join.room)
+            .map_err(|error| Refusal::new(Reason::BadName, format!("in the name of the room: {error}")))?;
+        let name = PersonName::parse(&join.name)
+            .map_err(|error| Refusal::new(Reason::BadName, format!("in your name: {error}")))?;
+        let newcomer = Newcomer {
+            name: name.into_string(),
+            hide_address: join.hide_address,
+            media: join.media,
+            entry: join.entry,
+        };
+        let key = match self.rooms.find(room.as_str()) {
+            Some(key) => key,
+            None => self.open_room(now, room)?,
+        };
+        let Some(room) = self.rooms.room_mut(key) else { return Ok(()) };
+        let entered = room.enter(&mut self.ctx, now, (transport, origin), newcomer);
+        self.settle(now, key);
+        entered
+    }
+
+    fn open_room(&mut self, now: Now, name: RoomName) -> Result<RoomKey, Refusal> {
+        self.room_for_a_room()?;
+        let key = self.rooms.next_key();
+        let rules = Rules { entry: Default::default(), relay_only: false, max_participants: None, created: false };
+        self.rooms.insert(Room::new(key, name.into_string(), rules, now));
+        Ok(key)
+    }
+
+    pub(crate) fn room_for_a_room(&self) -> Result<(), Refusal> {
+        let most = self.ctx.config.max_rooms;
+        if self.rooms.len() < most {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::ServerFull, format!("This server holds at most {most} rooms at a time.")))
+    }
+
+    fn resume(&mut self, now: Now, transport: TransportId, origin: Origin, resume: &Resume) -> Result<(), Refusal> {
+        if let Some(reconnect_ms) = self.draining {
+            // Its place is kept; what comes after us gives it back.
+            self.ctx.note(transport, Note::Draining { reconnect_ms });
+            self.ctx.emit(Output::Close { transport });
+            return Ok(());
+        }
+        let expired = || Refusal::new(Reason::ResumeExpired, "Your place is gone: join again.");
+        let (seat, hash) = self.ctx.tokens.find(&resume.token).ok_or_else(expired)?;
+        let room = self.rooms.room_mut(seat.room).ok_or_else(expired)?;
+        let resumed = room.resume(&mut self.ctx, now, (seat.number, hash), (transport, origin), resume);
+        self.settle(now, seat.room);
+        resumed
+    }
+
+    fn handle_frame(&mut self, now: Now, transport: TransportId, frame: ClientFrame) {
+        let Some(seat) = self.ctx.seats.get(&transport).copied() else {
+            // The last `ack` of one who was told that it is out may come late.
+            if !matches!(frame, ClientFrame::Ack { .. }) {
+                let detail = "expected `join` or `resume` as the first message";
+                self.ctx.refuse(transport, Refusal::new(Reason::NotJoined, detail));
+            }
+            return;
+        };
+        let Some(room) = self.rooms.room_mut(seat.room) else { return };
+        room.handle_frame(&mut self.ctx, now, (transport, seat.number), frame);
+        self.settle(now, seat.room);
+    }
+
+    fn handle_closed(&mut self, now: Now, transport: TransportId) {
+        let Some(seat) = self.ctx.seats.remove(&transport) else { return };
+        let Some(room) = self.rooms.room_mut(seat.room) else { return };
+        room.lose(&mut self.ctx, now, seat.number);
+        self.settle(now, seat.room);
+    }
+
+    fn restore(&mut self, now: Now, kept: RoomKept) {
+        let name = RoomName::parse(&kept.room.name).ok().filter(|name| self.rooms.find(name.as_str()).is_none());
+        let Some(name) = name else {
+            // Not one that we have kept: nobody could come back to it.
+            return self.ctx.emit(Output::Keep { room: kept.room.name, kept: None });
+        };
+        let key = self.rooms.next_key();
+        let mut room = Room::restore(&mut self.ctx, now, (key, name), kept);
+        if room.host == 0 && room.running.is_some() {
+            // Of those who were in nobody is left.
+            room.end(&mut self.ctx, now, LeaveReason::Lost);
+        }
+        self.rooms.insert(room);
+        self.settle(now, key);
+    }
+
+    fn drain(&mut self, reconnect: Duration) {
+        let reconnect_ms = u64::try_from(reconnect.as_millis()).unwrap_or(u64::MAX);
+        self.draining = Some(reconnect_ms);
+        for room in self.rooms.iter() {
+            room.say_draining(&mut self.ctx, reconnect_ms);
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<RoomKey> {
+        self.rooms.find(RoomName::parse(name).ok()?.as_str())
+    }
+
+    /// After each change of a room: puts out who is too slow, has it stored, forgets it when it is over.
+    pub(crate) fn settle(&mut self, now: Now, key: RoomKey) {
+        let Some(room) = self.rooms.room_mut(key) else { return };
+        room.settle(&mut self.ctx, now);
+        let over = room.is_over();
+        if std::mem::take(&mut room.changed) {
+            let kept = (!over).then(|| room.kept(&self.ctx));
+            self.ctx.emit(Output::Keep { room: room.name.clone(), kept });
+        }
+        if over {
+            self.rooms.remove(key);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! How a room stands, for the store; and a room as it stood when an earlier process ended.
+
+use std::collections::BTreeMap;
+
+use tandem_api::signal::Presence;
+use tandem_policy::names::{PersonName, RoomName};
+
+use crate::context::{Context, RoomKey};
+use crate::interface::{Now, ParticipantKept, RoomKept};
+use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, parse_identity};
+use crate::room::{Room, Rules, Running};
+use crate::session::Session;
+use crate::timers::Timer;
+use crate::tokens::TokenHash;
+
+impl Room {
+    /// What a later process needs.
+    pub(crate) fn kept(&self, ctx: &Context) -> RoomKept {
+        let mut room = self.view(ctx);
+        // What the server as a whole demands may differ next time.
+        room.relay_only = self.rules.relay_only;
+        let participants = self.members.iter().map(|(number, member)| ParticipantKept {
+            participant: member.view(*number),
+            resume_hash: member.keys.known().write(),
+        });
+        RoomKept {
+            room,
+            session: self.session(),
+            max_participants: self.rules.max_participants,
+            created: self.rules.created,
+            participants: participants.collect(),
+        }
+    }
+
+    /// Everyone is away, and has the usual time to come back. What cannot be read is left out.
+    pub(crate) fn restore(ctx: &mut Context, now: Now, (key, name): (RoomKey, RoomName), kept: RoomKept) -> Self {
+        let rules = Rules {
+            entry: kept.room.entry,
+            relay_only: kept.room.relay_only,
+            max_participants: kept.max_participants,
+            created: kept.created,
+        };
+        let mut room = Self::new(key, name.into_string(), rules, now);
+        room.made_at = kept.room.started_at;
+        if !kept.session.is_empty() {
+            room.locked = kept.room.locked;
+            room.running = Some(Running { id: kept.session, started_at: kept.room.started_at });
+            ctx.stats.sessions += 1;
+        }
+        if room.running.is_some() {
+            for place in kept.participants {
+                room.restore_place(ctx, now, place);
+            }
+        }
+        room.host = parse_identity(&kept.room.host)
+            .filter(|host| room.members.get(host).is_some_and(Participant::is_in))
+            .unwrap_or_else(|| room.next_host());
+        room
+    }
+
+    fn restore_place(&mut self, ctx: &mut Context, now: Now, place: ParticipantKept) -> Option<()> {
+        let number = parse_identity(&place.participant.id).filter(|number| !self.members.contains_key(number))?;
+        let hash = TokenHash::parse(&place.resume_hash)?;
+        let name = PersonName::parse(&place.participant.name).ok()?.into_string();
+        let seat = self.seat(number);
+        if !ctx.tokens.restore(hash, seat) {
+            return None;
+        }
+        let until = now.instant + ctx.config.resume;
+        ctx.timers.set(until, Timer::Away(seat));
+        ctx.stats.participants += 1;
+        let rings = place.participant.state == Presence::Ringing;
+        let member = Participant {
+            who: Who {
+                name,
+                media: place.participant.media,
+                hide_address: place.participant.hide_address,
+                client: place.participant.client,
+                epoch: place.participant.epoch,
+                joined_at: place.participant.joined_at,
+            },
+            admission: if rings { Admission::Ringing } else { Admission::In },
+            link: Link::Lost { until },
+            host: "".into(),
+            session: Session::foreign(),
+            keys: Keys { current: hash, previous: None },
+            pace: Pace::new(now.instant),
+            paths: BTreeMap::new(),
+            renewal: None,
+        };
+        self.members.insert(number, member);
+        self.last_number = self.last_number.max(number);
+        Some(())
+    }
+}

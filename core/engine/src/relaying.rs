@@ -1,0 +1,117 @@
+//! What goes from one client to another: session descriptions, candidates, messages, lines of text.
+//!
+//! What may be shown of an address is `policy`'s; whose address is hidden is decided here.
+
+use serde_json::Value;
+use tandem_api::signal::{Candidate, ClientKind, Event, Reason};
+use tandem_policy::candidates::{self, Addresses, BadCandidate};
+use tandem_policy::text;
+
+use crate::context::{Context, Refusal};
+use crate::interface::Now;
+use crate::participant::identity;
+use crate::room::Room;
+
+type Answer = Result<(), Refusal>;
+
+impl Room {
+    pub(crate) fn pass_description(
+        &mut self,
+        ctx: &mut Context,
+        number: u32,
+        target: (&str, u32),
+        sdp: &str,
+        event: impl FnOnce(String, String) -> Event,
+    ) -> Answer {
+        let other = self.peer(number, target)?;
+        let sdp = candidates::pass_sdp(sdp, ctx.config.sdp_bytes, self.addresses(ctx, number))
+            .map_err(|error| Refusal::new(Reason::BadSdp, error.to_string()))?;
+        self.tell(ctx, other, event(identity(number), sdp));
+        Ok(())
+    }
+
+    pub(crate) fn pass_candidate(
+        &mut self,
+        ctx: &mut Context,
+        number: u32,
+        target: (&str, u32),
+        candidate: Candidate,
+    ) -> Answer {
+        let other = self.peer(number, target)?;
+        for (name, value) in [("sdpMid", &candidate.sdp_mid), ("usernameFragment", &candidate.username_fragment)] {
+            if let Some(value) = value.as_ref().filter(|value| value.len() > LABEL_BYTES) {
+                let detail = format!("expected a `{name}` of at most {LABEL_BYTES} bytes, got {}", value.len());
+                return Err(Refusal::new(Reason::BadCandidate, detail));
+            }
+        }
+        let passed = candidates::pass_candidate(&candidate.candidate, self.addresses(ctx, number));
+        let text = passed.map_err(|error| {
+            let hidden = matches!(error, BadCandidate::Shown(_));
+            let reason = if hidden { Reason::AddressHidden } else { Reason::BadCandidate };
+            Refusal::new(reason, error.to_string())
+        })?;
+        let from = identity(number);
+        self.tell(ctx, other, Event::Candidate { from, candidate: Candidate { candidate: text, ..candidate } });
+        Ok(())
+    }
+
+    pub(crate) fn pass_message(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, data: Value) -> Answer {
+        let from = identity(number);
+        self.pass(ctx, number, to, Event::Message { from, data })
+    }
+
+    pub(crate) fn pass_chat(
+        &mut self,
+        ctx: &mut Context,
+        now: Now,
+        number: u32,
+        line: &str,
+        to: Option<&str>,
+    ) -> Answer {
+        let text = text::parse_line(line, ctx.config.chat_chars).map_err(|error| {
+            let too_long = matches!(error, text::BadText::TooLong { .. });
+            Refusal::new(if too_long { Reason::TooLarge } else { Reason::Malformed }, error.to_string())
+        })?;
+        let event = Event::Chat { from: identity(number), text, at: now.unix_ms, private: to.is_some() };
+        self.pass(ctx, number, to, event)
+    }
+
+    /// To one, or to everyone else who has been let in.
+    fn pass(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, event: Event) -> Answer {
+        if let Some(to) = to {
+            let other = self.other(number, to)?;
+            self.tell(ctx, other, event);
+            return Ok(());
+        }
+        self.only_accepted(number)?;
+        for (other, member) in self.members.iter_mut().filter(|(other, member)| **other != number && member.is_in()) {
+            if !member.tell(ctx, event.clone()) && !self.overflowed.contains(other) {
+                self.overflowed.push(*other);
+            }
+        }
+        Ok(())
+    }
+
+    /// The other end of a peer connection, in its present life.
+    fn peer(&self, number: u32, (to, epoch): (&str, u32)) -> Result<u32, Refusal> {
+        let other = self.other(number, to)?;
+        let Some(member) = self.members.get(&other) else { return Ok(other) };
+        if member.who.client == ClientKind::Classic {
+            let detail = format!("`{to}` speaks the classic vocabulary, which has `message` only");
+            return Err(Refusal::new(Reason::Forbidden, detail));
+        }
+        if member.who.epoch != epoch {
+            let detail = format!("expected epoch {} of `{to}`, got {epoch}", member.who.epoch);
+            return Err(Refusal::new(Reason::StaleEpoch, detail));
+        }
+        Ok(other)
+    }
+
+    /// What may be shown of this one's addresses.
+    fn addresses(&self, ctx: &Context, number: u32) -> Addresses {
+        let hides = self.members.get(&number).is_some_and(|member| member.who.hide_address);
+        if hides || self.is_relay_only(ctx) { Addresses::Hidden } else { Addresses::Shown }
+    }
+}
+
+const LABEL_BYTES: usize = 256;

@@ -1,0 +1,225 @@
+//! What makes a broken transport invisible: numbers, and the events that are not yet acknowledged.
+//!
+//! ```text
+//!  events    1 ─── 2 ─── 3 ─── 4 ─── 5        requests   1 ─── 2 ─── 3
+//!                  └ acked └── backlog ──┘ sent                      └ received
+//! ```
+//!
+//! A client that comes back says what it saw last and gets the rest of the backlog. One whose numbers are not ours (its
+//! page was reloaded, our process was restarted) begins again at 1, told by a new `joined`.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+use tandem_api::signal::{Event, Joined, Numbered, Participant};
+
+/// What to do with a request, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is the next one.
+    Process,
+    /// It was processed before; its reply is among the events, or was seen.
+    Repeated,
+    /// One before it is missing.
+    Gap {
+        /// The number that should have come.
+        expected: u64,
+    },
+}
+
+/// How many unacknowledged events are kept, and how many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    sent: u64,
+    received: u64,
+    backlog: VecDeque<Numbered>,
+    bytes: usize,
+    /// The client counts from an earlier process' `joined`: its numbers mean nothing here.
+    foreign: bool,
+}
+
+impl Session {
+    /// Of one whose numbering was lost with an earlier process.
+    pub(crate) fn foreign() -> Self {
+        Self { foreign: true, ..Self::default() }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Numbers an event and keeps it until it is acknowledged.
+    pub(crate) fn push(&mut self, event: Event) -> Numbered {
+        self.sent += 1;
+        let numbered = Numbered { n: self.sent, event };
+        self.bytes += weight(&numbered);
+        self.backlog.push_back(numbered.clone());
+        numbered
+    }
+
+    /// Whether more waits than is kept. A `joined` alone never is: it is as large as the room.
+    pub(crate) fn is_over(&self, bounds: Bounds) -> bool {
+        self.backlog.len() > 1 && (self.backlog.len() > bounds.events.max(1) || self.bytes > bounds.bytes)
+    }
+
+    /// Forgets what the client has seen. `false` when it claims to have seen what was never sent.
+    pub(crate) fn acknowledge(&mut self, n: u64) -> bool {
+        if n > self.sent {
+            return false;
+        }
+        while self.backlog.front().is_some_and(|event| event.n <= n) {
+            if let Some(event) = self.backlog.pop_front() {
+                self.bytes = self.bytes.saturating_sub(weight(&event));
+            }
+        }
+        if self.backlog.is_empty() {
+            // An idle participant holds no memory for this.
+            self.backlog = VecDeque::new();
+            self.bytes = 0;
+        }
+        true
+    }
+
+    /// Whether all after `last` can be told again.
+    pub(crate) fn can_continue_after(&self, last: u64) -> bool {
+        let acknowledged = self.backlog.front().map_or(self.sent, |event| event.n - 1);
+        !self.foreign && (acknowledged..=self.sent).contains(&last)
+    }
+
+    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = &Numbered> {
+        self.backlog.iter()
+    }
+
+    pub(crate) fn take_turn(&mut self, id: u64) -> Turn {
+        let expected = self.received + 1;
+        match id.cmp(&expected) {
+            std::cmp::Ordering::Less => Turn::Repeated,
+            std::cmp::Ordering::Greater => Turn::Gap { expected },
+            std::cmp::Ordering::Equal => {
+                self.received = id;
+                Turn::Process
+            }
+        }
+    }
+}
+
+/// About as many bytes as an event holds in memory.
+fn weight(numbered: &Numbered) -> usize {
+    let texts = match &numbered.event {
+        Event::Joined(joined) => weight_of_joined(joined),
+        Event::Reply { outcome: tandem_api::signal::Outcome::Refused { detail, .. }, .. } => detail.len(),
+        Event::Reply { outcome: tandem_api::signal::Outcome::Ok, .. } | Event::Out { .. } => 0,
+        Event::ParticipantJoined { participant } | Event::ParticipantChanged { participant } => person(participant),
+        Event::ParticipantLeft { participant, .. } => participant.len(),
+        Event::RoomChanged { room } => room.name.len() + room.host.len(),
+        Event::Offer { from, sdp } | Event::Answer { from, sdp } => from.len() + sdp.len(),
+        Event::Candidate { from, candidate } => {
+            let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            from.len() + candidate.candidate.len() + text(&candidate.sdp_mid) + text(&candidate.username_fragment)
+        }
+        Event::Chat { from, text, .. } => from.len() + text.len(),
+        Event::Message { from, data } => from.len() + weight_of_value(data),
+        Event::IceServers { ice_servers } => ice_servers.len() * ICE_SERVER_BYTES,
+    };
+    size_of::<Numbered>() + texts
+}
+
+fn weight_of_joined(joined: &Joined) -> usize {
+    let people: usize = joined.participants.iter().map(|p| size_of::<Participant>() + person(p)).sum();
+    size_of::<Joined>() + people + joined.ice_servers.len() * ICE_SERVER_BYTES
+}
+
+fn person(participant: &Participant) -> usize {
+    participant.id.len() + participant.name.len()
+}
+
+/// `[0,0,0]` is 32 times as large in memory as on the wire. The parser bounds the depth.
+fn weight_of_value(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight_of_value).sum(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| 2 * size_of::<String>() + key.len() + weight_of_value(value)).sum()
+        }
+    };
+    size_of::<Value>() + inner
+}
+
+const ICE_SERVER_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use tandem_api::signal::LeaveReason;
+
+    use super::*;
+
+    fn event() -> Event {
+        Event::Out { reason: LeaveReason::Left }
+    }
+
+    fn numbers(session: &Session) -> Vec<u64> {
+        session.unacknowledged().map(|event| event.n).collect()
+    }
+
+    #[test]
+    fn events_are_numbered_without_gaps_and_kept_until_acknowledged() {
+        let mut session = Session::default();
+        for n in 1..=4 {
+            assert_eq!(session.push(event()).n, n);
+        }
+        assert!(session.acknowledge(2));
+        assert!(session.acknowledge(1), "an old acknowledgement changes nothing");
+        assert_eq!(numbers(&session), [3, 4]);
+        assert!(!session.acknowledge(5), "never sent");
+        assert!(session.acknowledge(4));
+        assert_eq!(numbers(&session), [0; 0]);
+        assert_eq!(session.bytes, 0);
+        assert_eq!(session.backlog.capacity(), 0, "an idle session holds no memory");
+    }
+
+    #[test]
+    fn one_can_go_on_from_what_is_still_known_and_from_nowhere_else() {
+        let mut session = Session::default();
+        for _ in 0..4 {
+            session.push(event());
+        }
+        session.acknowledge(2);
+        assert_eq!([1, 2, 3, 4, 5].map(|last| session.can_continue_after(last)), [false, true, true, true, false]);
+        assert!(!Session::foreign().can_continue_after(0));
+    }
+
+    #[test]
+    fn a_request_is_processed_once_and_in_its_turn() {
+        let mut session = Session::default();
+        assert_eq!(session.take_turn(2), Turn::Gap { expected: 1 });
+        assert_eq!(session.take_turn(1), Turn::Process);
+        assert_eq!(session.take_turn(1), Turn::Repeated);
+        assert_eq!(session.take_turn(0), Turn::Repeated);
+        assert_eq!(session.take_turn(u64::MAX), Turn::Gap { expected: 2 });
+        assert_eq!(session.received(), 1);
+    }
+
+    #[test]
+    fn the_backlog_is_bounded_in_events_and_in_bytes() {
+        let mut session = Session::default();
+        let bounds = Bounds { events: 3, bytes: 10_000 };
+        for _ in 0..3 {
+            session.push(event());
+        }
+        assert!(!session.is_over(bounds));
+        session.push(event());
+        assert!(session.is_over(bounds));
+        session.acknowledge(4);
+        session.push(Event::Chat { from: "p1".into(), text: "x".repeat(20_000), at: 0, private: false });
+        assert!(!session.is_over(bounds), "one alone always fits");
+        session.push(event());
+        assert!(session.is_over(bounds));
+    }
+}
