@@ -1,3 +1,15 @@
 //! The server behind the binary `tandem`: sockets, threads, HTTP, settings, metrics, commands.
 //!
 //! Touches the world and decides nothing: rooms are decided by `tandem-engine`, relaying by `tandem-stun`.
+
+pub mod cli;
+pub mod config;
+pub mod data_dir;
+pub mod http;
+pub mod metrics;
+pub mod serve;
+pub mod tls;
+
+mod banner;
+mod local;
+mod log;

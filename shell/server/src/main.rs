@@ -1,2 +1,7 @@
 //! The binary `tandem`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tandem_server::cli::main()
+}

@@ -1,0 +1,1 @@
+//! `tandem key`: keys of the HTTP API.

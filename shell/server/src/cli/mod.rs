@@ -1,0 +1,95 @@
+//! The command line: what can be asked of the binary, and the exit codes.
+//!
+//! Each command is one file; this one parses and dispatches.
+
+mod config;
+mod flags;
+mod health;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Invalid, Loaded, Sources, load, process_environment};
+
+/// The settings or the command line are wrong (like `EX_CONFIG` of sysexits).
+const EXIT_CONFIG: u8 = 78;
+
+/// Open a link and talk: calls between browsers, with the relay they need, from one binary.
+#[derive(Parser)]
+#[command(name = "tandem", version, propagate_version = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  tandem serve                                   try it: prints a link to open
+  tandem serve --data-dir /var/lib/tandem        keep the data elsewhere
+  tandem serve --tls.acme-domains talk.example.org --http.port 443 --http.redirect-port 80
+                                                 with a real certificate, gotten by itself
+  tandem config show --defaults > tandem.toml    a file with all settings to start from
+  tandem key create --name billing               a key for the HTTP API";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop (Ctrl-C, SIGTERM); a second signal stops it at once.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Options),
+    /// Check or show the settings.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Ask a running server whether it is well: exit code 0 if so (for containers).
+    Health(Options),
+}
+
+const SERVE_EXAMPLES: &str = "Examples:
+  tandem serve --config /etc/tandem.toml
+  tandem serve --http.port 9443 --http.redirect-port 0
+  TANDEM_LOG_LEVEL=debug tandem serve
+
+Every setting is a flag: docs/reference/settings.md explains them.";
+
+/// Where the settings come from.
+#[derive(clap::Args)]
+struct Options {
+    /// File with settings; `tandem.toml` in the current directory is read without asking.
+    #[arg(long, short, value_name = "FILE", env = "TANDEM_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: flags::SettingFlags,
+}
+
+impl Options {
+    fn load(self) -> Result<Loaded, Invalid> {
+        load(&Sources { file: self.config, environment: process_environment(), flags: self.flags.0 })
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
+        Command::Config(command) => config::run(command),
+        Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error);
+            if error.is::<Invalid>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command goes to the terminal")]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("tandem: {error:#}");
+}
+
+/// Prints a result. A reader that has gone away (`| head`) has read enough.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

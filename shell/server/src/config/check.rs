@@ -1,0 +1,128 @@
+//! Do the settings fit together?
+
+use super::settings::Settings;
+
+/// Every contradiction, as a sentence that says what to change.
+pub fn problems(all: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    tls(all, &mut found);
+    ports(all, &mut found);
+    relay(all, &mut found);
+    rooms(all, &mut found);
+    extra_servers(all, &mut found);
+    found
+}
+
+fn tls(all: &Settings, found: &mut Vec<String>) {
+    let tls = &all.tls;
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => found.push("tls.certificate is set, but not tls.key: set both or neither".to_owned()),
+        (None, Some(_)) => found.push("tls.key is set, but not tls.certificate: set both or neither".to_owned()),
+        (Some(_), Some(_)) if !tls.acme_domains.is_empty() => {
+            found.push("tls.certificate and tls.acme_domains exclude each other: remove one".to_owned());
+        }
+        _ => {}
+    }
+    for domain in &tls.acme_domains {
+        let is_name = domain.contains('.') && domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        if !is_name || domain.parse::<std::net::IpAddr>().is_ok() {
+            found.push(format!("tls.acme_domains: expected names such as talk.example.org, got \"{domain}\""));
+        }
+    }
+    if tls.acme_staging && tls.acme_directory.is_some() {
+        found.push("tls.acme_staging and tls.acme_directory exclude each other: remove one".to_owned());
+    }
+    if let Some(directory) = tls.acme_directory.as_ref().filter(|url| !url.starts_with("https://")) {
+        found.push(format!("tls.acme_directory: expected a URL that begins with https://, got \"{directory}\""));
+    }
+    if all.http.behind_proxy && !tls.acme_domains.is_empty() {
+        found.push("http.behind_proxy is set: then the proxy gets the certificates, not tls.acme_domains".to_owned());
+    }
+}
+
+fn ports(all: &Settings, found: &mut Vec<String>) {
+    let mut tcp = vec![("http.port", all.http.port)];
+    if !all.http.behind_proxy {
+        tcp.push(("http.redirect_port", all.http.redirect_port));
+    }
+    if all.relay.enabled {
+        tcp.extend([("relay.port", all.relay.port), ("relay.tls_port", all.relay.tls_port)]);
+    }
+    for (i, (name, port)) in tcp.iter().enumerate().filter(|(_, (_, port))| *port != 0) {
+        if let Some((other, _)) = tcp.iter().take(i).find(|(_, earlier)| earlier == port) {
+            found.push(format!("{other} and {name} are both {port}: give each a port of its own"));
+        }
+    }
+}
+
+fn relay(all: &Settings, found: &mut Vec<String>) {
+    let relay = &all.relay;
+    if relay.secret.as_ref().is_some_and(|secret| secret.0.len() < 16) {
+        found.push("relay.secret: expected at least 16 characters; leave it out to have one made".to_owned());
+    }
+    let ports = u32::from(relay.port_range.last - relay.port_range.first) + 1;
+    if relay.enabled && ports < 16 {
+        found.push(format!("relay.port_range: expected at least 16 ports, got {ports}"));
+    }
+    if all.rooms.relay_only && !relay.enabled && all.ice.extra_servers.is_empty() {
+        found.push("rooms.relay_only is set, but there is no relay: set relay.enabled or ice.extra_servers".to_owned());
+    }
+    if relay.credential_ttl.0 < std::time::Duration::from_secs(60) {
+        found.push(format!("relay.credential_ttl: expected at least 60s, got {}", relay.credential_ttl));
+    }
+}
+
+fn rooms(all: &Settings, found: &mut Vec<String>) {
+    let (rooms, limits) = (&all.rooms, &all.limits);
+    let at_least = [
+        ("rooms.max_rooms", rooms.max_rooms, 1),
+        ("rooms.max_participants", rooms.max_participants, 2),
+        ("rooms.mesh", rooms.mesh, 2),
+        ("limits.connections", limits.connections, 1),
+        ("limits.connections_per_address", limits.connections_per_address, 1),
+        ("limits.chat_chars", limits.chat_chars, 1),
+        ("limits.requests_per_second", limits.requests_per_second, 1),
+        ("limits.requests_burst", limits.requests_burst, 1),
+        ("limits.backlog_events", limits.backlog_events, 16),
+        ("limits.api_failures_per_minute", limits.api_failures_per_minute, 1),
+    ];
+    for (name, got, least) in at_least {
+        if got < least {
+            found.push(format!("{name}: expected at least {least}, got {got}"));
+        }
+    }
+    if limits.sdp_bytes.0 < 4096 || limits.sdp_bytes.0 > 16 << 20 {
+        found.push(format!("limits.sdp_bytes: expected 4KiB to 16MiB, got {}", limits.sdp_bytes));
+    }
+    if limits.frame_bytes.0 <= limits.sdp_bytes.0 || limits.frame_bytes.0 > 64 << 20 {
+        let sdp = limits.sdp_bytes;
+        found.push(format!(
+            "limits.frame_bytes: expected more than limits.sdp_bytes ({sdp}) and at most 64MiB, got {}",
+            limits.frame_bytes
+        ));
+    }
+    if limits.backlog_bytes.0 < limits.frame_bytes.0 {
+        found.push(format!(
+            "limits.backlog_bytes: expected at least limits.frame_bytes ({}), got {}",
+            limits.frame_bytes, limits.backlog_bytes
+        ));
+    }
+}
+
+fn extra_servers(all: &Settings, found: &mut Vec<String>) {
+    for server in &all.ice.extra_servers {
+        if server.urls.is_empty() {
+            found.push("ice.extra_servers: expected at least one URL in `urls`".to_owned());
+        }
+        for url in &server.urls {
+            let turn = ["turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
+            let stun = ["stun:", "stuns:"].iter().any(|scheme| url.starts_with(scheme));
+            if !turn && !stun {
+                found.push(format!("ice.extra_servers: expected a stun:, turn: or turns: URL, got \"{url}\""));
+            }
+            if turn && (server.username.is_none() || server.credential.is_none()) {
+                found.push(format!("ice.extra_servers: {url} needs `username` and `credential`"));
+            }
+        }
+    }
+}

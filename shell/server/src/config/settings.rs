@@ -1,0 +1,206 @@
+//! Every setting, declared once: name, type with its unit, default, when a change takes effect, and a sentence.
+//!
+//! The structs, the defaults, the TOML keys, `TANDEM_<SECTION>_<NAME>`, `--section.name`, the sample file and
+//! `docs/reference/settings.md` are derived from this table. To add a setting, add a line.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::types::{
+    Access, Cidr, ExtraServer, Format, Level, Period, PortRange, PublicUrl, Secret, Shape, Size, Value,
+};
+
+/// When a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// When the process starts the next time.
+    Restart,
+    /// The file it names is read again when it changes; another name needs a restart.
+    Content,
+}
+
+impl Effect {
+    /// For the reference.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Effect::Restart => "at the next start",
+            Effect::Content => "the file's content within a minute; another path at the next start",
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Setting {
+    /// Empty for those outside any section.
+    pub section: &'static str,
+    /// Within its section.
+    pub name: &'static str,
+    /// How it is written as text.
+    pub shape: Shape,
+    /// Type and unit, for people.
+    pub noun: &'static str,
+    /// When a change takes effect.
+    pub effect: Effect,
+    /// What it does.
+    pub sentence: &'static str,
+    /// Its value in the given settings; `None` where nothing is set.
+    pub value: fn(&Settings) -> Option<toml::Value>,
+}
+
+impl Setting {
+    /// `section.name`.
+    pub fn key(&self) -> String {
+        if self.section.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.section, self.name) }
+    }
+
+    /// `TANDEM_SECTION_NAME`.
+    pub fn variable(&self) -> String {
+        format!("TANDEM_{}", self.key().replace('.', "_").to_ascii_uppercase())
+    }
+}
+
+macro_rules! settings {
+    (
+        { $($top:ident : $top_type:ty = $top_default:expr, $top_effect:ident, $top_sentence:literal;)* }
+        $($section:ident : $Section:ident, $about:literal {
+            $($name:ident : $type:ty = $default:expr, $effect:ident, $sentence:literal;)*
+        })*
+    ) => {
+        /// All settings.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            $(#[doc = $top_sentence] pub $top: $top_type,)*
+            $(#[doc = $about] pub $section: $Section,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Settings { $($top: $top_default,)* $($section: $Section::default(),)* }
+            }
+        }
+
+        $(
+            #[doc = $about]
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $Section { $(#[doc = $sentence] pub $name: $type,)* }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    $Section { $($name: $default,)* }
+                }
+            }
+        )*
+
+        /// Every setting in the order of the reference.
+        pub const TABLE: &[Setting] = &[
+            $(Setting {
+                section: "", name: stringify!($top), shape: <$top_type as Value>::SHAPE, noun: <$top_type as Value>::NOUN,
+                effect: Effect::$top_effect, sentence: $top_sentence, value: |all| toml::Value::try_from(&all.$top).ok(),
+            },)*
+            $($(Setting {
+                section: stringify!($section), name: stringify!($name), shape: <$type as Value>::SHAPE,
+                noun: <$type as Value>::NOUN, effect: Effect::$effect, sentence: $sentence,
+                value: |all| toml::Value::try_from(&all.$section.$name).ok(),
+            },)*)*
+        ];
+
+        /// Every section and what it is about.
+        pub const SECTIONS: &[(&str, &str)] = &[$((stringify!($section), $about),)*];
+    };
+}
+
+settings! {
+    {
+        data_dir: PathBuf = PathBuf::from("data"), Restart,
+            "Directory for everything that outlives the process: database, certificate, secrets. Made with access for its owner only.";
+    }
+    http: Http, "The HTTPS port and the port that only redirects to it" {
+        address: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED), Restart,
+            "Address to listen at; `::` is every IPv6 and IPv4 address of this machine.";
+        port: u16 = 8443, Restart, "Port of HTTPS (HTTP/1.1 and HTTP/2); 0 lets the system choose.";
+        redirect_port: u16 = 8080, Restart, "Port of plain HTTP that sends browsers to HTTPS and does nothing else; 0 turns it off.";
+        public_url: Option<PublicUrl> = None, Restart,
+            "Where people find this server, if not at the address they happen to use: for the printed link and the redirect.";
+        behind_proxy: bool = false, Restart,
+            "Speak plain HTTP on `http.port`, because a reverse proxy in front does TLS; the redirect port is off then.";
+        trusted_proxies: Vec<Cidr> = loopback(), Restart,
+            "Reverse proxies whose `X-Forwarded-For` is believed when `http.behind_proxy` is set.";
+        handshake_timeout: Period = Period::seconds(10), Restart, "A TLS handshake that takes longer is broken off.";
+        header_timeout: Period = Period::seconds(15), Restart, "A request whose headers take longer is broken off.";
+        drain_timeout: Period = Period::seconds(10), Restart,
+            "How long connections may take to end when the process is asked to stop.";
+        reconnect: Period = Period::seconds(2), Restart,
+            "When the process is asked to stop, clients are told to connect again after this time.";
+    }
+    tls: Tls, "Certificates; without any of these a self-signed one is made at first start" {
+        certificate: Option<PathBuf> = None, Content, "PEM file with the certificate and its chain.";
+        key: Option<PathBuf> = None, Content, "PEM file with the private key of `tls.certificate`.";
+        acme_domains: Vec<String> = Vec::new(), Restart,
+            "Names to get certificates for by ACME (TLS-ALPN-01: port 443 of these names must lead to `http.port`).";
+        acme_email: Option<String> = None, Restart, "Where the certificate authority may write to.";
+        acme_directory: Option<String> = None, Restart, "Directory URL of the ACME server, if not Let's Encrypt's.";
+        acme_staging: bool = false, Restart, "Use Let's Encrypt's staging server: for trying out, browsers do not trust it.";
+    }
+    relay: Relay, "STUN and TURN inside" {
+        enabled: bool = true, Restart, "Answer STUN and relay (TURN) for participants whose network needs it.";
+        port: u16 = 3478, Restart, "Port of STUN and TURN, UDP and TCP.";
+        tls_port: u16 = 5349, Restart, "Port of TURN over TLS, for networks that let nothing else out; 0 turns it off.";
+        port_range: PortRange = PortRange { first: 49152, last: 65535 }, Restart, "Ports relayed media comes from.";
+        external_address: Option<IpAddr> = None, Restart,
+            "Public address of this machine when it stands behind a one-to-one NAT.";
+        allow_peers: Vec<Cidr> = Vec::new(), Restart,
+            "Networks the relay may send to although they are private or special. All public addresses are allowed anyway.";
+        allow_loopback: bool = false, Restart, "Let the relay send to this machine itself: for development and tests only.";
+        secret: Option<Secret> = None, Restart,
+            "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory.";
+        credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
+        allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
+        allocations: u32 = 4096, Restart, "Allocations of all participants together.";
+    }
+    rooms: Rooms, "Rooms and who fits in" {
+        max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";
+        max_participants: u32 = 16, Restart, "Participants in one room.";
+        mesh: u32 = 4, Restart, "Participants up to which browsers connect to each other directly.";
+        relay_only: bool = false, Restart, "No participant's address reaches another in any room: all media is relayed.";
+        resume: Period = Period::seconds(30), Restart, "How long a place is kept for a participant who lost the network.";
+    }
+    limits: Limits, "What one client, and all together, may use" {
+        connections: u32 = 20_000, Restart, "HTTPS connections at the same time.";
+        connections_per_address: u32 = 256, Restart, "HTTPS connections from one address (IPv6: one /64) at the same time.";
+        frame_bytes: Size = Size(256 << 10), Restart, "Largest signalling message.";
+        sdp_bytes: Size = Size(128 << 10), Restart, "Largest session description.";
+        chat_chars: u32 = 4000, Restart, "Longest chat line, in characters.";
+        requests_per_second: u32 = 50, Restart, "Signalling requests of one participant per second, sustained.";
+        requests_burst: u32 = 200, Restart, "Signalling requests of one participant at once.";
+        backlog_events: u32 = 1024, Restart, "Events kept for a participant who does not read them.";
+        backlog_bytes: Size = Size(1 << 20), Restart, "Bytes of such events.";
+        api_body: Size = Size(64 << 10), Restart, "Largest body of an API request.";
+        api_failures_per_minute: u32 = 20, Restart, "Wrong API keys from one address per minute before it has to wait.";
+    }
+    history: History, "What is remembered of ended sessions" {
+        keep: Period = Period::seconds(90 * 86_400), Restart, "Ended sessions older than this are deleted; 0s deletes them within an hour.";
+    }
+    log: Log, "What is written to standard error" {
+        level: Level = Level::Info, Restart, "Least urgent line written. Addresses of people appear at `debug` and `trace` only.";
+        format: Format = Format::Text, Restart, "Lines for people, or JSON for programs.";
+    }
+    metrics: Metrics, "Prometheus" {
+        enabled: bool = true, Restart, "Serve `/metrics`.";
+        access: Access = Access::Loopback, Restart, "Who may read `/metrics`: this machine, whoever has an API key, or anyone.";
+    }
+    ice: Ice, "STUN and TURN servers of others" {
+        extra_servers: Vec<ExtraServer> = Vec::new(), Restart,
+            "Announced to participants as well: `{ urls = [\"turn:turn.example.org\"], username = \"…\", credential = \"…\" }`.";
+    }
+}
+
+fn loopback() -> Vec<Cidr> {
+    vec![
+        Cidr { address: IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+        Cidr { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+    ]
+}
