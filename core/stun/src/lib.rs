@@ -1,1 +1,15 @@
-//! STUN and TURN: messages, the relay server machine.
+//! STUN and TURN: messages, and the relay server machine.
+//!
+//! Sans-IO: no socket, clock, randomness or thread. One [`turn::Server`] per shard decides what happens to each packet;
+//! sockets, threads and the queue between shards belong to `tandem-server`.
+//!
+//! RFC 8489 (STUN), RFC 3489 (classic Binding), RFC 8656 and 5766 (TURN).
+
+pub mod credential;
+pub mod turn;
+pub mod wire;
+
+mod binding;
+mod cidr;
+
+pub use cidr::{Cidr, CidrError};

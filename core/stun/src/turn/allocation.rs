@@ -1,0 +1,225 @@
+//! One allocation, RFC 8656 §3.2: its five-tuple, relayed address, permissions and channels.
+//!
+//! Permissions and channels are kept sorted: a packet costs a binary search among at most a few dozen. What has
+//! expired is ignored when looked at and swept out when room is needed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+use stun_types::message::IntegrityKey;
+
+use super::config::FiveTuple;
+use super::limiter::Bucket;
+use super::peers::Reach;
+use super::ports::Parity;
+
+pub(super) struct Allocation {
+    pub(super) generation: u32,
+    pub(super) tuple: FiveTuple,
+    pub(super) owner: Owner,
+    /// The local address of the relay socket.
+    pub(super) bound: SocketAddr,
+    /// XOR-RELAYED-ADDRESS: `bound`, or the external address in front of it.
+    pub(super) relayed: SocketAddr,
+    pub(super) expires: Instant,
+    pub(super) opening: Option<Opening>,
+    /// The transaction id of the Allocate, whose retransmission is answered again.
+    pub(super) transaction: [u8; 12],
+    pub(super) bucket: Bucket,
+    pub(super) permissions: Permissions,
+    pub(super) channels: Channels,
+}
+
+/// Who allocated.
+pub(super) struct Owner {
+    /// As in the USERNAME attribute.
+    pub(super) username: String,
+    /// Without the expiry.
+    pub(super) user: String,
+    pub(super) key: IntegrityKey,
+}
+
+/// An Allocate that waits for its relay socket.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) lifetime: Duration,
+    pub(super) parity: Parity,
+    pub(super) fingerprint: bool,
+    pub(super) tries: u8,
+}
+
+/// Permissions, RFC 8656 §9, by address.
+#[derive(Default)]
+pub(super) struct Permissions {
+    sorted: SmallVec<[Permission; 4]>,
+}
+
+#[derive(Clone, Copy)]
+struct Permission {
+    ip: IpAddr,
+    reach: Reach,
+    expires: Instant,
+}
+
+impl Permissions {
+    /// What the permission for this address reaches. `None`: there is none.
+    pub(super) fn reach(&self, now: Instant, ip: IpAddr) -> Option<Reach> {
+        let index = self.sorted.binary_search_by_key(&ip, |permission| permission.ip).ok()?;
+        self.sorted.get(index).filter(|permission| permission.expires > now).map(|permission| permission.reach)
+    }
+
+    /// Whether all these addresses would fit.
+    pub(super) fn has_room(&mut self, now: Instant, limit: usize, ips: &[IpAddr]) -> bool {
+        let is_new = |ip: &&IpAddr| self.sorted.binary_search_by_key(*ip, |permission| permission.ip).is_err();
+        let new = ips.iter().filter(is_new).count();
+        if self.sorted.len() + new > limit {
+            self.sorted.retain(|permission| permission.expires > now || ips.contains(&permission.ip));
+        }
+        self.sorted.len() + new <= limit
+    }
+
+    /// Installs or refreshes.
+    pub(super) fn install(&mut self, now: Instant, ip: IpAddr, reach: Reach) {
+        let permission = Permission { ip, reach, expires: now + PERMISSION_LIFETIME };
+        match self.sorted.binary_search_by_key(&ip, |permission| permission.ip) {
+            Ok(index) => {
+                if let Some(place) = self.sorted.get_mut(index) {
+                    *place = permission;
+                }
+            }
+            Err(index) => self.sorted.insert(index, permission),
+        }
+    }
+}
+
+/// Channels, RFC 8656 §12, by number and by peer.
+#[derive(Default)]
+pub(super) struct Channels {
+    by_number: Vec<Channel>,
+    by_peer: Vec<(SocketAddr, u16)>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Channel {
+    pub(super) number: u16,
+    pub(super) peer: SocketAddr,
+    pub(super) reach: Reach,
+    expires: Instant,
+}
+
+/// Why a channel cannot be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BindRefused {
+    /// The number belongs to another peer, or the peer to another number.
+    Taken,
+    Full,
+}
+
+impl Channels {
+    pub(super) fn by_number(&self, now: Instant, number: u16) -> Option<Channel> {
+        let index = self.by_number.binary_search_by_key(&number, |channel| channel.number).ok()?;
+        self.by_number.get(index).filter(|channel| channel.expires > now).copied()
+    }
+
+    pub(super) fn number_of(&self, now: Instant, peer: SocketAddr) -> Option<u16> {
+        let index = self.by_peer.binary_search_by_key(&peer, |&(peer, _)| peer).ok()?;
+        let &(_, number) = self.by_peer.get(index)?;
+        self.by_number(now, number).map(|channel| channel.number)
+    }
+
+    /// Whether this pair may be bound, RFC 8656 §12.2.
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        number: u16,
+        peer: SocketAddr,
+        limit: usize,
+    ) -> Result<(), BindRefused> {
+        match (self.by_number(now, number), self.number_of(now, peer)) {
+            (Some(channel), Some(bound)) if channel.peer == peer && bound == number => return Ok(()),
+            (None, None) => {}
+            (Some(_), _) | (_, Some(_)) => return Err(BindRefused::Taken),
+        }
+        if self.by_number.len() >= limit || self.is_stale(number, peer) {
+            self.sweep(now);
+        }
+        if self.by_number.len() < limit { Ok(()) } else { Err(BindRefused::Full) }
+    }
+
+    /// Binds or refreshes a pair that `check` has passed.
+    pub(super) fn bind(&mut self, now: Instant, number: u16, peer: SocketAddr, reach: Reach) {
+        let channel = Channel { number, peer, reach, expires: now + CHANNEL_LIFETIME };
+        match self.by_number.binary_search_by_key(&number, |channel| channel.number) {
+            Ok(index) => {
+                if let Some(place) = self.by_number.get_mut(index) {
+                    *place = channel;
+                }
+            }
+            Err(index) => self.by_number.insert(index, channel),
+        }
+        if let Err(index) = self.by_peer.binary_search_by_key(&peer, |&(peer, _)| peer) {
+            self.by_peer.insert(index, (peer, number));
+        }
+    }
+
+    /// Whether an expired binding still stands where the pair would go.
+    fn is_stale(&self, number: u16, peer: SocketAddr) -> bool {
+        self.by_number.binary_search_by_key(&number, |channel| channel.number).is_ok()
+            || self.by_peer.binary_search_by_key(&peer, |&(peer, _)| peer).is_ok()
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.by_number.retain(|channel| channel.expires > now);
+        let live = &self.by_number;
+        self.by_peer.retain(|(_, number)| live.binary_search_by_key(number, |channel| channel.number).is_ok());
+    }
+}
+
+/// RFC 8656 §9.
+const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// RFC 8656 §12.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(port: u16) -> SocketAddr {
+        SocketAddr::new("1.2.3.4".parse().expect("an address"), port)
+    }
+
+    #[test]
+    fn a_channel_and_its_peer_stay_a_pair_until_they_expire() {
+        let now = crate::turn::some_instant();
+        let mut channels = Channels::default();
+        assert_eq!(channels.check(now, 0x4000, peer(1), 2), Ok(()));
+        channels.bind(now, 0x4000, peer(1), Reach::Outside);
+        assert_eq!(channels.check(now, 0x4000, peer(1), 2), Ok(()));
+        assert_eq!(channels.check(now, 0x4000, peer(2), 2), Err(BindRefused::Taken));
+        assert_eq!(channels.check(now, 0x4001, peer(1), 2), Err(BindRefused::Taken));
+        let later = now + CHANNEL_LIFETIME;
+        assert_eq!(channels.number_of(later, peer(1)), None);
+        assert_eq!(channels.check(later, 0x4001, peer(1), 2), Ok(()));
+        channels.bind(later, 0x4001, peer(1), Reach::Outside);
+        assert_eq!(channels.number_of(later, peer(1)), Some(0x4001));
+        assert!(channels.by_number(later, 0x4000).is_none());
+    }
+
+    #[test]
+    fn channels_and_permissions_have_a_limit_that_expired_ones_do_not_count_for() {
+        let now = crate::turn::some_instant();
+        let (mut channels, mut permissions) = (Channels::default(), Permissions::default());
+        let ips: Vec<IpAddr> = (0..2_u32).map(|low| IpAddr::V4((0x0102_0300 + low).into())).collect();
+        let one_more: IpAddr = "1.2.4.0".parse().expect("an address");
+        for (number, ip) in (0x4000..).zip(&ips) {
+            channels.bind(now, number, SocketAddr::new(*ip, 9), Reach::Outside);
+            permissions.install(now, *ip, Reach::Outside);
+        }
+        assert_eq!(channels.check(now, 0x5000, peer(3), 2), Err(BindRefused::Full));
+        assert!(permissions.has_room(now, 2, &ips));
+        assert!(!permissions.has_room(now, 2, &[one_more]));
+        assert!(permissions.has_room(now + PERMISSION_LIFETIME, 2, &[one_more]));
+        assert_eq!(channels.check(now + CHANNEL_LIFETIME, 0x5000, peer(3), 2), Ok(()));
+    }
+}

@@ -1,0 +1,151 @@
+//! What a relay machine is told at construction, and the names of what it deals with.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::Cidr;
+
+/// How a client reaches us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A plain stream.
+    Tcp,
+    /// A stream inside TLS.
+    Tls,
+}
+
+/// A client as RFC 8656 §3.2 knows it: its address, ours, and the transport between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FiveTuple {
+    /// The transport between.
+    pub transport: Transport,
+    /// Its address as we see it.
+    pub client: SocketAddr,
+    /// The local address it reached.
+    pub server: SocketAddr,
+}
+
+/// Names the relay socket of one allocation; never used twice by one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl RelayId {
+    /// As one number, for an event queue.
+    pub fn to_bits(self) -> u64 {
+        (u64::from(self.generation) << 32) | u64::from(self.slot)
+    }
+
+    /// Back from the number.
+    pub fn from_bits(bits: u64) -> Self {
+        let low = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
+        Self { slot: low, generation: u32::try_from(bits >> 32).unwrap_or_default() }
+    }
+}
+
+/// Settings of a relay machine.
+#[derive(Clone)]
+pub struct Config {
+    /// RFC 8489 §9.2: shown to clients, part of their key. Short, because every 401 carries it.
+    pub realm: String,
+    /// HMAC key of the ephemeral credentials, see [`crate::credential`].
+    pub secret: Vec<u8>,
+    /// How long an issued credential is valid; decides how long a revoked user stays out.
+    pub credential_lifetime: Duration,
+    /// Wall-clock time at an instant, in seconds since 1970.
+    pub wall_clock: (Instant, u64),
+    /// The ports to relay on.
+    pub ports: PortSlice,
+    /// Our own addresses.
+    pub addresses: Addresses,
+    /// Who may be relayed to.
+    pub peers: PeerRules,
+    /// Bounds on everything a client can make us hold or do.
+    pub limits: Limits,
+}
+
+/// The relay ports of all shards, and which part is ours: pairs of ports go round the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSlice {
+    /// The first port of all shards.
+    pub first: u16,
+    /// The last port of all shards.
+    pub last: u16,
+    /// Which shard this is.
+    pub shard: u16,
+    /// How many there are.
+    pub shards: u16,
+}
+
+impl Default for PortSlice {
+    fn default() -> Self {
+        Self { first: 49_152, last: 65_535, shard: 0, shards: 1 }
+    }
+}
+
+/// Addresses of this host.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// All addresses of the host's interfaces; the first usable of a family serves a client of the other.
+    pub own: Vec<IpAddr>,
+    /// UDP ports of this process, refused as peers on any own address.
+    pub listener_ports: Vec<u16>,
+    /// Told to clients in place of a local IPv4 address other than loopback: the host stands behind a NAT.
+    pub external_v4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub external_v6: Option<Ipv6Addr>,
+}
+
+/// Who may be relayed to, beside public addresses, which always may.
+#[derive(Clone, Debug, Default)]
+pub struct PeerRules {
+    /// Refused, whatever else says yes.
+    pub deny: Vec<Cidr>,
+    /// Allowed although private or special. Does not open this host itself.
+    pub allow: Vec<Cidr>,
+    /// Opens loopback and this host's own addresses, listeners excepted: for development.
+    pub allow_loopback: bool,
+}
+
+/// Bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Allocations on this shard.
+    pub allocations: usize,
+    /// Allocations of one user on this shard.
+    pub allocations_per_user: usize,
+    /// Permissions of one allocation.
+    pub permissions: usize,
+    /// Channels of one allocation.
+    pub channels: usize,
+    /// Payload bytes per second of one allocation, both directions together.
+    pub bytes_per_second: u64,
+    /// And at once.
+    pub burst_bytes: u64,
+    /// Answers per second to one source (IPv6: one /64) that has proved nothing.
+    pub answers_per_second: u32,
+    /// And at once.
+    pub answers_burst: u32,
+    /// Upper bound of an allocation's life between refreshes.
+    pub max_lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            allocations: 10_000,
+            allocations_per_user: 16,
+            permissions: 64,
+            channels: 64,
+            bytes_per_second: 4_000_000,
+            burst_bytes: 8_000_000,
+            answers_per_second: 200,
+            answers_burst: 1_000,
+            max_lifetime: Duration::from_secs(3_600),
+        }
+    }
+}

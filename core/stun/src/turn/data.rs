@@ -1,0 +1,213 @@
+//! The data path: ChannelData and Send indications up, peers' datagrams down, and both at once inside the process.
+//!
+//! No allocation, no copy: what leaves is a header of ours and a part of the bytes that came in.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand_core::RngCore;
+
+use super::Server;
+use super::config::{FiveTuple, RelayId};
+use super::limiter::Rate;
+use super::peers::Reach;
+use crate::wire::{self, Head, Stun};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward<'p> {
+    /// Nothing leaves: it was a message for the machine.
+    Nothing,
+    /// Nothing leaves.
+    Dropped(DropReason),
+    /// Leaves by a relay socket.
+    ToPeer {
+        /// The socket.
+        relay: RelayId,
+        /// Where to.
+        peer: SocketAddr,
+        /// What.
+        payload: &'p [u8],
+    },
+    /// Goes to a client: `head`, then `payload`, then zeros up to a multiple of four bytes if `padded`.
+    ToClient {
+        /// The client.
+        client: FiveTuple,
+        /// In front.
+        head: Head,
+        /// What.
+        payload: &'p [u8],
+        /// Whether zeros follow.
+        padded: bool,
+    },
+    /// Goes to an allocation of another shard, by its [`Server::handle_hairpin`].
+    ToShard {
+        /// Which.
+        shard: u16,
+        /// Our relayed address.
+        from: SocketAddr,
+        /// The relayed address there.
+        to: SocketAddr,
+        /// What.
+        payload: &'p [u8],
+    },
+}
+
+/// Why a packet is not relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The five-tuple, or the relay address, has none.
+    NoAllocation,
+    /// The channel is not bound.
+    NoChannel,
+    /// No permission for the peer.
+    NoPermission,
+    /// The peer is one of our own sockets, or an address of ours where nothing listens inside.
+    Forbidden,
+    /// More bytes per second than allowed.
+    Rate,
+    /// An indication that lacks something, has too much, or is too long.
+    Malformed,
+}
+
+impl Server {
+    pub(super) fn drop_packet<'p>(&mut self, reason: DropReason) -> Forward<'p> {
+        self.counters.dropped += 1;
+        Forward::Dropped(reason)
+    }
+
+    /// RFC 8656 §12.6.
+    pub(super) fn on_channel_data<'p>(
+        &mut self,
+        now: Instant,
+        from: FiveTuple,
+        number: u16,
+        payload: &'p [u8],
+    ) -> Forward<'p> {
+        let Some(slot) = self.table.by_tuple(&from) else { return self.drop_packet(DropReason::NoAllocation) };
+        let channel = self.table.get(slot).and_then(|allocation| allocation.channels.by_number(now, number));
+        let Some(channel) = channel else { return self.drop_packet(DropReason::NoChannel) };
+        self.send_up(now, slot, (channel.peer, channel.reach), payload)
+    }
+
+    /// RFC 8656 §11.2.
+    pub(super) fn on_send<'p>(&mut self, now: Instant, from: FiveTuple, stun: Stun<'p>) -> Forward<'p> {
+        let Some(slot) = self.table.by_tuple(&from) else { return self.drop_packet(DropReason::NoAllocation) };
+        let Some((peer, payload)) = parse_send(stun) else { return self.drop_packet(DropReason::Malformed) };
+        let reach = self.table.get(slot).and_then(|allocation| {
+            let same_family = allocation.relayed.is_ipv4() == peer.is_ipv4();
+            allocation.permissions.reach(now, peer.ip()).filter(|_| same_family && peer.port() != 0)
+        });
+        let Some(reach) = reach else { return self.drop_packet(DropReason::NoPermission) };
+        self.send_up(now, slot, (peer, reach), payload)
+    }
+
+    fn send_up<'p>(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        (peer, reach): (SocketAddr, Reach),
+        payload: &'p [u8],
+    ) -> Forward<'p> {
+        if !self.take_bytes(now, slot, payload) {
+            return self.drop_packet(DropReason::Rate);
+        }
+        match reach {
+            Reach::Outside => self.send_outside(slot, peer, payload),
+            Reach::Inside => self.send_inside(now, slot, peer, payload),
+            Reach::InsideOrOutside => match self.table.by_relayed(peer).is_some() {
+                true => self.send_inside(now, slot, peer, payload),
+                false if self.peers.is_listener(peer) => self.drop_packet(DropReason::Forbidden),
+                false => self.send_outside(slot, peer, payload),
+            },
+        }
+    }
+
+    fn send_outside<'p>(&mut self, slot: u32, peer: SocketAddr, payload: &'p [u8]) -> Forward<'p> {
+        let Some(relay) = self.table.id_of(slot) else { return self.drop_packet(DropReason::NoAllocation) };
+        self.count_relayed(payload);
+        Forward::ToPeer { relay, peer, payload }
+    }
+
+    /// The peer is a relay address of ours: nothing leaves the process.
+    fn send_inside<'p>(&mut self, now: Instant, slot: u32, to: SocketAddr, payload: &'p [u8]) -> Forward<'p> {
+        let Some(from) = self.table.get(slot).map(|allocation| allocation.relayed) else {
+            return self.drop_packet(DropReason::NoAllocation);
+        };
+        if let Some(target) = self.table.by_relayed(to) {
+            self.count_relayed(payload);
+            return self.deliver(now, target, from, payload);
+        }
+        match self.other_shard(to) {
+            Some(shard) => {
+                self.count_relayed(payload);
+                Forward::ToShard { shard, from, to, payload }
+            }
+            None => self.drop_packet(DropReason::Forbidden),
+        }
+    }
+
+    fn other_shard(&self, to: SocketAddr) -> Option<u16> {
+        self.ports.shard_of(to.port()).filter(|&shard| shard != self.settings.shard)
+    }
+
+    /// RFC 8656 §11.3 and §12.7.
+    pub(super) fn deliver<'p>(&mut self, now: Instant, slot: u32, from: SocketAddr, payload: &'p [u8]) -> Forward<'p> {
+        let Some(allocation) = self.table.get(slot) else { return self.drop_packet(DropReason::NoAllocation) };
+        if allocation.opening.is_some() || allocation.permissions.reach(now, from.ip()).is_none() {
+            return self.drop_packet(DropReason::NoPermission);
+        }
+        let client = allocation.tuple;
+        let channel = allocation.channels.number_of(now, from);
+        if !self.take_bytes(now, slot, payload) {
+            return self.drop_packet(DropReason::Rate);
+        }
+        let Some(head) = self.head(channel, from, payload) else { return self.drop_packet(DropReason::Malformed) };
+        self.count_relayed(payload);
+        // RFC 8656 §12.5: ChannelData is padded over streams; a STUN message is a multiple of four everywhere.
+        let padded = channel.is_none() || client.transport != super::Transport::Udp;
+        Forward::ToClient { client, head, payload, padded }
+    }
+
+    fn head(&mut self, channel: Option<u16>, from: SocketAddr, payload: &[u8]) -> Option<Head> {
+        let length = u16::try_from(payload.len()).ok()?;
+        if let Some(number) = channel {
+            return Some(Head::channel_data(number, length));
+        }
+        let mut transaction = [0; 12];
+        self.rng.fill_bytes(&mut transaction);
+        Head::data_indication(from, transaction, length)
+    }
+
+    fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
+        let limits = &self.settings.limits;
+        let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
+        let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        self.table.get_mut(slot).is_some_and(|allocation| allocation.bucket.take(now, rate, cost))
+    }
+
+    fn count_relayed(&mut self, payload: &[u8]) {
+        self.counters.packets += 1;
+        self.counters.bytes += u64::try_from(payload.len()).unwrap_or_default();
+    }
+}
+
+/// Peer and data of a Send indication. The first of each kind counts; an unknown attribute that must be understood
+/// (DONT-FRAGMENT is one, for us) makes the indication void, RFC 8489 §6.3.2.
+fn parse_send(stun: Stun<'_>) -> Option<(SocketAddr, &[u8])> {
+    let transaction = stun.transaction();
+    let (mut peer, mut data) = (None, None);
+    for (kind, value) in stun.attributes() {
+        match kind {
+            wire::XOR_PEER_ADDRESS => peer = peer.or(Some(wire::read_xor_address(value, &transaction)?)),
+            wire::DATA => data = data.or(Some(value)),
+            MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256 => break,
+            0..0x8000 => return None,
+            _ => {}
+        }
+    }
+    Some((peer?, data?))
+}
+
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;

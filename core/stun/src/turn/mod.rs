@@ -1,0 +1,268 @@
+//! The relay machine of one shard, RFC 8656: allocations, permissions, channels, and what to do with each packet.
+//!
+//! ```text
+//!   client packet ──handle_client──►┐                  ┌► Forward: at most one packet, header + part of the input
+//!   peer packet ────handle_peer────►│     Server       │
+//!   other shard ────handle_hairpin─►│                  ├► poll_output: answers, sockets to open and close
+//!   socket opened ──handle_opened──►┘                  └► poll_timeout: when the next allocation expires
+//! ```
+//!
+//! Data packets are looked up by hash and forwarded without allocation or copy. A request that needs a relay socket
+//! waits as an allocation that is `opening`. Nothing is kept for a client that has not shown a valid credential.
+
+mod allocation;
+mod answer;
+mod authenticate;
+mod config;
+mod data;
+mod limiter;
+mod nonce;
+mod peers;
+mod ports;
+mod request;
+mod requests_with_allocation;
+mod seeded;
+mod table;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+
+pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, RelayId, Transport};
+pub use data::{DropReason, Forward};
+
+use crate::wire::{self, Packet};
+use authenticate::Gate;
+use peers::Peers;
+use ports::Ports;
+use table::Table;
+
+/// The relay machine of one shard.
+pub struct Server {
+    settings: Settings,
+    table: Table,
+    gate: Gate,
+    peers: Peers,
+    ports: Ports,
+    rng: ChaCha8Rng,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+/// What stays of the configuration after the children have taken their parts.
+struct Settings {
+    limits: Limits,
+    shard: u16,
+    addresses: Addresses,
+}
+
+/// What the shell is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message to a client.
+    Send {
+        /// Where to, and from which local address.
+        to: FiveTuple,
+        /// A multiple of four bytes long: ready for streams, too.
+        message: Vec<u8>,
+    },
+    /// Open a relay socket and tell the result by [`Server::handle_opened`].
+    Open {
+        /// Its name.
+        relay: RelayId,
+        /// Where to bind it.
+        at: SocketAddr,
+        /// Whose it would be, for quotas that span shards.
+        user: String,
+    },
+    /// Close a relay socket.
+    Close {
+        /// Its name.
+        relay: RelayId,
+        /// Whose it was.
+        user: String,
+    },
+    /// The client of a stream has been shut out: close it.
+    Disconnect {
+        /// The client.
+        client: FiveTuple,
+    },
+}
+
+/// Why a relay socket was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefused {
+    /// Another process has the port: try another one.
+    Taken,
+    /// The user has too many allocations on all shards together.
+    Quota,
+    /// No socket can be had.
+    Exhausted,
+}
+
+/// What happened so far; all but `allocations` only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Live allocations.
+    pub allocations: u64,
+    /// Allocations made.
+    pub allocated: u64,
+    /// Packets relayed, both directions.
+    pub packets: u64,
+    /// Their payload.
+    pub bytes: u64,
+    /// Packets that were not relayed.
+    pub dropped: u64,
+    /// Bytes that are neither STUN nor ChannelData, or lie about their lengths.
+    pub malformed: u64,
+    /// Binding requests answered.
+    pub bindings: u64,
+    /// 401 and 438.
+    pub challenges: u64,
+    /// Requests whose integrity or credential was wrong.
+    pub unauthorized: u64,
+    /// Other error answers.
+    pub refused: u64,
+    /// Answers withheld from sources that ask too much.
+    pub limited: u64,
+    /// Users shut out.
+    pub revoked: u64,
+}
+
+impl Server {
+    /// A machine without allocations. `config.wall_clock` also starts the nonces' time.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let hash = seeded::Seeded::new((rng.next_u64(), rng.next_u64()));
+        let mut nonce_key = [0; 32];
+        rng.fill_bytes(&mut nonce_key);
+        Self {
+            table: Table::new(hash),
+            peers: Peers::new(config.peers.clone(), &config.addresses),
+            ports: Ports::new(config.ports),
+            gate: Gate::new(&config, nonce_key, hash),
+            settings: Settings { limits: config.limits, shard: config.ports.shard, addresses: config.addresses },
+            rng,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A datagram, or a frame of a stream without its padding, from a client.
+    pub fn handle_client<'p>(&mut self, now: Instant, from: FiveTuple, bytes: &'p [u8]) -> Forward<'p> {
+        match wire::parse(bytes) {
+            Ok(Packet::Channel { number, payload }) => self.on_channel_data(now, from, number, payload),
+            Ok(Packet::Stun(stun)) if stun.kind == wire::SEND_INDICATION => self.on_send(now, from, stun),
+            Ok(Packet::Stun(stun)) => {
+                self.on_message(now, from, stun);
+                Forward::Nothing
+            }
+            Ok(Packet::Classic(stun)) => {
+                self.on_classic_binding(now, from, stun);
+                Forward::Nothing
+            }
+            Err(_) => {
+                self.counters.malformed += 1;
+                Forward::Nothing
+            }
+        }
+    }
+
+    /// A datagram from a peer at a relay socket.
+    pub fn handle_peer<'p>(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        peer: SocketAddr,
+        payload: &'p [u8],
+    ) -> Forward<'p> {
+        match self.table.by_id(relay) {
+            Some(slot) => self.deliver(now, slot, peer, payload),
+            None => self.drop_packet(DropReason::NoAllocation),
+        }
+    }
+
+    /// A packet that an allocation of another shard, relayed at `from`, sends to our relayed address `to`.
+    pub fn handle_hairpin<'p>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &'p [u8],
+    ) -> Forward<'p> {
+        match self.table.by_relayed(to) {
+            Some(slot) => self.deliver(now, slot, from, payload),
+            None => self.drop_packet(DropReason::NoAllocation),
+        }
+    }
+
+    /// A client's stream has ended: so does its allocation.
+    pub fn handle_closed(&mut self, from: FiveTuple) {
+        if let Some(slot) = self.table.by_tuple(&from) {
+            self.release(slot);
+        }
+    }
+
+    /// Ends allocations that have expired.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(slot) = self.table.expired(now) {
+            self.release(slot);
+        }
+    }
+
+    /// The shell's wall clock, whenever it may have been set.
+    pub fn handle_wall_clock(&mut self, now: Instant, unix: u64) {
+        self.gate.set_wall_clock(now, unix);
+    }
+
+    /// An address of this host that has appeared since construction.
+    pub fn handle_own_address(&mut self, ip: IpAddr) {
+        self.peers.add_own(ip);
+    }
+
+    /// Ends all allocations of a user and refuses the credentials issued to it so far.
+    pub fn revoke(&mut self, now: Instant, user: &str) {
+        self.counters.revoked += 1;
+        self.gate.revoke(now, user);
+        for slot in self.table.of_user(user) {
+            if let Some(allocation) = self.table.get(slot) {
+                let client = allocation.tuple;
+                if client.transport != Transport::Udp {
+                    self.outputs.push_back(Output::Disconnect { client });
+                }
+            }
+            self.release(slot);
+        }
+    }
+
+    /// What to do next. Drain after every input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Server::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.table.next_deadline()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        Counters { allocations: u64::try_from(self.table.len()).unwrap_or(u64::MAX), ..self.counters }
+    }
+
+    fn release(&mut self, slot: u32) {
+        let Some((relay, allocation)) = self.table.remove(slot) else { return };
+        self.ports.release(allocation.bound);
+        self.outputs.push_back(Output::Close { relay, user: allocation.owner.user });
+    }
+}
+
+/// Where the time of a test begins.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an instant can only be had from the clock; tests go on from it by hand")]
+pub(crate) fn some_instant() -> Instant {
+    Instant::now()
+}

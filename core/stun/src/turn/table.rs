@@ -1,0 +1,127 @@
+//! All allocations of a shard, and the ways to find one: by five-tuple, relay socket, relayed address, user, expiry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::allocation::Allocation;
+use super::config::{FiveTuple, RelayId};
+use super::seeded::{Seeded, SeededMap};
+
+/// Allocations by slot number, with every index to them.
+pub(super) struct Table {
+    slots: Slab<Allocation>,
+    by_tuple: SeededMap<FiveTuple, u32>,
+    by_relayed: SeededMap<SocketAddr, u32>,
+    by_user: BTreeMap<String, BTreeSet<u32>>,
+    deadlines: BTreeSet<(Instant, u32)>,
+    generation: u32,
+}
+
+impl Table {
+    pub(super) fn new(hash: Seeded) -> Self {
+        Self {
+            slots: Slab::new(),
+            by_tuple: SeededMap::with_hasher(hash),
+            by_relayed: SeededMap::with_hasher(hash),
+            by_user: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            generation: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Option<u32> {
+        self.by_tuple.get(tuple).copied()
+    }
+
+    pub(super) fn by_relayed(&self, relayed: SocketAddr) -> Option<u32> {
+        self.by_relayed.get(&relayed).copied()
+    }
+
+    pub(super) fn by_id(&self, relay: RelayId) -> Option<u32> {
+        let allocation = self.get(relay.slot)?;
+        (allocation.generation == relay.generation).then_some(relay.slot)
+    }
+
+    pub(super) fn id_of(&self, slot: u32) -> Option<RelayId> {
+        self.get(slot).map(|allocation| RelayId { slot, generation: allocation.generation })
+    }
+
+    pub(super) fn of_user(&self, user: &str) -> Vec<u32> {
+        self.by_user.get(user).map(|slots| slots.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn count_of_user(&self, user: &str) -> usize {
+        self.by_user.get(user).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&Allocation> {
+        self.slots.get(usize::try_from(slot).ok()?)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Allocation> {
+        self.slots.get_mut(usize::try_from(slot).ok()?)
+    }
+
+    /// Adds an allocation. It can be found by relayed address only from [`Table::publish`] on.
+    pub(super) fn insert(&mut self, mut allocation: Allocation) -> Option<RelayId> {
+        let entry = self.slots.vacant_entry();
+        let slot = u32::try_from(entry.key()).ok()?;
+        self.generation = self.generation.wrapping_add(1);
+        allocation.generation = self.generation;
+        self.by_tuple.insert(allocation.tuple, slot);
+        self.by_user.entry(allocation.owner.user.clone()).or_default().insert(slot);
+        self.deadlines.insert((allocation.expires, slot));
+        entry.insert(allocation);
+        Some(RelayId { slot, generation: self.generation })
+    }
+
+    /// The relay socket is open: its address can be reached from inside.
+    pub(super) fn publish(&mut self, slot: u32) {
+        if let Some((bound, relayed)) = self.get(slot).map(|allocation| (allocation.bound, allocation.relayed)) {
+            self.by_relayed.insert(bound, slot);
+            self.by_relayed.insert(relayed, slot);
+        }
+    }
+
+    pub(super) fn set_expiry(&mut self, slot: u32, expires: Instant) {
+        if let Some(allocation) = self.get_mut(slot) {
+            let before = std::mem::replace(&mut allocation.expires, expires);
+            self.deadlines.remove(&(before, slot));
+            self.deadlines.insert((expires, slot));
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Option<(RelayId, Allocation)> {
+        let allocation = self.slots.try_remove(usize::try_from(slot).ok()?)?;
+        self.by_tuple.remove(&allocation.tuple);
+        for address in [allocation.bound, allocation.relayed] {
+            if self.by_relayed.get(&address) == Some(&slot) {
+                self.by_relayed.remove(&address);
+            }
+        }
+        self.deadlines.remove(&(allocation.expires, slot));
+        if let Some(slots) = self.by_user.get_mut(&allocation.owner.user) {
+            slots.remove(&slot);
+            if slots.is_empty() {
+                self.by_user.remove(&allocation.owner.user);
+            }
+        }
+        Some((RelayId { slot, generation: allocation.generation }, allocation))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// One allocation whose time is over.
+    pub(super) fn expired(&self, now: Instant) -> Option<u32> {
+        self.deadlines.first().filter(|&&(at, _)| at <= now).map(|&(_, slot)| slot)
+    }
+}
