@@ -35,15 +35,9 @@ pub struct RelayId {
 }
 
 impl RelayId {
-    /// As one number, for an event queue.
-    pub fn to_bits(self) -> u64 {
-        (u64::from(self.generation) << 32) | u64::from(self.slot)
-    }
-
-    /// Back from the number.
-    pub fn from_bits(bits: u64) -> Self {
-        let low = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
-        Self { slot: low, generation: u32::try_from(bits >> 32).unwrap_or_default() }
+    /// A small number that no other live allocation has.
+    pub fn slot(self) -> u32 {
+        self.slot
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Output {
         at: SocketAddr,
         /// Whose it would be, for quotas that span shards.
         user: String,
+        /// Who asks.
+        client: FiveTuple,
     },
     /// Close a relay socket.
     Close {
@@ -84,6 +86,8 @@ pub enum Output {
         relay: RelayId,
         /// Whose it was.
         user: String,
+        /// Who asked for it.
+        client: FiveTuple,
     },
     /// The client of a stream has been shut out: close it.
     Disconnect {
@@ -256,7 +260,7 @@ impl Server {
     fn release(&mut self, slot: u32) {
         let Some((relay, allocation)) = self.table.remove(slot) else { return };
         self.ports.release(allocation.bound);
-        self.outputs.push_back(Output::Close { relay, user: allocation.owner.user });
+        self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
     }
 }
 

@@ -163,7 +163,7 @@ impl Server {
             channels: Channels::default(),
         });
         let relay = relay.ok_or(Refusal::InsufficientCapacity)?;
-        self.outputs.push_back(Output::Open { relay, at: bound, user });
+        self.outputs.push_back(Output::Open { relay, at: bound, user, client: from });
         Ok(())
     }
 
@@ -225,8 +225,8 @@ impl Server {
                 self.ports.release(taken);
                 allocation.bound = at;
                 allocation.relayed = at;
-                let user = allocation.owner.user.clone();
-                self.outputs.push_back(Output::Open { relay, at, user });
+                let (user, client) = (allocation.owner.user.clone(), allocation.tuple);
+                self.outputs.push_back(Output::Open { relay, at, user, client });
             }
             next => {
                 if let Some(unused) = next {
