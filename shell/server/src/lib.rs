@@ -7,6 +7,7 @@ pub mod config;
 pub mod data_dir;
 pub mod http;
 pub mod metrics;
+pub mod relay;
 pub mod serve;
 pub mod tls;
 

@@ -1,0 +1,90 @@
+//! What one thread leaves for a shard: orders, which are few, and packets between allocations, which are bounded.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::sys::Wake;
+
+/// Of one shard.
+pub(super) struct Mailbox {
+    inside: Mutex<Contents>,
+    wake: Wake,
+}
+
+/// An order to a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Revoke(String),
+    Stop,
+}
+
+/// What has been left; swapped out as a whole, so that its buffers are used again.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) orders: Vec<Order>,
+    parcels: Vec<Parcel>,
+    bytes: Vec<u8>,
+}
+
+struct Parcel {
+    from: SocketAddr,
+    to: SocketAddr,
+    range: Range<usize>,
+}
+
+impl Mailbox {
+    pub(super) fn new(wake: Wake) -> Self {
+        Self { inside: Mutex::default(), wake }
+    }
+
+    pub(super) fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.lock().orders.push(order);
+        self.wake.ring();
+    }
+
+    /// Leaves a packet. `false`: the box is full, the packet is lost.
+    pub(super) fn parcel(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
+        let mut inside = self.lock();
+        let start = inside.bytes.len();
+        if inside.parcels.len() >= MAX_PARCELS || start + payload.len() > MAX_BYTES {
+            return false;
+        }
+        let was_empty = inside.parcels.is_empty();
+        inside.bytes.extend_from_slice(payload);
+        inside.parcels.push(Parcel { from, to, range: start..start + payload.len() });
+        drop(inside);
+        if was_empty {
+            self.wake.ring();
+        }
+        true
+    }
+
+    /// Takes everything, and leaves the emptied buffers of last time.
+    pub(super) fn take(&self, contents: &mut Contents) {
+        self.wake.clear();
+        contents.orders.clear();
+        contents.parcels.clear();
+        contents.bytes.clear();
+        std::mem::swap(&mut *self.lock(), contents);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        // A thread that panicked while pushing leaves a whole value behind.
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    /// The packets: from, to, payload.
+    pub(super) fn parcels(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr, &[u8])> {
+        self.parcels.iter().filter_map(|parcel| Some((parcel.from, parcel.to, self.bytes.get(parcel.range.clone())?)))
+    }
+}
+
+const MAX_PARCELS: usize = 2_048;
+const MAX_BYTES: usize = 2 * 1_024 * 1_024;

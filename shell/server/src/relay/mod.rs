@@ -1,0 +1,206 @@
+//! The relay's shell: sockets and threads around [`tandem_stun::turn::Server`], one of each per shard.
+//!
+//! ```text
+//!   shard thread:  epoll ─► recvmmsg (GRO) ─► Server ─► sendmmsg (GSO)      one per core, nothing shared but
+//!                    ▲ mailbox: revocations, packets from other shards      mailboxes, user quotas and figures
+//! ```
+//!
+//! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
+
+mod listeners;
+mod mailbox;
+mod quota;
+mod report;
+mod shard;
+mod sys;
+mod wiring;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tandem_stun::turn;
+pub use tandem_stun::turn::{Counters, Limits, PeerRules};
+
+use mailbox::{Mailbox, Order};
+use quota::Quota;
+use report::Report;
+use shard::Shard;
+
+/// Settings of the relay.
+#[derive(Clone)]
+pub struct Config {
+    /// Addresses to listen on; unspecified ones mean all of a family.
+    pub listen: Vec<IpAddr>,
+    /// Port of STUN and TURN over UDP and TCP; 0: any free one.
+    pub port: u16,
+    /// STUN and TURN over TLS, if wanted.
+    pub tls: Option<Tls>,
+    /// RFC 8489 §9.2: shown to clients.
+    pub realm: String,
+    /// HMAC key of the ephemeral credentials.
+    pub secret: Vec<u8>,
+    /// How long the credentials that are handed out stay valid.
+    pub credential_lifetime: Duration,
+    /// Ports to relay on.
+    pub relay_ports: RangeInclusive<u16>,
+    /// Told to clients in place of our IPv4 address: the host stands behind a NAT.
+    pub external_v4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub external_v6: Option<Ipv6Addr>,
+    /// Who may be relayed to, beside public addresses.
+    pub peers: PeerRules,
+    /// More UDP ports of this process, refused as peers like our own.
+    pub forbidden_ports: Vec<u16>,
+    /// Bounds per shard; the ones on users hold for all shards together.
+    pub limits: Limits,
+    /// Threads; `None`: one per core.
+    pub shards: Option<NonZeroU16>,
+}
+
+/// TLS of the relay.
+#[derive(Clone)]
+pub struct Tls {
+    /// The port; 0: any free one.
+    pub port: u16,
+    /// Certificate and protocol versions. May resolve certificates anew for each connection.
+    pub config: Arc<rustls::ServerConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            port: 3478,
+            tls: None,
+            realm: "tandem".to_owned(),
+            secret: Vec::new(),
+            credential_lifetime: Duration::from_secs(86_400),
+            relay_ports: 49_152..=65_535,
+            external_v4: None,
+            external_v6: None,
+            peers: PeerRules::default(),
+            forbidden_ports: Vec::new(),
+            limits: Limits::default(),
+            shards: None,
+        }
+    }
+}
+
+/// A running relay. Dropping it stops it.
+pub struct Handle {
+    port: u16,
+    tls_port: Option<u16>,
+    mailboxes: Arc<[Mailbox]>,
+    reports: Vec<Arc<Report>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Opens the listeners and starts the shards.
+///
+/// # Errors
+/// A port is in use, an address is not ours, the secret is empty, or the system refuses a socket or thread.
+pub fn start(config: Config) -> io::Result<Handle> {
+    if config.secret.is_empty() || config.relay_ports.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a secret and a range of relay ports"));
+    }
+    let shards = config.shards.map_or_else(cores, NonZeroU16::get);
+    let bound = listeners::open(&config, shards)?;
+    let mailboxes: Arc<[Mailbox]> =
+        (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
+    let quota = Arc::new(Quota::new(config.limits.allocations_per_user));
+    let own = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect::<Vec<_>>();
+    let mut handle = Handle {
+        port: bound.port,
+        tls_port: bound.tls_port,
+        mailboxes: Arc::clone(&mailboxes),
+        reports: Vec::new(),
+        threads: Mutex::default(),
+    };
+    for (index, sockets) in (0..shards).zip(bound.per_shard) {
+        let report = Arc::new(Report::default());
+        handle.reports.push(Arc::clone(&report));
+        let machine = machine_config(&config, bound.port, &own, (index, shards));
+        let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
+        let tls = config.tls.as_ref().map(|tls| Arc::clone(&tls.config));
+        // A shard that fails to start drops `handle`, which stops the others.
+        let thread = Shard::spawn(index, machine, shared, sockets, tls)?;
+        handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+    tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");
+    Ok(handle)
+}
+
+impl Handle {
+    /// Port of STUN and TURN over UDP and TCP.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Port of STUN and TURN over TLS.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls_port
+    }
+
+    /// Ends all allocations of this user and refuses the credentials issued to it so far.
+    pub fn revoke(&self, user: &str) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::Revoke(user.to_owned()));
+        }
+    }
+
+    /// What all shards have done so far.
+    pub fn stats(&self) -> Stats {
+        self.reports.iter().fold(Stats::default(), |sum, report| sum.plus(report.read()))
+    }
+
+    /// Stops all shards and waits for them; all allocations end.
+    pub fn shutdown(&self) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::Stop);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a relay shard had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+pub use report::Stats;
+
+fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (u16, u16)) -> turn::Config {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut listener_ports = vec![port];
+    listener_ports.extend(&config.forbidden_ports);
+    turn::Config {
+        realm: config.realm.clone(),
+        secret: config.secret.clone(),
+        credential_lifetime: config.credential_lifetime,
+        wall_clock: (Instant::now(), unix),
+        ports: turn::PortSlice { first: *config.relay_ports.start(), last: *config.relay_ports.end(), shard, shards },
+        addresses: turn::Addresses {
+            own: own.to_vec(),
+            listener_ports,
+            external_v4: config.external_v4,
+            external_v6: config.external_v6,
+        },
+        peers: config.peers.clone(),
+        limits: config.limits,
+    }
+}
+
+fn cores() -> u16 {
+    std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}

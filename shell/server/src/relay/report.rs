@@ -1,0 +1,141 @@
+//! The figures of one shard, written by its thread and read by anyone.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tandem_stun::turn::Counters;
+
+use crate::metrics as names;
+
+/// What shards have done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The machines' figures.
+    pub turn: Counters,
+    /// Packets the kernel, a mailbox or a slow stream did not take.
+    pub lost: u64,
+    /// Live TCP and TLS connections.
+    pub streams: u64,
+    /// Connections refused because there are too many.
+    pub streams_refused: u64,
+}
+
+/// Figures in the order of [`Stats::values`].
+#[derive(Default)]
+pub(super) struct Report {
+    values: [AtomicU64; FIGURES],
+}
+
+impl Report {
+    pub(super) fn read(&self) -> Stats {
+        Stats::from_values(std::array::from_fn(|index| self.values.get(index).map_or(0, |value| value.load(Relaxed))))
+    }
+
+    pub(super) fn write(&self, stats: &Stats) {
+        for (place, value) in self.values.iter().zip(stats.values()) {
+            place.store(value, Relaxed);
+        }
+    }
+}
+
+impl Stats {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let (mine, others) = (self.values(), other.values());
+        let mut sum = mine;
+        for (place, value) in sum.iter_mut().zip(others) {
+            *place = place.saturating_add(value);
+        }
+        Self::from_values(sum)
+    }
+
+    fn values(&self) -> [u64; FIGURES] {
+        let turn = &self.turn;
+        [
+            turn.allocations,
+            turn.allocated,
+            turn.packets,
+            turn.bytes,
+            turn.dropped,
+            turn.malformed,
+            turn.bindings,
+            turn.challenges,
+            turn.unauthorized,
+            turn.refused,
+            turn.limited,
+            turn.revoked,
+            self.lost,
+            self.streams,
+            self.streams_refused,
+        ]
+    }
+
+    fn from_values(values: [u64; FIGURES]) -> Self {
+        let [
+            allocations,
+            allocated,
+            packets,
+            bytes,
+            dropped,
+            malformed,
+            bindings,
+            challenges,
+            unauthorized,
+            refused,
+            limited,
+            revoked,
+            lost,
+            streams,
+            streams_refused,
+        ] = values;
+        let turn = Counters {
+            allocations,
+            allocated,
+            packets,
+            bytes,
+            dropped,
+            malformed,
+            bindings,
+            challenges,
+            unauthorized,
+            refused,
+            limited,
+            revoked,
+        };
+        Self { turn, lost, streams, streams_refused }
+    }
+
+    /// Adds what has happened since `before` to the process's metrics.
+    pub(super) fn publish(&self, before: &Self) {
+        let counters = [
+            (names::TURN_ALLOCATED_TOTAL, self.turn.allocated, before.turn.allocated),
+            (names::TURN_RELAYED_PACKETS_TOTAL, self.turn.packets, before.turn.packets),
+            (names::TURN_RELAYED_BYTES_TOTAL, self.turn.bytes, before.turn.bytes),
+            (names::TURN_DROPPED_PACKETS_TOTAL, self.turn.dropped, before.turn.dropped),
+            (names::TURN_LOST_PACKETS_TOTAL, self.lost, before.lost),
+            (names::TURN_MALFORMED_TOTAL, self.turn.malformed, before.turn.malformed),
+            (names::STUN_BINDINGS_TOTAL, self.turn.bindings, before.turn.bindings),
+            (names::TURN_CHALLENGES_TOTAL, self.turn.challenges, before.turn.challenges),
+            (names::TURN_UNAUTHORIZED_TOTAL, self.turn.unauthorized, before.turn.unauthorized),
+            (names::TURN_REFUSED_TOTAL, self.turn.refused, before.turn.refused),
+            (names::TURN_LIMITED_TOTAL, self.turn.limited, before.turn.limited),
+            (names::TURN_STREAMS_REFUSED_TOTAL, self.streams_refused, before.streams_refused),
+        ];
+        for (metric, now, then) in counters {
+            if now > then {
+                metric.add(now - then);
+            }
+        }
+        let gauges = [
+            (names::TURN_ALLOCATIONS, self.turn.allocations, before.turn.allocations),
+            (names::TURN_STREAMS, self.streams, before.streams),
+        ];
+        for (metric, now, then) in gauges {
+            let gauge = metrics::gauge!(metric.name);
+            // Differences, because every shard adds its own.
+            gauge.increment(f64::from(u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX)));
+            gauge.decrement(f64::from(u32::try_from(then.saturating_sub(now)).unwrap_or(u32::MAX)));
+        }
+    }
+}
+
+const FIGURES: usize = 15;

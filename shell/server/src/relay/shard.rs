@@ -1,0 +1,295 @@
+//! One shard: a thread with its machine and sockets. Wait, read a batch, ask the machine, send, look at the clock once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, Server, Transport};
+use tandem_stun::wire::Head;
+
+use super::listeners::Sockets;
+use super::mailbox::{Contents, Mailbox, Order};
+use super::quota::Quota;
+use super::report::{Report, Stats};
+use super::sys::{Epoll, Interest, Outgoing, Receiver, Sender};
+use super::wiring::{Routed, Wiring};
+
+/// What a shard shares with the others and with the handle.
+pub(super) struct Shared {
+    pub(super) mailboxes: Arc<[Mailbox]>,
+    pub(super) quota: Arc<Quota>,
+    pub(super) report: Arc<Report>,
+}
+
+/// One shard.
+pub(super) struct Shard {
+    index: usize,
+    machine: Server,
+    epoll: Epoll,
+    wiring: Wiring,
+    receiver: Receiver,
+    sender: Sender,
+    shared: Shared,
+    contents: Contents,
+    published: (Instant, Stats),
+    clock_set: Instant,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Stop,
+}
+
+impl Shard {
+    /// Starts the thread; returns once it is ready, or with the reason why it is not.
+    pub(super) fn spawn(
+        index: u16,
+        config: turn::Config,
+        shared: Shared,
+        sockets: Sockets,
+        _tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<JoinHandle<()>> {
+        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
+            match Self::new(index, config, shared, sockets) {
+                Ok(mut shard) => {
+                    let _ = ready.send(Ok(()));
+                    shard.run();
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        })?;
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the relay shard ended at its start")))?;
+        Ok(thread)
+    }
+
+    fn new(index: u16, config: turn::Config, shared: Shared, sockets: Sockets) -> io::Result<Self> {
+        let index = usize::from(index);
+        let epoll = Epoll::new()?;
+        for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {
+            epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
+        }
+        if let Some(mailbox) = shared.mailboxes.get(index) {
+            epoll.add(mailbox.wake().fd(), MAILBOX, Interest::Read)?;
+        }
+        let now = config.wall_clock.0;
+        Ok(Self {
+            index,
+            machine: Server::new(config, random_seed()?),
+            epoll,
+            wiring: Wiring::new(sockets.udp, Arc::clone(&shared.mailboxes)),
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+            shared,
+            contents: Contents::default(),
+            published: (now, Stats::default()),
+            clock_set: now,
+        })
+    }
+
+    fn run(&mut self) {
+        let mut ready = Vec::new();
+        loop {
+            let timeout = self.timeout(Instant::now());
+            if let Err(error) = self.epoll.wait(timeout, &mut ready) {
+                tracing::error!(%error, "a relay shard cannot wait for its sockets and ends");
+                return;
+            }
+            let now = Instant::now();
+            for &token in &ready {
+                if self.on_ready(now, token) == Next::Stop {
+                    return;
+                }
+            }
+            self.on_time(now);
+            self.report(now);
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let machine = self.machine.poll_timeout().map(|at| at.saturating_duration_since(now));
+        // What has happened is published within a second even if nothing happens any more.
+        let publish = (self.stats() != self.published.1).then_some(PUBLISH_EVERY);
+        [machine, publish, Some(CLOCK_EVERY)].into_iter().flatten().min()
+    }
+
+    fn on_ready(&mut self, now: Instant, token: u64) -> Next {
+        let (kind, index) = (token & !LOW, token & LOW);
+        match kind {
+            LISTENER => self.on_listener(now, index),
+            RELAY => self.on_relay(now, index),
+            MAILBOX => return self.on_mailbox(now),
+            _ => {}
+        }
+        Next::Continue
+    }
+
+    fn on_listener(&mut self, now: Instant, index: u64) {
+        let listener = usize::try_from(index).ok().and_then(|index| self.wiring.listeners.get(index));
+        let Some((fd, at)) = listener.map(|(socket, at)| (socket.as_raw_fd(), *at)) else { return };
+        for _ in 0..MAX_BATCHES {
+            match self.receiver.receive(fd) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "a listener cannot be read");
+                    break;
+                }
+            }
+            let mut out = Vec::with_capacity(64);
+            for received in self.receiver.iter() {
+                let server = SocketAddr::new(received.local.unwrap_or(at.ip()), at.port());
+                let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
+                for datagram in received.datagrams() {
+                    let forward = self.machine.handle_client(now, from, datagram);
+                    dispatch(self.wiring.route(forward), &mut out);
+                }
+            }
+            self.wiring.lost += count(self.sender.send(&mut out));
+            let more = self.receiver.is_full();
+            self.drain(now);
+            if !more {
+                break;
+            }
+        }
+    }
+
+    fn on_relay(&mut self, now: Instant, slot: u64) {
+        for _ in 0..MAX_BATCHES {
+            // Looked up each time: what was read may have closed it.
+            let Some((id, fd)) = self.wiring.relay(slot) else { return };
+            if !self.receiver.receive(fd).unwrap_or(false) {
+                return;
+            }
+            let mut out = Vec::with_capacity(64);
+            for received in self.receiver.iter() {
+                for datagram in received.datagrams() {
+                    let forward = self.machine.handle_peer(now, id, received.from, datagram);
+                    dispatch(self.wiring.route(forward), &mut out);
+                }
+            }
+            self.wiring.lost += count(self.sender.send(&mut out));
+            if !self.receiver.is_full() {
+                return;
+            }
+        }
+    }
+
+    fn on_mailbox(&mut self, now: Instant) -> Next {
+        let mut contents = std::mem::take(&mut self.contents);
+        if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
+            mailbox.take(&mut contents);
+        }
+        let mut next = Next::Continue;
+        for order in contents.orders.drain(..) {
+            match order {
+                Order::Revoke(user) => self.machine.revoke(now, &user),
+                Order::Stop => next = Next::Stop,
+            }
+        }
+        let mut out = Vec::new();
+        for (from, to, payload) in contents.parcels() {
+            let forward = self.machine.handle_hairpin(now, from, to, payload);
+            dispatch(self.wiring.route(forward), &mut out);
+        }
+        self.wiring.lost += count(self.sender.send(&mut out));
+        drop(out);
+        self.contents = contents;
+        self.drain(now);
+        next
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+            self.machine.handle_timeout(now);
+            self.drain(now);
+        }
+        if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
+            self.clock_set = now;
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            self.machine.handle_wall_clock(now, unix);
+        }
+    }
+
+    /// Does what the machine wants.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send_message(to, &message),
+                Output::Open { relay, at, user, client: _ } => {
+                    let result = match self.shared.quota.take(&user) {
+                        true => self.wiring.open(&self.epoll, relay, at, RELAY),
+                        false => Err(OpenRefused::Quota),
+                    };
+                    if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
+                        self.shared.quota.release(&user);
+                    }
+                    self.machine.handle_opened(now, relay, result);
+                }
+                Output::Close { relay, user, client: _ } => {
+                    if self.wiring.close(relay) {
+                        self.shared.quota.release(&user);
+                    }
+                }
+                Output::Disconnect { client: _ } => {}
+            }
+        }
+    }
+
+    fn send_message(&mut self, to: FiveTuple, message: &[u8]) {
+        if to.transport == Transport::Udp
+            && let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false)
+        {
+            self.wiring.lost += count(self.sender.send(&mut [packet]));
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { turn: self.machine.counters(), lost: self.wiring.lost, streams: 0, streams_refused: 0 }
+    }
+
+    fn report(&mut self, now: Instant) {
+        let stats = self.stats();
+        self.shared.report.write(&stats);
+        let (at, before) = &mut self.published;
+        if stats != *before && now.saturating_duration_since(*at) >= PUBLISH_EVERY {
+            stats.publish(before);
+            (*at, *before) = (now, stats);
+        }
+    }
+}
+
+fn dispatch<'p>(routed: Routed<'p>, out: &mut Vec<Outgoing<'p>>) {
+    match routed {
+        Routed::Datagram(packet) => out.push(packet),
+        Routed::Done | Routed::Stream { .. } => {}
+    }
+}
+
+fn count(packets: usize) -> u64 {
+    u64::try_from(packets).unwrap_or(u64::MAX)
+}
+
+fn random_seed() -> io::Result<[u8; 32]> {
+    use std::io::Read as _;
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+const LOW: u64 = 0xFFFF_FFFF;
+const LISTENER: u64 = 0;
+const RELAY: u64 = 1 << 32;
+const MAILBOX: u64 = 2 << 32;
+/// Batches read from one socket before the others get their turn.
+const MAX_BATCHES: usize = 4;
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// The wall clock may be set while we run.
+const CLOCK_EVERY: Duration = Duration::from_secs(30);

@@ -1,0 +1,123 @@
+//! Which socket a packet leaves by: listeners, relay sockets, other shards.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+use socket2::Socket;
+use tandem_stun::turn::{FiveTuple, Forward, OpenRefused, RelayId, Transport};
+use tandem_stun::wire::Head;
+
+use super::listeners;
+use super::mailbox::Mailbox;
+use super::sys::{Epoll, Interest, Outgoing};
+
+/// The datagram sockets of one shard, and the way to the others.
+pub(super) struct Wiring {
+    pub(super) listeners: Vec<(Socket, SocketAddr)>,
+    /// By slot number.
+    relays: Vec<Option<Relay>>,
+    mailboxes: Arc<[Mailbox]>,
+    /// Packets nobody took.
+    pub(super) lost: u64,
+}
+
+struct Relay {
+    id: RelayId,
+    socket: Socket,
+}
+
+impl Wiring {
+    pub(super) fn new(listeners: Vec<(Socket, SocketAddr)>, mailboxes: Arc<[Mailbox]>) -> Self {
+        Self { listeners, relays: Vec::new(), mailboxes, lost: 0 }
+    }
+
+    /// Opens a relay socket; its token is `token` plus the slot.
+    pub(super) fn open(&mut self, epoll: &Epoll, id: RelayId, at: SocketAddr, token: u64) -> Result<(), OpenRefused> {
+        let socket = listeners::relay_socket(at).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => OpenRefused::Taken,
+            _ => {
+                tracing::debug!(%at, %error, "cannot open a relay socket");
+                OpenRefused::Exhausted
+            }
+        })?;
+        epoll
+            .add(socket.as_raw_fd(), token | u64::from(id.slot()), Interest::Read)
+            .map_err(|_| OpenRefused::Exhausted)?;
+        let slot = usize::try_from(id.slot()).map_err(|_| OpenRefused::Exhausted)?;
+        if self.relays.len() <= slot {
+            self.relays.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = self.relays.get_mut(slot) {
+            *place = Some(Relay { id, socket });
+        }
+        Ok(())
+    }
+
+    /// Closes a relay socket. `false`: it was not open.
+    pub(super) fn close(&mut self, id: RelayId) -> bool {
+        let place = usize::try_from(id.slot()).ok().and_then(|slot| self.relays.get_mut(slot));
+        place.and_then(|place| place.take_if(|relay| relay.id == id)).is_some()
+    }
+
+    /// The relay socket in a slot.
+    pub(super) fn relay(&self, slot: u64) -> Option<(RelayId, RawFd)> {
+        let relay = self.relays.get(usize::try_from(slot).ok()?)?.as_ref()?;
+        Some((relay.id, relay.socket.as_raw_fd()))
+    }
+
+    /// What the machine wants done with a packet, as far as datagram sockets and other shards can do it.
+    pub(super) fn route<'p>(&mut self, forward: Forward<'p>) -> Routed<'p> {
+        match forward {
+            Forward::Nothing | Forward::Dropped(_) => Routed::Done,
+            Forward::ToPeer { relay, peer, payload } => {
+                match self.relay(u64::from(relay.slot())).filter(|(id, _)| *id == relay) {
+                    Some((_, fd)) => {
+                        let (head, source) = (Head::EMPTY, None);
+                        Routed::Datagram(Outgoing { fd, to: peer, source, head, payload, padded: false })
+                    }
+                    None => self.lose(),
+                }
+            }
+            Forward::ToClient { client, head, payload, padded } if client.transport == Transport::Udp => {
+                self.client(client, head, payload, padded)
+            }
+            Forward::ToClient { client, head, payload, padded } => Routed::Stream { client, head, payload, padded },
+            Forward::ToShard { shard, from, to, payload } => {
+                let taken =
+                    self.mailboxes.get(usize::from(shard)).is_some_and(|mailbox| mailbox.parcel(from, to, payload));
+                if taken { Routed::Done } else { self.lose() }
+            }
+        }
+    }
+
+    /// A packet to a UDP client, from the address it reached.
+    pub(super) fn client<'p>(&mut self, client: FiveTuple, head: Head, payload: &'p [u8], padded: bool) -> Routed<'p> {
+        let fits =
+            |ip: IpAddr| ip == client.server.ip() || (ip.is_unspecified() && ip.is_ipv4() == client.server.is_ipv4());
+        match self.listeners.iter().find(|(_, at)| fits(at.ip())) {
+            Some((socket, at)) => {
+                let source = at.ip().is_unspecified().then(|| client.server.ip());
+                Routed::Datagram(Outgoing { fd: socket.as_raw_fd(), to: client.client, source, head, payload, padded })
+            }
+            None => self.lose(),
+        }
+    }
+
+    fn lose<'p>(&mut self) -> Routed<'p> {
+        self.lost += 1;
+        Routed::Done
+    }
+}
+
+/// Where a packet goes.
+pub(super) enum Routed<'p> {
+    /// Nowhere any more.
+    Done,
+    /// Out by a datagram socket.
+    Datagram(Outgoing<'p>),
+    /// Out by the stream of a client.
+    #[expect(dead_code, reason = "for streams")]
+    Stream { client: FiveTuple, head: Head, payload: &'p [u8], padded: bool },
+}

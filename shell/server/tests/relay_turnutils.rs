@@ -1,0 +1,91 @@
+//! Other people's TURN programs against a started relay: coturn's `turnutils_*` (Debian package `coturn`).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tandem_server::relay::{self, Config, Handle};
+use tandem_stun::credential;
+
+const SECRET: &[u8] = b"relay test secret";
+
+fn config() -> Config {
+    Config {
+        listen: vec![Ipv4Addr::LOCALHOST.into(), "::1".parse().expect("an address")],
+        port: 0,
+        secret: SECRET.to_vec(),
+        ..Config::default()
+    }
+}
+
+fn start(config: Config) -> Handle {
+    relay::start(config).expect("the relay starts")
+}
+
+/// Runs a program to its end; a missing one fails the test with the way out.
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be run ({error}): install the Debian package coturn"))
+}
+
+/// Runs `turnutils_uclient` with five messages of each client and expects that none is lost.
+fn uclient(relay: &Handle, options: &[&str], server: &str) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let login = credential::credential(SECRET, now + 600, "interop");
+    let tls = options.contains(&"-S");
+    let port = if tls { relay.tls_port().expect("TLS was asked for") } else { relay.port() }.to_string();
+    let mut arguments = vec!["-u", &login.username, "-w", &login.password, "-p", &port, "-n", "5", "-z", "5"];
+    arguments.extend(options);
+    arguments.push(server);
+    let output = run("turnutils_uclient", &arguments);
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "turnutils_uclient {options:?} failed: {text}");
+    assert!(text.contains("Total lost packets 0"), "turnutils_uclient {options:?} lost packets: {text}");
+    assert!(relay.stats().turn.packets > 0, "turnutils_uclient {options:?} sent nothing: {text}");
+}
+
+#[test]
+fn clients_reach_each_other_by_channels_over_udp() {
+    uclient(&start(config()), &["-y", "-c", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_by_send_indications_over_udp() {
+    uclient(&start(config()), &["-y", "-c", "-s", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_over_ipv6() {
+    uclient(&start(config()), &["-y", "-c", "-x", "-m", "2"], "::1");
+}
+
+#[test]
+fn stunclient_learns_its_address() {
+    let relay = start(config());
+    let output = run("turnutils_stunclient", &["-p", &relay.port().to_string(), "127.0.0.1"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("UDP reflexive addr: 127.0.0.1:"), "{text}");
+    assert_eq!(relay.stats().turn.bindings, 1);
+}
+
+#[test]
+fn a_wrong_password_gets_no_allocation() {
+    let relay = start(config());
+    let port = relay.port().to_string();
+    let output = run("turnutils_uclient", &["-u", "4000000000:eve", "-w", "guess", "-p", &port, "-y", "127.0.0.1"]);
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let stats = relay.stats().turn;
+    assert_eq!((stats.allocated, stats.allocations), (0, 0));
+    assert!(stats.unauthorized > 0);
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_its_number() {
+    let first = start(config());
+    let localhost: IpAddr = Ipv4Addr::LOCALHOST.into();
+    let second = relay::start(Config { port: first.port(), listen: vec![localhost], ..config() });
+    let error = second.err().expect("the port is taken");
+    assert!(error.to_string().contains(&first.port().to_string()), "{error}");
+}
