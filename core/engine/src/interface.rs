@@ -161,7 +161,8 @@ pub struct RoomKept {
 pub struct ParticipantKept {
     /// As on the roster.
     pub participant: Participant,
-    /// SHA-256 of the resume token, base64url. The token itself is never stored.
+    /// SHA-256 of the resume token, base64url; of two tokens, separated by a comma, while it is not certain which of them
+    /// the client has. The token itself is never stored.
     pub resume_hash: String,
 }
 

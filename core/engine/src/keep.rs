@@ -11,7 +11,6 @@ use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, parse_id
 use crate::room::{Room, Rules, Running};
 use crate::session::Session;
 use crate::timers::Timer;
-use crate::tokens::TokenHash;
 
 impl Room {
     /// What a later process needs.
@@ -21,7 +20,7 @@ impl Room {
         room.relay_only = self.rules.relay_only;
         let participants = self.members.iter().map(|(number, member)| ParticipantKept {
             participant: member.view(*number),
-            resume_hash: member.keys.known().write(),
+            resume_hash: member.keys.write(),
         });
         RoomKept {
             room,
@@ -60,12 +59,14 @@ impl Room {
 
     fn restore_place(&mut self, ctx: &mut Context, now: Now, place: ParticipantKept) -> Option<()> {
         let number = parse_identity(&place.participant.id).filter(|number| !self.members.contains_key(number))?;
-        let hash = TokenHash::parse(&place.resume_hash)?;
+        let keys = Keys::parse(&place.resume_hash)?;
         let name = PersonName::parse(&place.participant.name).ok()?.into_string();
         let seat = self.seat(number);
-        if !ctx.tokens.restore(hash, seat) {
+        let hashes = [Some(keys.current), keys.previous];
+        if hashes.iter().flatten().any(|hash| ctx.tokens.is_held(hash)) {
             return None;
         }
+        hashes.into_iter().flatten().for_each(|hash| ctx.tokens.restore(hash, seat));
         let until = now.instant + ctx.config.resume;
         ctx.timers.set(until, Timer::Away(seat));
         ctx.stats.participants += 1;
@@ -83,7 +84,7 @@ impl Room {
             link: Link::Lost { until },
             host: "".into(),
             session: Session::foreign(),
-            keys: Keys { current: hash, previous: None },
+            keys,
             pace: Pace::new(now.instant),
             paths: BTreeMap::new(),
             renewal: None,

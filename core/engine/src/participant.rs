@@ -48,9 +48,25 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The one the client is known to have: what is kept for a restart.
+    /// The one the client is known to have.
     pub(crate) fn known(&self) -> &TokenHash {
         self.previous.as_ref().unwrap_or(&self.current)
+    }
+
+    /// As they are kept for a restart.
+    pub(crate) fn write(&self) -> String {
+        match &self.previous {
+            Some(previous) => format!("{},{}", self.current.write(), previous.write()),
+            None => self.current.write(),
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (current, previous) = match text.split_once(',') {
+            Some((current, previous)) => (current, Some(TokenHash::parse(previous)?)),
+            None => (text, None),
+        };
+        Some(Self { current: TokenHash::parse(current)?, previous })
     }
 }
 

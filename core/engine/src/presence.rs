@@ -6,7 +6,6 @@ use crate::context::{Context, Refusal};
 use crate::interface::{Now, Origin, Output, TransportId};
 use crate::participant::{Keys, Link, Participant};
 use crate::room::Room;
-use crate::session::Session;
 use crate::timers::Timer;
 use crate::tokens::TokenHash;
 
@@ -83,7 +82,8 @@ impl Room {
             ctx.emit(Output::Send { transport, frame: ServerFrame::Event(event.clone()) });
         }
         if member.is_in() {
-            self.tell_participant(ctx, number, number);
+            // Itself, too: what it missed may have shown it away.
+            self.tell_participant(ctx, number, 0);
         }
     }
 
@@ -98,7 +98,7 @@ impl Room {
             member.who.media = resume.media;
             member.paths.clear();
         }
-        member.session = Session::default();
+        let unseen = std::mem::take(&mut member.session).into_unacknowledged();
         let (token, hash) = ctx.tokens.issue(seat);
         // Which of its tokens the client has seen is known for the older one only: a newer one may have been lost.
         let known = *member.keys.known();
@@ -107,6 +107,10 @@ impl Room {
         }
         member.keys = Keys { current: hash, previous: Some(known) };
         self.welcome(ctx, now, number, token);
+        // What others have said meanwhile is not in the roster.
+        for event in unseen.filter(|event| outlives(event, resume.last.is_none())) {
+            self.tell(ctx, number, event);
+        }
         self.tell_participant(ctx, number, number);
         if self.counts() != before {
             self.tell_room(ctx);
@@ -120,6 +124,23 @@ impl Room {
             ctx.tokens.forget(&previous);
             self.changed = true;
         }
+    }
+}
+
+/// Whether an event that was not seen is told again under new numbers. What concerns peer connections means nothing to a
+/// page that has lost them; what the roster tells is in `joined`.
+fn outlives(event: &Event, reloaded: bool) -> bool {
+    match event {
+        Event::Chat { .. } | Event::Message { .. } => true,
+        Event::Offer { .. } | Event::Answer { .. } | Event::Candidate { .. } => !reloaded,
+        Event::Joined(_)
+        | Event::Reply { .. }
+        | Event::ParticipantJoined { .. }
+        | Event::ParticipantChanged { .. }
+        | Event::ParticipantLeft { .. }
+        | Event::RoomChanged { .. }
+        | Event::IceServers { .. }
+        | Event::Out { .. } => false,
     }
 }
 

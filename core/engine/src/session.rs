@@ -96,6 +96,10 @@ impl Session {
         self.backlog.iter()
     }
 
+    pub(crate) fn into_unacknowledged(self) -> impl Iterator<Item = Event> {
+        self.backlog.into_iter().map(|numbered| numbered.event)
+    }
+
     pub(crate) fn take_turn(&mut self, id: u64) -> Turn {
         let expected = self.received + 1;
         match id.cmp(&expected) {

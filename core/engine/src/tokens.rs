@@ -57,9 +57,13 @@ impl Tokens {
         (token, hash)
     }
 
-    /// A token that was issued by an earlier process. `false` when somebody has it already.
-    pub(crate) fn restore(&mut self, hash: TokenHash, seat: Seat) -> bool {
-        self.holders.insert(hash, seat).is_none()
+    /// A token that was issued by an earlier process.
+    pub(crate) fn restore(&mut self, hash: TokenHash, seat: Seat) {
+        self.holders.insert(hash, seat);
+    }
+
+    pub(crate) fn is_held(&self, hash: &TokenHash) -> bool {
+        self.holders.contains_key(hash)
     }
 
     pub(crate) fn forget(&mut self, hash: &TokenHash) {
