@@ -1,0 +1,41 @@
+// A notice of the SDK as a sentence.
+import type { Catalogue } from "../i18n/index.svelte.ts";
+import type { Notice } from "./sdk.ts";
+
+export function noticeText(notice: Notice, t: Catalogue["notices"]): string {
+  switch (notice.kind) {
+    case "joined":
+    case "ringing":
+    case "back":
+    case "away":
+      return t[notice.kind](notice.name);
+    case "left":
+      return leftText(notice, t);
+    case "host":
+      return notice.you ? t.hostYou : t.host(notice.name);
+    case "locked":
+    case "unlocked":
+    case "draining":
+    case "restored":
+      return t[notice.kind];
+    case "screen_ended":
+      return t.screenEnded;
+    case "device_lost":
+      return notice.device === "microphone" ? t.microphoneLost : t.cameraLost;
+  }
+}
+
+function leftText(notice: Extract<Notice, { kind: "left" }>, t: Catalogue["notices"]): string {
+  switch (notice.reason) {
+    case "removed":
+      return t.removed(notice.name);
+    case "declined":
+      return t.declined(notice.name);
+    case "lost":
+    case "too_slow":
+      return t.lost(notice.name);
+    case "left":
+    case "ended":
+      return t.left(notice.name);
+  }
+}

@@ -1,0 +1,54 @@
+// What this browser remembers of its person: name, devices, switches. Nothing of it leaves the browser by itself.
+import { readJson, writeItem } from "./storage.ts";
+
+export interface Preferences {
+  readonly name: string;
+  readonly microphoneId: string;
+  readonly cameraId: string;
+  readonly speakerId: string;
+  readonly microphoneOn: boolean;
+  readonly cameraOn: boolean;
+  readonly hideAddress: boolean;
+}
+
+const KEY = "tandem.preferences";
+const DEFAULTS: Preferences = {
+  name: "",
+  microphoneId: "",
+  cameraId: "",
+  speakerId: "",
+  microphoneOn: true,
+  cameraOn: true,
+  hideAddress: false,
+};
+
+export function readPreferences(): Preferences {
+  return parsePreferences(readJson(KEY));
+}
+
+export function rememberPreferences(changes: Partial<Preferences>): void {
+  writeItem(KEY, JSON.stringify({ ...readPreferences(), ...changes }));
+}
+
+/** Takes each field only if it is of the right kind. */
+export function parsePreferences(value: unknown): Preferences {
+  if (typeof value !== "object" || value === null) return DEFAULTS;
+  const found = value as Record<string, unknown>;
+  const text = (key: keyof Preferences, fallback: string): string => {
+    const field = found[key];
+    return typeof field === "string" && field.length <= 512 ? field : fallback;
+  };
+  const flag = (key: keyof Preferences, fallback: boolean): boolean => {
+    const field = found[key];
+    return typeof field === "boolean" ? field : fallback;
+  };
+  return {
+    name: text("name", DEFAULTS.name),
+    microphoneId: text("microphoneId", DEFAULTS.microphoneId),
+    cameraId: text("cameraId", DEFAULTS.cameraId),
+    speakerId: text("speakerId", DEFAULTS.speakerId),
+    microphoneOn: flag("microphoneOn", DEFAULTS.microphoneOn),
+    cameraOn: flag("cameraOn", DEFAULTS.cameraOn),
+    hideAddress: flag("hideAddress", DEFAULTS.hideAddress),
+  };
+}

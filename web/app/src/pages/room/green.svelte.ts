@@ -1,0 +1,123 @@
+// What the green room holds: the tracks, the devices, and what went wrong. The page only shows it.
+import {
+  deviceTrouble,
+  isAllowed,
+  listDevices,
+  onDevicesChanged,
+  openCamera,
+  openMicrophone,
+  type DeviceLists,
+  type DeviceTrouble,
+} from "../../lib/media.ts";
+import { readPreferences, rememberPreferences, type Preferences } from "../../lib/preferences.ts";
+
+export type Input = "microphone" | "camera";
+
+const NOTHING: DeviceLists = { microphone: [], camera: [], speaker: [] };
+
+export class Green {
+  microphone = $state.raw<MediaStreamTrack | null>(null);
+  camera = $state.raw<MediaStreamTrack | null>(null);
+  devices = $state.raw<DeviceLists>(NOTHING);
+  asking = $state(false);
+  trouble = $state.raw<{ what: Input | "both"; why: DeviceTrouble } | null>(null);
+  /** The person has switched the microphone off, or it cannot be had: joining does not ask for it. */
+  silent = $state(false);
+  preferences = $state.raw<Preferences>(readPreferences());
+
+  #stopWatching = onDevicesChanged(() => void this.#list());
+  #closed = false;
+
+  /** Opens what was on the last time, if that asks the person nothing. */
+  async start(): Promise<void> {
+    await this.#list();
+    this.silent = !this.preferences.microphoneOn;
+    if (this.preferences.microphoneOn && (await isAllowed("microphone"))) await this.turnOn("microphone");
+    if (this.preferences.cameraOn && (await isAllowed("camera"))) await this.turnOn("camera");
+  }
+
+  remember(changes: Partial<Preferences>): void {
+    this.preferences = { ...this.preferences, ...changes };
+    rememberPreferences(changes);
+  }
+
+  async turnOnBoth(): Promise<void> {
+    await this.turnOn("microphone");
+    const first = this.trouble;
+    await this.turnOn("camera");
+    if (first !== null && this.trouble !== null && first.why === this.trouble.why)
+      this.trouble = { what: "both", why: first.why };
+    else this.trouble ??= first;
+  }
+
+  async turnOn(input: Input): Promise<void> {
+    this.asking = true;
+    this.trouble = null;
+    try {
+      const track = await (input === "microphone"
+        ? openMicrophone(this.preferences.microphoneId)
+        : openCamera(this.preferences.cameraId));
+      this.#take(input, track);
+    } catch (error) {
+      this.trouble = { what: input, why: deviceTrouble(error) };
+      if (input === "microphone") this.silent = true;
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  turnOff(input: Input): void {
+    this[input]?.stop();
+    this[input] = null;
+    if (input === "microphone") this.silent = true;
+    this.remember(input === "microphone" ? { microphoneOn: false } : { cameraOn: false });
+  }
+
+  async toggle(input: Input): Promise<void> {
+    if (this[input] === null) await this.turnOn(input);
+    else this.turnOff(input);
+  }
+
+  async choose(input: Input, id: string): Promise<void> {
+    this.remember(input === "microphone" ? { microphoneId: id } : { cameraId: id });
+    if (this[input] === null) return;
+    this[input].stop();
+    await this.turnOn(input);
+  }
+
+  /** Hands the tracks over to the call, which from then on stops them. */
+  handOver(): { microphone: MediaStreamTrack | null; camera: MediaStreamTrack | null } {
+    const tracks = { microphone: this.microphone, camera: this.camera };
+    this.microphone = null;
+    this.camera = null;
+    this.close();
+    return tracks;
+  }
+
+  /** Lets go of every device. */
+  close(): void {
+    this.#closed = true;
+    this.#stopWatching();
+    this.microphone?.stop();
+    this.camera?.stop();
+  }
+
+  #take(input: Input, track: MediaStreamTrack): void {
+    if (this.#closed) {
+      track.stop();
+      return;
+    }
+    this[input] = track;
+    const id = track.getSettings().deviceId ?? "";
+    if (input === "microphone") this.silent = false;
+    this.remember(input === "microphone" ? { microphoneOn: true, microphoneId: id } : { cameraOn: true, cameraId: id });
+    track.addEventListener("ended", () => {
+      if (this[input] === track) this[input] = null;
+    });
+    void this.#list();
+  }
+
+  async #list(): Promise<void> {
+    this.devices = await listDevices();
+  }
+}

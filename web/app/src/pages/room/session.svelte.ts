@@ -1,0 +1,138 @@
+// The life of one page: green room, ringing, call, end, and back. Knows the order; the SDK does the work.
+import { CallView } from "../../lib/call-view.svelte.ts";
+import { openCamera, openMicrophone } from "../../lib/media.ts";
+import { readPreferences } from "../../lib/preferences.ts";
+import { rememberRoom } from "../../lib/recent.ts";
+import type { Call, CallState } from "../../lib/sdk.ts";
+import { forgetStay, readStay, rememberStay, type Stay } from "../../lib/stay.ts";
+import { Green } from "./green.svelte.ts";
+
+export type Mode = "room" | "call";
+export type Phase = "green" | "returning" | "ringing" | "call" | "end";
+
+interface Entrance {
+  readonly name: string;
+  readonly hideAddress: boolean;
+  readonly microphone: MediaStreamTrack | null;
+  readonly camera: MediaStreamTrack | null;
+}
+
+export class Session {
+  readonly view: CallView;
+  readonly room: string;
+  readonly mode: Mode;
+  green = $state.raw<Green | null>(null);
+  /** Unix time in milliseconds at which we came in; `null` before. */
+  since = $state<number | null>(null);
+  /** How long the call that just ended lasted; `null` when it never began. */
+  lasted = $state<number | null>(null);
+  #returning = $state(false);
+  readonly #fallbackName: () => string;
+
+  constructor(call: Call, room: string, mode: Mode, fallbackName: () => string) {
+    this.view = new CallView(call);
+    this.room = room;
+    this.mode = mode;
+    this.#fallbackName = fallbackName;
+    call.on("state", (state) => this.#onState(state));
+  }
+
+  /** A reloaded page goes straight back in; any other begins in the green room. */
+  async start(): Promise<void> {
+    const stay = readStay(this.room);
+    if (stay === null) this.openGreenRoom();
+    else await this.#comeBack(stay);
+  }
+
+  get phase(): Phase {
+    const { state } = this.view.state;
+    if (state === "joined" || state === "reconnecting") return "call";
+    if (state === "ringing") return "ringing";
+    if (this.green !== null) return "green";
+    return state === "ended" && !this.#returning ? "end" : "returning";
+  }
+
+  get joining(): boolean {
+    return this.view.state.state === "joining";
+  }
+
+  openGreenRoom(): void {
+    this.green?.close();
+    this.green = new Green();
+    void this.green.start();
+  }
+
+  async join(): Promise<void> {
+    if (this.green === null || this.joining) return;
+    const { name, hideAddress } = this.green.preferences;
+    const tracks = this.green.handOver();
+    await this.#enter({ name: name.trim() || this.#fallbackName(), hideAddress, ...tracks });
+  }
+
+  async leave(): Promise<void> {
+    forgetStay();
+    await this.view.call.leave();
+  }
+
+  async #comeBack(stay: Stay): Promise<void> {
+    this.#returning = true;
+    const { microphoneId, cameraId } = readPreferences();
+    // What does not open any more is left off: being back in the call comes first.
+    const [microphone, camera] = await Promise.all([
+      stay.microphone ? openMicrophone(microphoneId).catch(() => null) : null,
+      stay.camera ? openCamera(cameraId).catch(() => null) : null,
+    ]);
+    this.since = stay.since;
+    await this.#enter({ name: stay.name, hideAddress: stay.hideAddress, microphone, camera });
+    this.#returning = false;
+  }
+
+  async #enter(entrance: Entrance): Promise<void> {
+    try {
+      await this.view.call.join({
+        room: this.room,
+        ...entrance,
+        ...(this.mode === "call" ? { entry: "ring" as const } : {}),
+      });
+    } catch {
+      // The state says `ended` and why; the end page shows it.
+      entrance.microphone?.stop();
+      entrance.camera?.stop();
+    }
+  }
+
+  #onState(state: CallState): void {
+    if (state.state === "joined") this.#onJoined();
+    if (state.state === "ended") this.#onEnded();
+  }
+
+  #onJoined(): void {
+    this.green = null;
+    this.lasted = null;
+    this.since ??= Date.now();
+    rememberRoom(this.room, Date.now());
+    this.noteStay();
+  }
+
+  #onEnded(): void {
+    forgetStay();
+    this.green?.close();
+    this.green = null;
+    this.lasted = this.since === null ? null : Date.now() - this.since;
+    this.since = null;
+  }
+
+  /** What a reload would have to restore. Called whenever it changes. */
+  noteStay(): void {
+    const { me, local } = this.view.call;
+    if (me === null || this.since === null) return;
+    rememberStay({
+      room: this.room,
+      name: me.name,
+      hideAddress: me.hide_address,
+      microphone: local.microphone !== null,
+      camera: local.camera !== null,
+      since: this.since,
+    });
+  }
+}
