@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tandem_server::relay::{self, Config, Handle};
+use tandem_server::relay::{self, Config, Handle, Tls};
 use tandem_stun::credential;
 
 const SECRET: &[u8] = b"relay test secret";
@@ -16,6 +17,19 @@ fn config() -> Config {
         secret: SECRET.to_vec(),
         ..Config::default()
     }
+}
+
+fn with_tls() -> Config {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a certificate and its key");
+    Config { tls: Some(Tls { port: 0, config: Arc::new(tls) }), ..config() }
 }
 
 fn start(config: Config) -> Handle {
@@ -59,6 +73,26 @@ fn clients_reach_each_other_by_send_indications_over_udp() {
 #[test]
 fn clients_reach_each_other_over_ipv6() {
     uclient(&start(config()), &["-y", "-c", "-x", "-m", "2"], "::1");
+}
+
+#[test]
+fn clients_reach_each_other_by_channels_over_tcp() {
+    uclient(&start(config()), &["-y", "-c", "-t", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_by_send_indications_over_tcp() {
+    uclient(&start(config()), &["-y", "-c", "-t", "-s", "-m", "2"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_by_channels_over_tls() {
+    uclient(&start(with_tls()), &["-y", "-c", "-t", "-S", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_by_send_indications_over_tls_and_ipv6() {
+    uclient(&start(with_tls()), &["-y", "-c", "-t", "-S", "-s", "-x", "-m", "2"], "::1");
 }
 
 #[test]

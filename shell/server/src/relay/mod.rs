@@ -12,6 +12,8 @@ mod mailbox;
 mod quota;
 mod report;
 mod shard;
+mod stream;
+mod streams;
 mod sys;
 mod wiring;
 
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_stun::turn;
 pub use tandem_stun::turn::{Counters, Limits, PeerRules};
+
+pub use report::Stats;
+pub use streams::StreamLimits;
 
 use mailbox::{Mailbox, Order};
 use quota::Quota;
@@ -58,6 +63,8 @@ pub struct Config {
     pub forbidden_ports: Vec<u16>,
     /// Bounds per shard; the ones on users hold for all shards together.
     pub limits: Limits,
+    /// Bounds on TCP and TLS connections, per shard.
+    pub streams: StreamLimits,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
 }
@@ -86,6 +93,7 @@ impl Default for Config {
             peers: PeerRules::default(),
             forbidden_ports: Vec::new(),
             limits: Limits::default(),
+            streams: StreamLimits::default(),
             shards: None,
         }
     }
@@ -121,14 +129,15 @@ pub fn start(config: Config) -> io::Result<Handle> {
         reports: Vec::new(),
         threads: Mutex::default(),
     };
+    let tls = config.tls.as_ref().map(|tls| with_alpn(&tls.config));
     for (index, sockets) in (0..shards).zip(bound.per_shard) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
         let machine = machine_config(&config, bound.port, &own, (index, shards));
         let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
-        let tls = config.tls.as_ref().map(|tls| Arc::clone(&tls.config));
+        let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
-        let thread = Shard::spawn(index, machine, shared, sockets, tls)?;
+        let thread = Shard::spawn(index, machine, shared, (sockets, streams))?;
         handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");
@@ -178,8 +187,6 @@ impl Drop for Handle {
     }
 }
 
-pub use report::Stats;
-
 fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (u16, u16)) -> turn::Config {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut listener_ports = vec![port];
@@ -199,6 +206,13 @@ fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (
         peers: config.peers.clone(),
         limits: config.limits,
     }
+}
+
+/// RFC 7443: clients that name a protocol name one of these.
+fn with_alpn(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"stun.turn".to_vec(), b"stun.nat-discovery".to_vec()];
+    Arc::new(config)
 }
 
 fn cores() -> u16 {

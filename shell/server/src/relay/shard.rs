@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, Server, Transport};
-use tandem_stun::wire::Head;
+use tandem_stun::wire::{self, Frame, Head};
 
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox, Order};
 use super::quota::Quota;
 use super::report::{Report, Stats};
+use super::stream::Progress;
+use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Outgoing, Receiver, Sender};
 use super::wiring::{Routed, Wiring};
 
@@ -24,12 +26,19 @@ pub(super) struct Shared {
     pub(super) report: Arc<Report>,
 }
 
+/// How a shard deals with TCP and TLS.
+pub(super) struct StreamSettings {
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) limits: StreamLimits,
+}
+
 /// One shard.
 pub(super) struct Shard {
     index: usize,
     machine: Server,
     epoll: Epoll,
     wiring: Wiring,
+    streams: Streams,
     receiver: Receiver,
     sender: Sender,
     shared: Shared,
@@ -51,12 +60,11 @@ impl Shard {
         index: u16,
         config: turn::Config,
         shared: Shared,
-        sockets: Sockets,
-        _tls: Option<Arc<rustls::ServerConfig>>,
+        (sockets, streams): (Sockets, StreamSettings),
     ) -> io::Result<JoinHandle<()>> {
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
-            match Self::new(index, config, shared, sockets) {
+            match Self::new(index, config, shared, (sockets, streams)) {
                 Ok(mut shard) => {
                     let _ = ready.send(Ok(()));
                     shard.run();
@@ -70,10 +78,21 @@ impl Shard {
         Ok(thread)
     }
 
-    fn new(index: u16, config: turn::Config, shared: Shared, sockets: Sockets) -> io::Result<Self> {
+    fn new(
+        index: u16,
+        config: turn::Config,
+        shared: Shared,
+        (sockets, settings): (Sockets, StreamSettings),
+    ) -> io::Result<Self> {
         let index = usize::from(index);
         let epoll = Epoll::new()?;
         for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {
+            epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
+        }
+        let tcp = sockets.tcp.into_iter().map(|(socket, _)| (socket, Transport::Tcp));
+        let tls = sockets.tls.into_iter().map(|(socket, _)| (socket, Transport::Tls));
+        let acceptors: Vec<_> = tcp.chain(tls).collect();
+        for (token, (socket, _)) in (ACCEPTOR..).zip(&acceptors) {
             epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
         }
         if let Some(mailbox) = shared.mailboxes.get(index) {
@@ -85,6 +104,7 @@ impl Shard {
             machine: Server::new(config, random_seed()?),
             epoll,
             wiring: Wiring::new(sockets.udp, Arc::clone(&shared.mailboxes)),
+            streams: Streams::new(acceptors, settings.tls, settings.limits, STREAM),
             receiver: Receiver::new(),
             sender: Sender::new(),
             shared,
@@ -117,7 +137,8 @@ impl Shard {
         let machine = self.machine.poll_timeout().map(|at| at.saturating_duration_since(now));
         // What has happened is published within a second even if nothing happens any more.
         let publish = (self.stats() != self.published.1).then_some(PUBLISH_EVERY);
-        [machine, publish, Some(CLOCK_EVERY)].into_iter().flatten().min()
+        let streams = self.streams.poll_timeout().map(|at| at.saturating_duration_since(now));
+        [machine, streams, publish, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
     fn on_ready(&mut self, now: Instant, token: u64) -> Next {
@@ -126,8 +147,11 @@ impl Shard {
             LISTENER => self.on_listener(now, index),
             RELAY => self.on_relay(now, index),
             MAILBOX => return self.on_mailbox(now),
+            ACCEPTOR => self.streams.accept(now, &self.epoll, index),
+            STREAM => self.on_stream(now, index),
             _ => {}
         }
+        self.settle(now);
         Next::Continue
     }
 
@@ -149,7 +173,7 @@ impl Shard {
                 let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
                 for datagram in received.datagrams() {
                     let forward = self.machine.handle_client(now, from, datagram);
-                    dispatch(self.wiring.route(forward), &mut out);
+                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
                 }
             }
             self.wiring.lost += count(self.sender.send(&mut out));
@@ -172,13 +196,60 @@ impl Shard {
             for received in self.receiver.iter() {
                 for datagram in received.datagrams() {
                     let forward = self.machine.handle_peer(now, id, received.from, datagram);
-                    dispatch(self.wiring.route(forward), &mut out);
+                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
                 }
             }
             self.wiring.lost += count(self.sender.send(&mut out));
             if !self.receiver.is_full() {
                 return;
             }
+        }
+    }
+
+    fn on_stream(&mut self, now: Instant, key: u64) {
+        let Ok(key) = usize::try_from(key) else { return };
+        self.streams.on_writable(key);
+        for _ in 0..MAX_BATCHES {
+            let Some((tuple, inbox, progress)) = self.streams.read(key) else { return };
+            let framed = self.on_frames(now, tuple, &inbox);
+            match framed {
+                Some(used) if progress != Progress::Closed => self.streams.restore(now, key, inbox, used),
+                // Closed, or no longer to be cut into frames.
+                _ => return self.streams.remove(key),
+            }
+            self.drain(now);
+            if progress == Progress::Blocked {
+                return;
+            }
+        }
+    }
+
+    /// Handles the whole frames of a stream; how many bytes they are. `None`: these are no frames.
+    fn on_frames(&mut self, now: Instant, tuple: FiveTuple, bytes: &[u8]) -> Option<usize> {
+        let (mut used, mut out) = (0, Vec::new());
+        let framed = loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            match wire::frame(rest) {
+                Ok(Frame::Whole { length, padded }) => {
+                    let forward = self.machine.handle_client(now, tuple, rest.get(..length).unwrap_or_default());
+                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+                    used += padded;
+                }
+                Ok(Frame::Partial) => break Some(used),
+                Err(_) => break None,
+            }
+        };
+        self.wiring.lost += count(self.sender.send(&mut out));
+        framed
+    }
+
+    /// Writes to streams, and tells the machine which have ended, until nothing is left to do.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            self.streams.flush(&self.epoll);
+            let Some(tuple) = self.streams.poll_closed() else { return };
+            self.machine.handle_closed(tuple);
+            self.drain(now);
         }
     }
 
@@ -197,7 +268,7 @@ impl Shard {
         let mut out = Vec::new();
         for (from, to, payload) in contents.parcels() {
             let forward = self.machine.handle_hairpin(now, from, to, payload);
-            dispatch(self.wiring.route(forward), &mut out);
+            dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
         }
         self.wiring.lost += count(self.sender.send(&mut out));
         drop(out);
@@ -211,6 +282,8 @@ impl Shard {
             self.machine.handle_timeout(now);
             self.drain(now);
         }
+        self.streams.handle_timeout(now);
+        self.settle(now);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
             self.clock_set = now;
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -223,7 +296,7 @@ impl Shard {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Send { to, message } => self.send_message(to, &message),
-                Output::Open { relay, at, user, client: _ } => {
+                Output::Open { relay, at, user, client } => {
                     let result = match self.shared.quota.take(&user) {
                         true => self.wiring.open(&self.epoll, relay, at, RELAY),
                         false => Err(OpenRefused::Quota),
@@ -231,28 +304,39 @@ impl Shard {
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
                         self.shared.quota.release(&user);
                     }
+                    if result.is_ok() && client.transport != Transport::Udp {
+                        self.streams.set_allocated(now, client, true);
+                    }
                     self.machine.handle_opened(now, relay, result);
                 }
-                Output::Close { relay, user, client: _ } => {
+                Output::Close { relay, user, client } => {
+                    if client.transport != Transport::Udp {
+                        self.streams.set_allocated(now, client, false);
+                    }
                     if self.wiring.close(relay) {
                         self.shared.quota.release(&user);
                     }
                 }
-                Output::Disconnect { client: _ } => {}
+                Output::Disconnect { client } => self.streams.disconnect(client),
             }
         }
     }
 
     fn send_message(&mut self, to: FiveTuple, message: &[u8]) {
-        if to.transport == Transport::Udp
-            && let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false)
-        {
+        if to.transport != Transport::Udp {
+            self.streams.send(to, Head::EMPTY, message, false);
+        } else if let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false) {
             self.wiring.lost += count(self.sender.send(&mut [packet]));
         }
     }
 
     fn stats(&self) -> Stats {
-        Stats { turn: self.machine.counters(), lost: self.wiring.lost, streams: 0, streams_refused: 0 }
+        Stats {
+            turn: self.machine.counters(),
+            lost: self.wiring.lost.saturating_add(self.streams.lost),
+            streams: count(self.streams.len()),
+            streams_refused: self.streams.refused,
+        }
     }
 
     fn report(&mut self, now: Instant) {
@@ -266,10 +350,11 @@ impl Shard {
     }
 }
 
-fn dispatch<'p>(routed: Routed<'p>, out: &mut Vec<Outgoing<'p>>) {
+fn dispatch<'p>(routed: Routed<'p>, out: &mut Vec<Outgoing<'p>>, streams: &mut Streams) {
     match routed {
         Routed::Datagram(packet) => out.push(packet),
-        Routed::Done | Routed::Stream { .. } => {}
+        Routed::Stream { client, head, payload, padded } => streams.send(client, head, payload, padded),
+        Routed::Done => {}
     }
 }
 
@@ -288,6 +373,8 @@ const LOW: u64 = 0xFFFF_FFFF;
 const LISTENER: u64 = 0;
 const RELAY: u64 = 1 << 32;
 const MAILBOX: u64 = 2 << 32;
+const ACCEPTOR: u64 = 3 << 32;
+const STREAM: u64 = 4 << 32;
 /// Batches read from one socket before the others get their turn.
 const MAX_BATCHES: usize = 4;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);

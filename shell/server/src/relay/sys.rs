@@ -19,7 +19,6 @@ pub(super) struct Epoll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interest {
     Read,
-    #[expect(dead_code, reason = "for streams")]
     ReadAndWrite,
 }
 
@@ -46,7 +45,6 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
     }
 
-    #[expect(dead_code, reason = "for streams")]
     pub(super) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }

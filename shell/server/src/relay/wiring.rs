@@ -118,6 +118,5 @@ pub(super) enum Routed<'p> {
     /// Out by a datagram socket.
     Datagram(Outgoing<'p>),
     /// Out by the stream of a client.
-    #[expect(dead_code, reason = "for streams")]
     Stream { client: FiveTuple, head: Head, payload: &'p [u8], padded: bool },
 }

@@ -1,0 +1,301 @@
+//! All clients of a shard over TCP and TLS: accepting within limits, finding, timing out.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection};
+use slab::Slab;
+use socket2::Socket;
+use tandem_stun::turn::{FiveTuple, Transport};
+use tandem_stun::wire::Head;
+
+use super::stream::{Progress, Stream};
+use super::sys::{Epoll, Interest};
+
+/// Bounds on streams, per shard.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Connections.
+    pub total: usize,
+    /// Connections of one address.
+    pub per_address: usize,
+    /// How long TLS may take to be negotiated.
+    pub handshake: Duration,
+    /// How long a client without allocation may be silent.
+    pub idle: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self { total: 4_096, per_address: 128, handshake: Duration::from_secs(10), idle: Duration::from_secs(60) }
+    }
+}
+
+/// The streams of one shard.
+pub(super) struct Streams {
+    listeners: Vec<(Socket, Transport)>,
+    live: Slab<Stream>,
+    by_tuple: HashMap<FiveTuple, usize>,
+    per_address: HashMap<IpAddr, usize>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    /// Those with something to write.
+    queued: Vec<usize>,
+    /// Those that have ended and of which the machine does not know yet.
+    closed: Vec<FiveTuple>,
+    scratch: Vec<u8>,
+    settings: Settings,
+    pub(super) refused: u64,
+    pub(super) lost: u64,
+}
+
+struct Settings {
+    tls: Option<Arc<ServerConfig>>,
+    limits: StreamLimits,
+    /// Added to a stream's number to make its token.
+    token: u64,
+    /// Given up for a moment when the process has no descriptor left, to refuse a connection instead of spinning.
+    spare: Option<std::fs::File>,
+}
+
+impl Streams {
+    pub(super) fn new(
+        listeners: Vec<(Socket, Transport)>,
+        tls: Option<Arc<ServerConfig>>,
+        limits: StreamLimits,
+        token: u64,
+    ) -> Self {
+        Self {
+            listeners,
+            live: Slab::new(),
+            by_tuple: HashMap::new(),
+            per_address: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            queued: Vec::new(),
+            closed: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            settings: Settings { tls, limits, token, spare: spare() },
+            refused: 0,
+            lost: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Accepts what waits at a listener.
+    pub(super) fn accept(&mut self, now: Instant, epoll: &Epoll, index: u64) {
+        for _ in 0..MAX_ACCEPTS {
+            let listener = usize::try_from(index).ok().and_then(|index| self.listeners.get(index));
+            let Some((listener, transport)) = listener else { return };
+            let transport = *transport;
+            match listener.accept() {
+                Ok((socket, address)) => {
+                    let admitted = address.as_socket().map(|from| self.admit(now, epoll, socket, (from, transport)));
+                    if !matches!(admitted, Some(Ok(()))) {
+                        self.refused += 1;
+                    }
+                }
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                    return self.shed(index);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The client was gone before it was accepted.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Out of descriptors: the connection that waits is closed with the one kept for this.
+    fn shed(&mut self, index: u64) {
+        self.refused += 1;
+        self.settings.spare = None;
+        let listener = usize::try_from(index).ok().and_then(|index| self.listeners.get(index));
+        if let Some((listener, _)) = listener {
+            drop(listener.accept());
+        }
+        self.settings.spare = spare();
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        epoll: &Epoll,
+        socket: Socket,
+        (client, transport): (SocketAddr, Transport),
+    ) -> io::Result<()> {
+        let limits = self.settings.limits;
+        let of_address = self.per_address.get(&client.ip()).copied().unwrap_or(0);
+        if self.live.len() >= limits.total || of_address >= limits.per_address {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        let server = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let secure = match (transport, &self.settings.tls) {
+            (Transport::Tls, Some(config)) => {
+                let mut secure = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+                // The stream itself bounds what it hands over, in whole frames.
+                secure.set_buffer_limit(None);
+                Some(Box::new(secure))
+            }
+            (Transport::Tls, None) => return Err(io::ErrorKind::Unsupported.into()),
+            (Transport::Tcp | Transport::Udp, _) => None,
+        };
+        let deadline = now + if secure.is_some() { limits.handshake } else { limits.idle };
+        let tuple = FiveTuple { transport, client, server };
+        let entry = self.live.vacant_entry();
+        let key = entry.key();
+        let token = self.settings.token | u64::try_from(key).unwrap_or(u64::MAX);
+        epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
+        entry.insert(Stream::new(TcpStream::from(socket), secure, tuple, (now, deadline)));
+        self.deadlines.insert((deadline, key));
+        *self.per_address.entry(client.ip()).or_default() += 1;
+        // The same five-tuple again: the kernel has closed the former connection.
+        if let Some(former) = self.by_tuple.insert(tuple, key) {
+            self.remove(former);
+            self.by_tuple.insert(tuple, key);
+        }
+        Ok(())
+    }
+
+    /// Reads once; what the client has sent so far, and whether there may be more. `None`: it is gone.
+    pub(super) fn read(&mut self, key: usize) -> Option<(FiveTuple, Vec<u8>, Progress)> {
+        let stream = self.live.get_mut(key)?;
+        match stream.fill(&mut self.scratch) {
+            Ok(progress) => {
+                let (tuple, inbox) = (stream.tuple, std::mem::take(&mut stream.inbox));
+                if stream.wants_write() {
+                    self.queue_flush(key);
+                }
+                Some((tuple, inbox, progress))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a stream ends");
+                self.remove(key);
+                None
+            }
+        }
+    }
+
+    /// Takes the bytes back, of which `used` were whole frames.
+    pub(super) fn restore(&mut self, now: Instant, key: usize, inbox: Vec<u8>, used: usize) {
+        if let Some(stream) = self.live.get_mut(key) {
+            stream.restore(inbox, used);
+            if used > 0 {
+                stream.active = now;
+            }
+        }
+    }
+
+    /// Queues a frame for a client.
+    pub(super) fn send(&mut self, client: FiveTuple, head: Head, payload: &[u8], padded: bool) {
+        let Some(&key) = self.by_tuple.get(&client) else {
+            self.lost += 1;
+            return;
+        };
+        let taken = self.live.get_mut(key).is_some_and(|stream| stream.queue(head, payload, padded));
+        if taken {
+            self.queue_flush(key);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    fn queue_flush(&mut self, key: usize) {
+        if let Some(stream) = self.live.get_mut(key).filter(|stream| !stream.queued) {
+            stream.queued = true;
+            self.queued.push(key);
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(super) fn on_writable(&mut self, key: usize) {
+        self.queue_flush(key);
+    }
+
+    /// Writes what has been queued.
+    pub(super) fn flush(&mut self, epoll: &Epoll) {
+        while let Some(key) = self.queued.pop() {
+            let Some(stream) = self.live.get_mut(key) else { continue };
+            stream.queued = false;
+            if stream.flush().is_err() {
+                self.remove(key);
+                continue;
+            }
+            let wanted = if stream.wants_write() { Interest::ReadAndWrite } else { Interest::Read };
+            if stream.interest != wanted {
+                stream.interest = wanted;
+                let token = self.settings.token | u64::try_from(key).unwrap_or(u64::MAX);
+                if epoll.change(stream.fd(), token, wanted).is_err() {
+                    self.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Whether the client of a stream relays.
+    pub(super) fn set_allocated(&mut self, now: Instant, client: FiveTuple, allocated: bool) {
+        if let Some(stream) = self.by_tuple.get(&client).and_then(|&key| self.live.get_mut(key)) {
+            stream.allocated = allocated;
+            stream.active = now;
+        }
+    }
+
+    /// Shuts a client out.
+    pub(super) fn disconnect(&mut self, client: FiveTuple) {
+        if let Some(&key) = self.by_tuple.get(&client) {
+            self.remove(key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: usize) {
+        let Some(stream) = self.live.try_remove(key) else { return };
+        self.by_tuple.remove(&stream.tuple);
+        self.deadlines.remove(&(stream.deadline, key));
+        let ip = stream.tuple.client.ip();
+        if let Some(count) = self.per_address.get_mut(&ip) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.per_address.remove(&ip);
+            }
+        }
+        self.closed.push(stream.tuple);
+    }
+
+    /// A stream that has ended since the last call.
+    pub(super) fn poll_closed(&mut self) -> Option<FiveTuple> {
+        self.closed.pop()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// Closes those whose handshake takes too long, and those that neither relay nor speak.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let idle = self.settings.limits.idle;
+        while let Some(&(at, key)) = self.deadlines.first().filter(|&&(at, _)| at <= now) {
+            self.deadlines.remove(&(at, key));
+            let Some(stream) = self.live.get_mut(key) else { continue };
+            let until = if stream.allocated { now + idle } else { stream.active + idle };
+            if stream.is_handshaking() || until <= now {
+                self.remove(key);
+            } else {
+                stream.deadline = until;
+                self.deadlines.insert((until, key));
+            }
+        }
+    }
+}
+
+fn spare() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/null").ok()
+}
+
+const SCRATCH: usize = 64 * 1_024;
+const MAX_ACCEPTS: usize = 64;
