@@ -1,0 +1,124 @@
+//! Keys of the HTTP API: `tk_<id>_<secret>`, of which only the SHA-256 of the secret is stored.
+//!
+//! The secret has 256 random bits, so a fast hash is enough: nobody can try them all.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use subtle::ConstantTimeEq as _;
+
+use crate::database::{Error, Store, signed, unsigned};
+
+/// A key as far as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Part of the key itself, so that a key found somewhere can be looked up.
+    pub id: String,
+    /// What the operator calls it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: u64,
+    /// Within the last minute before the latest use.
+    pub last_used_at: Option<u64>,
+    /// Since when it is of no use any more.
+    pub revoked_at: Option<u64>,
+}
+
+/// A key that was just made.
+pub struct MadeKey {
+    /// As it is stored.
+    pub key: Key,
+    /// Shown once, and never again.
+    pub text: String,
+}
+
+const ID_BYTES: usize = 6;
+const SECRET_BYTES: usize = 32;
+const MOST_NAME: usize = 100;
+/// The time of the last use is written at most this often.
+const USE_INTERVAL_MS: u64 = 60_000;
+
+impl Store {
+    /// Makes a key.
+    pub async fn create_key(&self, name: &str, now: u64) -> Result<MadeKey, Error> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
+            return Err(Error::Misuse(format!("expected a name of 1 to {MOST_NAME} printable characters")));
+        }
+        let (id, secret) = (hex(&random::<ID_BYTES>()?), URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()?));
+        sqlx::query("INSERT INTO api_keys (id, name, hash, created_at) VALUES (?, ?, ?, ?)")
+            .bind(&id)
+            .bind(name)
+            .bind(hash(&secret))
+            .bind(signed(now))
+            .execute(&self.pool)
+            .await?;
+        let text = format!("tk_{id}_{secret}");
+        let key = Key { id, name: name.to_owned(), created_at: now, last_used_at: None, revoked_at: None };
+        Ok(MadeKey { key, text })
+    }
+
+    /// All keys, the oldest first, revoked ones included.
+    pub async fn list_keys(&self) -> Result<Vec<Key>, Error> {
+        let rows = sqlx::query("SELECT * FROM api_keys ORDER BY created_at, id").fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Ends a key. `None`: there is no such key, or it was revoked before.
+    pub async fn revoke_key(&self, id: &str, now: u64) -> Result<Option<Key>, Error> {
+        let row = sqlx::query("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL RETURNING *")
+            .bind(id)
+            .bind(signed(now))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// The key this text is, if it is one and may be used.
+    pub async fn authenticate(&self, text: &str, now: u64) -> Result<Option<Key>, Error> {
+        let Some((id, secret)) = text.strip_prefix("tk_").and_then(|rest| rest.split_once('_')) else {
+            return Ok(None);
+        };
+        if id.len() != 2 * ID_BYTES || secret.len() > 2 * SECRET_BYTES {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT * FROM api_keys WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let stored: Vec<u8> = row.try_get("hash")?;
+        let key = read(&row)?;
+        if !bool::from(stored.as_slice().ct_eq(&hash(secret))) || key.revoked_at.is_some() {
+            return Ok(None);
+        }
+        if key.last_used_at.is_none_or(|last| now.saturating_sub(last) >= USE_INTERVAL_MS) {
+            let update = sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(signed(now)).bind(id);
+            update.execute(&self.pool).await?;
+        }
+        Ok(Some(key))
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Key, sqlx::Error> {
+    Ok(Key {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        created_at: unsigned(row.try_get("created_at")?),
+        last_used_at: row.try_get::<Option<i64>, _>("last_used_at")?.map(unsigned),
+        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(unsigned),
+    })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
