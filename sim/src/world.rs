@@ -35,6 +35,16 @@ struct Transport {
     cut: bool,
 }
 
+/// What is under way, and over which transports.
+#[derive(Default)]
+struct Network {
+    transports: BTreeMap<TransportId, Transport>,
+    current: BTreeMap<BrowserId, TransportId>,
+    last_transport: u64,
+    arrivals: BTreeMap<(Instant, u64), Arrival>,
+    last_arrival: u64,
+}
+
 pub struct World {
     pub engine: Engine,
     pub chance: Chance,
@@ -45,11 +55,7 @@ pub struct World {
     config: Config,
     start: Instant,
     now: Instant,
-    transports: BTreeMap<TransportId, Transport>,
-    current: BTreeMap<BrowserId, TransportId>,
-    last_transport: u64,
-    arrivals: BTreeMap<(Instant, u64), Arrival>,
-    last_arrival: u64,
+    network: Network,
     last_command: u64,
     replies: BTreeMap<CommandId, Reply>,
 }
@@ -72,11 +78,7 @@ impl World {
             config,
             start,
             now: start,
-            transports: BTreeMap::new(),
-            current: BTreeMap::new(),
-            last_transport: 0,
-            arrivals: BTreeMap::new(),
-            last_arrival: 0,
+            network: Network::default(),
             last_command: 0,
             replies: BTreeMap::new(),
         }
@@ -123,8 +125,8 @@ impl World {
 
     /// The network between this browser and the server breaks. Both notice, in whatever order.
     pub fn cut(&mut self, id: BrowserId) {
-        let Some(transport) = self.current.get(&id).copied() else { return };
-        if let Some(line) = self.transports.get_mut(&transport) {
+        let Some(transport) = self.network.current.get(&id).copied() else { return };
+        if let Some(line) = self.network.transports.get_mut(&transport) {
             line.cut = true;
         }
         let (server, browser) = (self.chance.milliseconds(0, 3000), self.chance.milliseconds(0, 3000));
@@ -134,17 +136,17 @@ impl World {
 
     /// The tab is closed without a word.
     pub fn vanish(&mut self, id: BrowserId) {
-        let Some(transport) = self.current.remove(&id) else { return };
+        let Some(transport) = self.network.current.remove(&id) else { return };
         self.browser_mut(id).phase = Phase::Out(tandem_api::signal::LeaveReason::Left);
-        if let Some(line) = self.transports.get_mut(&transport) {
+        if let Some(line) = self.network.transports.get_mut(&transport) {
             line.cut = true;
         }
         self.arrive(self.now, Arrival::ServerSeesEnd(transport));
     }
 
     pub fn reload(&mut self, id: BrowserId) {
-        if let Some(transport) = self.current.remove(&id) {
-            if let Some(line) = self.transports.get_mut(&transport) {
+        if let Some(transport) = self.network.current.remove(&id) {
+            if let Some(line) = self.network.transports.get_mut(&transport) {
                 line.cut = true;
             }
             let noticed = self.chance.milliseconds(0, 3000);
@@ -158,8 +160,8 @@ impl World {
     pub fn restart(&mut self) {
         let seed = self.chance.seed();
         self.engine = Engine::new(self.config.clone(), seed);
-        for (id, transport) in std::mem::take(&mut self.transports) {
-            if self.current.get(&transport.browser) == Some(&id) {
+        for (id, transport) in std::mem::take(&mut self.network.transports) {
+            if self.network.current.get(&transport.browser) == Some(&id) {
                 let noticed = self.chance.milliseconds(0, 2000);
                 self.arrive(self.now + noticed, Arrival::BrowserSeesEnd(id));
             }
@@ -199,7 +201,7 @@ impl World {
     /// Until nothing is under way any more. Timers of the engine are not waited for.
     pub fn settle(&mut self) {
         let mut steps = 0;
-        while !self.arrivals.is_empty() {
+        while !self.network.arrivals.is_empty() {
             self.step();
             steps += 1;
             assert!(steps < 1_000_000, "it never comes to rest");
@@ -207,7 +209,7 @@ impl World {
     }
 
     fn next(&self) -> Option<Instant> {
-        let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
+        let arrival = self.network.arrivals.first_key_value().map(|((at, _), _)| *at);
         [arrival, self.engine.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -218,7 +220,7 @@ impl World {
             self.engine.handle_timeout(self.reading());
             return self.drain_output();
         }
-        if let Some((_, arrival)) = self.arrivals.pop_first() {
+        if let Some((_, arrival)) = self.network.arrivals.pop_first() {
             self.on_arrival(arrival);
         }
     }
@@ -229,28 +231,28 @@ impl World {
     }
 
     fn arrive(&mut self, at: Instant, arrival: Arrival) {
-        self.last_arrival += 1;
-        self.arrivals.insert((at, self.last_arrival), arrival);
+        self.network.last_arrival += 1;
+        self.network.arrivals.insert((at, self.network.last_arrival), arrival);
     }
 
     // --- the network ---
 
     fn connect(&mut self, id: BrowserId) {
-        self.last_transport += 1;
-        let transport = TransportId(self.last_transport);
+        self.network.last_transport += 1;
+        let transport = TransportId(self.network.last_transport);
         let line = Transport { browser: id, greeted: false, up: self.now, down: self.now, cut: false };
-        self.transports.insert(transport, line);
-        self.current.insert(id, transport);
+        self.network.transports.insert(transport, line);
+        self.network.current.insert(id, transport);
         self.browser_mut(id).on_open();
         self.flush(id);
     }
 
     fn flush(&mut self, id: BrowserId) {
         let texts = self.browser_mut(id).take_out();
-        let Some(transport) = self.current.get(&id).copied() else { return };
+        let Some(transport) = self.network.current.get(&id).copied() else { return };
         for text in texts {
             let delay = self.chance.milliseconds(1, 120);
-            let Some(line) = self.transports.get_mut(&transport) else { return };
+            let Some(line) = self.network.transports.get_mut(&transport) else { return };
             line.up = line.up.max(self.now + delay);
             let at = line.up;
             self.arrive(at, Arrival::AtServer(transport, text));
@@ -261,9 +263,9 @@ impl World {
         match arrival {
             Arrival::AtServer(transport, text) => self.at_server(transport, &text),
             Arrival::AtBrowser(transport, text) => {
-                let Some(line) = self.transports.get(&transport) else { return };
+                let Some(line) = self.network.transports.get(&transport) else { return };
                 let id = line.browser;
-                if line.cut || self.current.get(&id) != Some(&transport) || !self.browser(id).reads {
+                if line.cut || self.network.current.get(&id) != Some(&transport) || !self.browser(id).reads {
                     return;
                 }
                 self.browser_mut(id).on_text(&text);
@@ -271,20 +273,21 @@ impl World {
             }
             Arrival::ServerSeesEnd(transport) => {
                 // A restarted server never had it.
-                if self.transports.contains_key(&transport) {
+                if self.network.transports.contains_key(&transport) {
                     self.handle(Input::Closed { transport });
                     if self
+                        .network
                         .transports
                         .get(&transport)
-                        .is_some_and(|line| self.current.get(&line.browser) != Some(&transport))
+                        .is_some_and(|line| self.network.current.get(&line.browser) != Some(&transport))
                     {
-                        self.transports.remove(&transport);
+                        self.network.transports.remove(&transport);
                     }
                 }
             }
             Arrival::BrowserSeesEnd(transport) => self.at_browsers_end(transport),
             Arrival::Connect(id) => {
-                if !self.current.contains_key(&id) && !self.browser(id).is_out() {
+                if !self.network.current.contains_key(&id) && !self.browser(id).is_out() {
                     self.connect(id);
                 }
             }
@@ -292,10 +295,11 @@ impl World {
     }
 
     fn at_browsers_end(&mut self, transport: TransportId) {
-        let Some(id) = self.current.iter().find(|(_, current)| **current == transport).map(|(id, _)| *id) else {
+        let Some(id) = self.network.current.iter().find(|(_, current)| **current == transport).map(|(id, _)| *id)
+        else {
             return;
         };
-        self.current.remove(&id);
+        self.network.current.remove(&id);
         self.browser_mut(id).on_closed();
         if !self.browser(id).reads {
             // Whoever reads nothing does not see this either.
@@ -306,7 +310,7 @@ impl World {
     }
 
     fn at_server(&mut self, transport: TransportId, text: &str) {
-        let Some(line) = self.transports.get_mut(&transport).filter(|line| !line.cut) else { return };
+        let Some(line) = self.network.transports.get_mut(&transport).filter(|line| !line.cut) else { return };
         let greeted = std::mem::replace(&mut line.greeted, true);
         let input = if greeted {
             parse_frame(text).map(|frame| Input::Frame { transport, frame })
@@ -336,7 +340,7 @@ impl World {
                     self.send(transport, serde_json::to_string(&frame).expect("every frame can be printed"));
                 }
                 Output::Close { transport } => {
-                    if let Some(line) = self.transports.get(&transport) {
+                    if let Some(line) = self.network.transports.get(&transport) {
                         let at = line.down.max(self.now) + Duration::from_millis(1);
                         self.arrive(at, Arrival::BrowserSeesEnd(transport));
                     }
@@ -352,7 +356,7 @@ impl World {
 
     fn send(&mut self, transport: TransportId, text: String) {
         let delay = self.chance.milliseconds(1, 120);
-        let Some(line) = self.transports.get_mut(&transport) else { return };
+        let Some(line) = self.network.transports.get_mut(&transport) else { return };
         line.down = line.down.max(self.now + delay);
         let at = line.down;
         self.arrive(at, Arrival::AtBrowser(transport, text));

@@ -10,7 +10,7 @@ use tandem_api::signal::{self, *};
 use ts_rs::{Config, TS};
 
 #[test]
-fn the_committed_typescript_is_what_the_wire_types_say() {
+fn the_generated_typescript_is_what_the_wire_types_say() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../web/sdk/src/generated/index.ts");
     let wanted = typescript();
     if std::env::var_os("TANDEM_GENERATE").is_some() {

@@ -64,9 +64,12 @@ fn the_purity_lint_is_nowhere_switched_off() {
     let wrong: Vec<_> = sources(&["rs"])
         .into_iter()
         .filter(|file| file.starts_with(root().join("core")))
+        // A test needs some instant to begin with, and may read what is generated.
+        .filter(|file| !file.components().any(|part| part.as_os_str() == "tests"))
         .filter(|file| {
             let text = read(file);
-            text.contains("clippy::disallowed_methods") || text.contains("clippy::disallowed_types")
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            product.contains("clippy::disallowed_methods") || product.contains("clippy::disallowed_types")
         })
         .collect();
     assert!(wrong.is_empty(), "core/ decides and touches nothing: {wrong:?}");
