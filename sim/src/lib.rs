@@ -14,6 +14,7 @@
 
 mod browser;
 mod chance;
+pub mod fuzz;
 mod peer;
 mod world;
 
