@@ -80,6 +80,7 @@ class TandemCall implements Call {
     this.#chat = new Chat(deps, {
       self: () => this.#self(),
       readers: () => this.#readers(),
+      isClassic: (id) => (this.#roster && find(this.#roster, id)?.client) === "classic",
       nameOf: (id) => (this.#roster && find(this.#roster, id)?.name) ?? null,
       isDirect: (peer) => this.#mesh.isDirect(peer),
       sendDirect: (peer, text) => this.#mesh.sendControl(peer, text),

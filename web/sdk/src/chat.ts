@@ -13,6 +13,8 @@ export interface ChatPort {
   self(): { id: string; name: string; chars: number } | null;
   /** Everybody else who may read what is said to all. */
   readers(): readonly string[];
+  /** Understands `message` only. */
+  isClassic(participant: string): boolean;
   nameOf(participant: string): string | null;
   /** Whether a line can go to that participant directly. */
   isDirect(participant: string): boolean;
@@ -74,10 +76,15 @@ export class Chat {
     this.#receive(from, value);
   }
 
-  /** What an application said through the server; ours when it carries our mark. */
+  /** What an application said through the server: ours when it carries our mark, or is plainly text. */
   handleMessage(from: string, data: unknown): void {
-    if (!isRecord(data) || data["tandem"] !== "chat" || typeof data["id"] !== "string") return;
-    if (data["id"].length <= MAX_ID) this.#receive(from, data);
+    if (!isRecord(data)) return;
+    if (data["tandem"] === "chat") {
+      if (typeof data["id"] === "string" && data["id"].length <= MAX_ID) this.#receive(from, data);
+    } else if (this.#port.isClassic(from)) {
+      const text = data["text"] ?? data["message"];
+      this.#receive(from, { id: toHex(this.#deps.random(8)), text });
+    }
   }
 
   /** What was said by the server's own `chat`. */
@@ -96,14 +103,16 @@ export class Chat {
 
   async #deliver(line: ChatLine, to: string | undefined): Promise<void> {
     const readers = to === undefined ? this.#port.readers() : [to];
-    if (readers.length === 0) return;
-    if (readers.every((reader) => this.#port.isDirect(reader))) {
-      await Promise.all(readers.map((reader) => this.#sendDirect(line, reader)));
-    } else if (to === undefined) {
-      await this.#port.request({ type: "chat", text: line.text });
+    const classic = readers.filter((reader) => this.#port.isClassic(reader));
+    const others = readers.filter((reader) => !classic.includes(reader));
+    const { id, name, text } = line;
+    const ways = classic.map((reader) => this.#sendMessage(reader, { sender: name, tandem: "chat", id, text }));
+    if (others.every((reader) => this.#port.isDirect(reader))) {
+      ways.push(...others.map((reader) => this.#sendDirect(line, reader)));
     } else {
-      await this.#port.request({ type: "chat", text: line.text, to });
+      ways.push(this.#port.request({ type: "chat", text, ...(to === undefined ? {} : { to }) }));
     }
+    await Promise.all(ways);
   }
 
   async #sendDirect(line: ChatLine, reader: string): Promise<void> {
@@ -111,12 +120,14 @@ export class Chat {
     const heard = this.#acknowledged(reader, id);
     const sent = this.#port.sendDirect(reader, JSON.stringify({ type: "chat", id, text, private: line.private }));
     if (sent && (await heard)) return;
-    const data = { tandem: "chat", id, text, private: line.private };
-    // Who has left meanwhile need not hear it.
-    const gone = (error: unknown): void => {
+    await this.#sendMessage(reader, { tandem: "chat", id, text, private: line.private });
+  }
+
+  /** Who has left meanwhile need not hear it. */
+  async #sendMessage(to: string, data: Record<string, unknown>): Promise<void> {
+    await this.#port.request({ type: "message", to, data }).catch((error: unknown) => {
       if (!(error instanceof CallError) || error.reason !== "no_such_participant") throw error;
-    };
-    await this.#port.request({ type: "message", to: reader, data }).catch(gone);
+    });
   }
 
   /** Resolves to whether the reader has acknowledged in time. */
