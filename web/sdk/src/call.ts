@@ -54,7 +54,7 @@ class TandemCall implements Call {
   #state: CallState = { state: "idle" };
   #visit: Visit | null = null;
   #roster: Roster | null = null;
-  #cancelFrame: (() => void) | null = null;
+  #frameAsked = false;
   #media: LocalMedia;
   #mesh: Mesh;
   #chat: Chat;
@@ -453,8 +453,10 @@ class TandemCall implements Call {
   }
 
   #changed(): void {
-    this.#cancelFrame ??= this.#deps.nextFrame(() => {
-      this.#cancelFrame = null;
+    if (this.#frameAsked) return;
+    this.#frameAsked = true;
+    this.#deps.nextFrame(() => {
+      this.#frameAsked = false;
       this.#events.emit("change", undefined);
     });
   }

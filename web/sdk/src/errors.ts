@@ -3,14 +3,7 @@ import type { Reason } from "./generated";
 
 /** The server's reasons, and those only a browser can have. */
 export type ErrorReason =
-  | Reason
-  | "unreachable"
-  | "aborted"
-  | "permission_denied"
-  | "no_device"
-  | "device_busy"
-  | "unsupported"
-  | "misuse";
+  Reason | "unreachable" | "aborted" | "permission_denied" | "no_device" | "device_busy" | "unsupported" | "misuse";
 
 /** `reason` is a literal to switch on, `message` a sentence for a person. */
 export class CallError extends Error {

@@ -3,4 +3,7 @@ export * from "./types";
 export type * from "./generated";
 export { createCall } from "./call";
 export type { Deps, Timers } from "./deps";
-export { startMeter, type Meter } from "./level";
+export * from "./devices";
+export { levelOf, SpeechDetector, startMeter, type Meter } from "./level";
+export * from "./links";
+export { roomName } from "./names";

@@ -100,9 +100,7 @@ export function fingerprintsOf(sdp: string): string | null {
 }
 
 type Message =
-  | { type: "commit"; hash: string }
-  | { type: "nonce"; nonce: Uint8Array }
-  | { type: "reveal"; nonce: Uint8Array };
+  { type: "commit"; hash: string } | { type: "nonce"; nonce: Uint8Array } | { type: "reveal"; nonce: Uint8Array };
 
 function parse(text: unknown): Message | null {
   if (typeof text !== "string" || text.length > MAX_MESSAGE) return null;

@@ -44,16 +44,16 @@ export class Sha256 {
     const view = new DataView(this.#block.buffer);
     for (let i = 0; i < 16; i += 1) w[i] = view.getUint32(i * 4);
     for (let i = 16; i < 64; i += 1) {
-      const x = w[i - 15]!;
-      const y = w[i - 2]!;
+      const x = at(w, i - 15);
+      const y = at(w, i - 2);
       const s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3);
       const s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10);
-      w[i] = w[i - 16]! + s0 + w[i - 7]! + s1;
+      w[i] = at(w, i - 16) + s0 + at(w, i - 7) + s1;
     }
     let [a, b, c, d, e, f, g, h] = this.#state as unknown as Eight;
     for (let i = 0; i < 64; i += 1) {
       const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i]! + w[i]!) | 0;
+      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + at(K, i) + at(w, i)) | 0;
       const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
       const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
       h = g;
@@ -66,7 +66,7 @@ export class Sha256 {
       a = (t1 + t2) | 0;
     }
     [a, b, c, d, e, f, g, h].forEach((word, i) => {
-      this.#state[i] = this.#state[i]! + word;
+      this.#state[i] = at(this.#state, i) + word;
     });
     this.#filled = 0;
   }
@@ -84,6 +84,11 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(text: unknown, bytes: number): Uint8Array | null {
   if (typeof text !== "string" || text.length !== bytes * 2 || !/^[0-9a-f]*$/.test(text)) return null;
   return Uint8Array.from({ length: bytes }, (_, i) => Number.parseInt(text.slice(i * 2, i * 2 + 2), 16));
+}
+
+/** Every index above lies inside its table. */
+function at(table: Uint32Array, i: number): number {
+  return table[i] ?? 0;
 }
 
 function rotate(word: number, bits: number): number {

@@ -9,6 +9,8 @@ export interface Sample {
   bytesOut: number;
   packetsIn: number;
   lostIn: number;
+  /** So many samples in a row the encoder was held back by the way out; at the beginning of a call it always is. */
+  narrow: number;
 }
 
 export interface Digest {
@@ -46,6 +48,7 @@ export function digest(report: Iterable<[string, unknown]>, before: Sample | nul
   const outbound = all("outbound-rtp");
   const heard = all("remote-inbound-rtp");
   const pair = selectedPair(entries, all);
+  const limited = limits(outbound);
   const local = entries.get(text(pair?.["localCandidateId"]) ?? "");
   const remote = entries.get(text(pair?.["remoteCandidateId"]) ?? "");
   const sample: Sample = {
@@ -54,6 +57,7 @@ export function digest(report: Iterable<[string, unknown]>, before: Sample | nul
     bytesOut: sum(outbound, "bytesSent"),
     packetsIn: sum(inbound, "packetsReceived"),
     lostIn: sum(inbound, "packetsLost"),
+    narrow: limited.has("bandwidth") ? (before?.narrow ?? 0) + 1 : 0,
   };
   const video = largest(inbound.filter((entry) => entry["kind"] === "video"));
   const roundTrip = number(pair?.["currentRoundTripTime"]) ?? max(heard, "roundTripTime");
@@ -71,7 +75,9 @@ export function digest(report: Iterable<[string, unknown]>, before: Sample | nul
     remoteCandidate: text(remote?.["candidateType"]),
     relayProtocol: text(local?.["relayProtocol"]),
   };
-  const verdict = pair ? judge(numbers, limits(outbound)) : { level: "unknown" as const, trouble: "none" as const };
+  const verdict = pair
+    ? judge(numbers, { cpu: limited.has("cpu"), narrow: sample.narrow >= NARROW_SAMPLES })
+    : { level: "unknown" as const, trouble: "none" as const };
   return { quality: { ...numbers, ...verdict }, path: pathOf(pair, numbers), sample };
 }
 
@@ -114,14 +120,19 @@ function rates(sample: Sample, before: Sample | null): Pick<Quality, "bitsIn" | 
 
 type Numbers = Pick<Quality, "lossIn" | "lossOut" | "roundTripMs" | "jitterMs">;
 
-function judge(numbers: Numbers, limited: ReadonlySet<string>): { level: "good" | "fair" | "poor"; trouble: Trouble } {
+interface Encoder {
+  cpu: boolean;
+  narrow: boolean;
+}
+
+function judge(numbers: Numbers, encoder: Encoder): { level: "good" | "fair" | "poor"; trouble: Trouble } {
   const grade = (value: number | null, fair: number, poor: number): number =>
     value === null || value < fair ? 0 : value < poor ? 1 : 2;
   const out = grade(numbers.lossOut, FAIR_LOSS, POOR_LOSS);
   const incoming = grade(numbers.lossIn, FAIR_LOSS, POOR_LOSS);
   const delay = Math.max(grade(numbers.roundTripMs, 250, 500), grade(numbers.jitterMs, 40, 100));
-  const cpu = limited.has("cpu") ? 1 : 0;
-  const narrow = limited.has("bandwidth") ? 1 : 0;
+  const cpu = encoder.cpu ? 1 : 0;
+  const narrow = encoder.narrow ? 1 : 0;
   const worst = Math.max(out, incoming, delay, cpu, narrow);
   return { level: (["good", "fair", "poor"] as const)[worst] ?? "poor", trouble: blame() };
 
@@ -175,3 +186,4 @@ function text(value: unknown): string | null {
 
 const FAIR_LOSS = 0.03;
 const POOR_LOSS = 0.08;
+const NARROW_SAMPLES = 5;

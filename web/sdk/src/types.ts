@@ -110,7 +110,7 @@ export interface Local {
 
 export interface CallEvents {
   /** Anything a page shows may have changed: read the getters again. At most one per animation frame. */
-  change: void;
+  change: undefined;
   state: CallState;
   chat: ChatLine;
   /** A newcomer, a leaver, a new host…: for the live region and the toast. */

@@ -3,9 +3,7 @@ import type { Event, Note, Participant, Room } from "./generated";
 
 /** A frame that was read. An event of a type we do not know still has its number. */
 export type Incoming =
-  | { kind: "event"; n: number; event: Event | null }
-  | { kind: "note"; note: Note }
-  | { kind: "bad"; why: string };
+  { kind: "event"; n: number; event: Event | null } | { kind: "note"; note: Note } | { kind: "bad"; why: string };
 
 /** Reads one frame, given as JSON text or as what JSON text became. */
 export function parseServerFrame(frame: unknown): Incoming {

@@ -209,7 +209,8 @@ export class FakeServer {
     if (refused) this.#push(seat, { type: "reply", to: frame.id, outcome: "refused", reason: refused, detail: "No." });
     else this.#push(seat, { type: "reply", to: frame.id, outcome: "ok" });
     if (frame.type === "leave") this.remove(seat.participant.id, "left");
-    if (frame.type === "end" && !refused) for (const { participant } of [...this.seats]) this.remove(participant.id, "ended");
+    if (frame.type === "end" && !refused)
+      for (const { participant } of [...this.seats]) this.remove(participant.id, "ended");
   }
 
   #carryOut(seat: Seat, frame: Framed): Reason | null {

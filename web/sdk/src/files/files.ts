@@ -107,7 +107,8 @@ export class Files {
     const message = typeof data === "string" ? parseFileMessage(data) : null;
     if (!message) return;
     if (message.type === "offer") this.#onOffer(peer, line, message);
-    else if (message.type === "end" || message.type === "withdraw") line.incoming.get(message.id)?.handleMessage(message);
+    else if (message.type === "end" || message.type === "withdraw")
+      line.incoming.get(message.id)?.handleMessage(message);
     else line.outgoing.get(message.id)?.handleMessage(message);
   }
 

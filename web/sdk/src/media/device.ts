@@ -85,7 +85,10 @@ export class Device {
   async #open(deviceId: string | undefined, exact: boolean): Promise<MediaStreamTrack> {
     const devices = this.#mediaDevices;
     if (!devices?.getUserMedia) {
-      throw new CallError("unsupported", `This page cannot use the ${this.#kind}: the browser or the address forbids it.`);
+      throw new CallError(
+        "unsupported",
+        `This page cannot use the ${this.#kind}: the browser or the address forbids it.`,
+      );
     }
     try {
       return await this.#ask(devices, deviceId, exact);

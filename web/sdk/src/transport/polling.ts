@@ -64,7 +64,7 @@ class Polling implements Transport {
     this.#url = `${this.#base}/${encodeURIComponent(opened["id"])}`;
     if (this.#over) return;
     this.#handlers.open();
-    for (let batch = 1; !this.#over; ) {
+    for (let batch = 1; !this.#over;) {
       const frames = await this.#json(`${this.#url}?batch=${batch}`, { method: "GET", cache: "no-store" });
       if (!Array.isArray(frames)) throw new Error("not an array of frames");
       if (frames.length > 0) batch += 1;
