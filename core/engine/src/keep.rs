@@ -52,7 +52,7 @@ impl Room {
             }
         }
         room.host = parse_identity(&kept.room.host)
-            .filter(|host| room.members.get(host).is_some_and(Participant::is_in))
+            .filter(|host| room.members.get(host).is_some_and(|member| member.is_in()))
             .unwrap_or_else(|| room.next_host());
         room
     }
@@ -89,7 +89,7 @@ impl Room {
             paths: BTreeMap::new(),
             renewal: None,
         };
-        self.members.insert(number, member);
+        self.members.insert(number, Box::new(member));
         self.last_number = self.last_number.max(number);
         Some(())
     }

@@ -8,7 +8,7 @@ use tandem_policy::rate::Rate;
 
 use crate::context::{Context, Refusal};
 use crate::interface::{Now, Output, Record, TransportId};
-use crate::participant::{Admission, Participant, Permit, identity, parse_identity};
+use crate::participant::{Admission, Permit, identity, parse_identity};
 use crate::room::Room;
 use crate::session::Turn;
 
@@ -172,7 +172,7 @@ impl Room {
     fn decline(&mut self, ctx: &mut Context, now: Now, number: u32, who: &str) -> Answer {
         self.only_host(number)?;
         let ringing = self.anyone(who)?;
-        if self.members.get(&ringing).is_some_and(Participant::is_in) {
+        if self.members.get(&ringing).is_some_and(|member| member.is_in()) {
             return Err(Refusal::new(Reason::Forbidden, format!("`{who}` does not ring; `remove` puts somebody out")));
         }
         self.depart(ctx, now, ringing, LeaveReason::Declined);
@@ -242,14 +242,14 @@ impl Room {
                 format!("`{who}` is yourself: expected somebody else"),
             ));
         }
-        if !self.members.get(&other).is_some_and(Participant::is_in) {
+        if !self.members.get(&other).is_some_and(|member| member.is_in()) {
             return Err(Refusal::new(Reason::NotAccepted, format!("the host has not let `{who}` in yet")));
         }
         Ok(other)
     }
 
     pub(crate) fn only_accepted(&self, number: u32) -> Answer {
-        if self.members.get(&number).is_some_and(Participant::is_in) {
+        if self.members.get(&number).is_some_and(|member| member.is_in()) {
             return Ok(());
         }
         Err(Refusal::new(Reason::NotAccepted, "the host has not let you in yet"))

@@ -57,8 +57,8 @@ pub(crate) struct Room {
     /// Zero when nobody is in.
     pub(crate) host: u32,
     pub(crate) last_number: u32,
-    /// In the order of arrival.
-    pub(crate) members: BTreeMap<u32, Participant>,
+    /// In the order of arrival. Boxed: a node of the map has space for eleven, most rooms have two.
+    pub(crate) members: BTreeMap<u32, Box<Participant>>,
     /// Those for whom too much waits; they are put out once everyone has been told what is being told.
     pub(crate) overflowed: Vec<u32>,
     /// What is stored of it is out of date.
@@ -217,7 +217,7 @@ impl Room {
             paths: BTreeMap::new(),
             renewal: None,
         };
-        self.members.insert(number, participant);
+        self.members.insert(number, Box::new(participant));
         ctx.seats.insert(transport, self.seat(number));
         ctx.stats.participants += 1;
         ctx.stats.joins += 1;
@@ -401,14 +401,14 @@ impl Room {
 
     /// The transport is told why and closed; the place stays for a while.
     pub(crate) fn cut(&mut self, ctx: &mut Context, now: Now, number: u32, refusal: Refusal) {
-        let Some(transport) = self.members.get(&number).and_then(Participant::transport) else { return };
+        let Some(transport) = self.members.get(&number).and_then(|member| member.transport()) else { return };
         ctx.refuse(transport, refusal);
         ctx.seats.remove(&transport);
         self.lose(ctx, now, number);
     }
 
     pub(crate) fn say_draining(&self, ctx: &mut Context, reconnect_ms: u64) {
-        for transport in self.members.values().filter_map(Participant::transport) {
+        for transport in self.members.values().filter_map(|member| member.transport()) {
             ctx.note(transport, Note::Draining { reconnect_ms });
         }
     }
