@@ -5,10 +5,12 @@
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod engine;
 pub mod http;
 pub mod metrics;
 pub mod relay;
 pub mod serve;
+pub mod signal;
 pub mod tls;
 
 mod banner;

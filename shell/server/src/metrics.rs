@@ -106,6 +106,13 @@ metrics! {
     Counter TURN_LIMITED_TOTAL = "turn_limited_total", "Answers withheld from sources that ask too much.";
     Gauge TURN_STREAMS = "turn_streams", "Live TCP and TLS connections of the relay.";
     Counter TURN_STREAMS_REFUSED_TOTAL = "turn_streams_refused_total", "TCP and TLS connections refused because there are too many.";
+    Gauge SIGNAL_TRANSPORTS = "signal_transports", "Transports that are in a room, or on their way into one.";
+    Counter SIGNAL_FRAMES_TOTAL = "signal_frames_total" {"direction"}, "Frames of the session protocol: `in` to the engine, `out` to clients.";
+    Counter SIGNAL_REFUSED_TOTAL = "signal_refused_total" {"reason"}, "Frames and requests that a transport refused before the engine saw them, by reason.";
+    Counter SIGNAL_OVERFLOWS_TOTAL = "signal_overflows_total", "Transports closed because too much was waiting for a client that reads too slowly.";
+    Counter SIGNAL_SHUT_OUT_TOTAL = "signal_shut_out_total" {"limit"}, "Connections refused because of a limit: `total` or `address`.";
+    Counter ENGINE_WAKEUPS_TOTAL = "engine_wakeups_total", "Wake-ups of the engine thread; each handles all that waits.";
+    Counter ENGINE_RECORDS_DROPPED_TOTAL = "engine_records_dropped_total", "Lines of history lost because the store was too slow.";
     Counter STORE_WRITES_TOTAL = "store_writes_total", "Changes written to the database.";
     Counter STORE_WRITES_DROPPED_TOTAL = "store_writes_dropped_total", "Changes lost because the database was too slow or failed.";
 }
