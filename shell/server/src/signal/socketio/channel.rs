@@ -1,0 +1,240 @@
+//! Namespace `/<channel>` of the classic vocabulary: a participant of the room of that name.
+//!
+//! ```text
+//!  client                                   room
+//!   connects                 ── join ──►                      ◄── connect true
+//!   message {sender, …}      ── message to everyone ──►       ◄── message {sender, …}
+//!   disconnects              ── leave ──►                     ◄── user-left <sender>
+//! ```
+//!
+//! A page of 2015 wraps what it says as `{sender, data: {sender, …}}` and expects the others to get the inner object,
+//! as its server did. What has no such inner object goes to the others as it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use socketioxide::extract::SocketRef;
+use tandem_api::signal::{
+    ClientFrame, ClientKind, Event, Hello, Join, Note, Numbered, Outcome, ParseError, Reason, ServerFrame,
+};
+
+use super::classic::Classic;
+use super::mailbox::{Inbox, Mailbox, Said, TooSlow, emit};
+use crate::engine::{After, Batch, Encoding, Outbox, Parcel};
+use crate::signal::session::{Onward, Session};
+use crate::signal::{Shared, origin};
+
+const MESSAGE: &str = "message";
+const REFUSED: &str = "refused";
+/// Name of somebody who has not said one yet.
+const NAMELESS: &str = "guest";
+
+pub(super) fn prepare(socket: &SocketRef, classic: &Arc<Classic>) -> Result<(), String> {
+    classic.enter_space(socket.id, socket.ns())?;
+    // Also when the client goes away before it is connected: the socket's extensions die with it.
+    let space = Arc::new(InSpace { classic: Arc::clone(classic), socket: socket.id, path: socket.ns().to_owned() });
+    socket.extensions.insert(space);
+    Mailbox::attach(socket, &[MESSAGE]);
+    Ok(())
+}
+
+/// A socket counts for its namespace as long as this lives.
+struct InSpace {
+    classic: Arc<Classic>,
+    socket: socketioxide::socket::Sid,
+    path: String,
+}
+
+impl Drop for InSpace {
+    fn drop(&mut self) {
+        self.classic.leave_space(self.socket, &self.path);
+    }
+}
+
+pub(super) fn start(socket: SocketRef, classic: &Arc<Classic>) {
+    let Some(inbox) = Mailbox::take(&socket) else { return };
+    let channel = socket.ns().trim_start_matches('/').to_owned();
+    let sender = classic.sender(socket.id, &channel).filter(|sender| !sender.is_empty());
+    let origin = origin::of_request(socket.req_parts(), ClientKind::Classic);
+    let shared = Arc::clone(&classic.shared);
+    let session = Session::new(Arc::clone(&shared), origin, Encoding::Frames, None);
+    let member = Member {
+        outbox: Arc::clone(&session.transport.outbox),
+        session,
+        socket,
+        named: sender.is_some(),
+        next_id: 1,
+        names: BTreeMap::new(),
+        shared,
+    };
+    tokio::spawn(member.serve(channel, sender, inbox));
+}
+
+/// One classic client in a room.
+struct Member {
+    session: Session,
+    outbox: Arc<Outbox>,
+    socket: SocketRef,
+    /// Its name on the roster is what it calls itself.
+    named: bool,
+    /// Of the next request.
+    next_id: u64,
+    /// What the others call themselves, by identity.
+    names: BTreeMap<String, String>,
+    shared: Arc<Shared>,
+}
+
+impl Member {
+    async fn serve(mut self, channel: String, sender: Option<String>, mut inbox: Inbox) {
+        let join = Join {
+            room: channel,
+            name: sender.unwrap_or_else(|| NAMELESS.to_owned()),
+            hide_address: false,
+            media: tandem_api::signal::Media::default(),
+            entry: tandem_api::signal::Entry::Open,
+        };
+        let _: Onward = self.session.handle_hello(Hello::Join(join)).await;
+        loop {
+            let go_on = tokio::select! {
+                biased;
+                batch = self.outbox.next() => self.write(batch).await,
+                said = inbox.next() => match said {
+                    Some(said) => { self.hear(said).await; Ok(()) }
+                    None => Err(TooSlow),
+                },
+            };
+            if go_on.is_err() {
+                break;
+            }
+        }
+        let id = self.take_id();
+        let _: Onward = self.session.handle_frame(ClientFrame::Leave { id }, 0).await;
+        self.session.closed().await;
+        let space = self.socket.extensions.remove::<Arc<InSpace>>();
+        // Gone already, as a rule.
+        let _ = self.socket.disconnect();
+        drop(space);
+    }
+
+    async fn hear(&mut self, said: Said) {
+        let bytes = said.bytes;
+        let parsed = said.data.and_then(parse_message);
+        let (sender, data) = match parsed {
+            Ok(parsed) => parsed,
+            Err(detail) => {
+                let _: Onward = self.session.misunderstood(ParseError { reason: Reason::Malformed, detail });
+                return;
+            }
+        };
+        if !self.named {
+            self.named = true;
+            let id = self.take_id();
+            let _: Onward = self.session.handle_frame(ClientFrame::Rename { id, name: sender }, 0).await;
+        }
+        let id = self.take_id();
+        let _: Onward = self.session.handle_frame(ClientFrame::Message { id, to: None, data }, bytes).await;
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<(), TooSlow> {
+        let mut seen = None;
+        for parcel in batch.parcels {
+            let Parcel::Frame(frame) = parcel else { continue };
+            if let ServerFrame::Event(Numbered { n, .. }) = &*frame {
+                seen = Some(*n);
+            }
+            if let Some((event, data)) = self.translate(*frame) {
+                emit(&self.socket, &self.outbox, event, &data, self.shared.config.write_timeout).await?;
+            }
+        }
+        if let Some(n) = seen {
+            let _: Onward = self.session.handle_frame(ClientFrame::Ack { n }, 0).await;
+        }
+        if batch.after == After::Wait { Ok(()) } else { Err(TooSlow) }
+    }
+
+    /// What a classic client understands of it.
+    fn translate(&mut self, frame: ServerFrame) -> Option<(&'static str, Value)> {
+        let event = match frame {
+            ServerFrame::Event(Numbered { event, .. }) => event,
+            ServerFrame::Note(Note::Refused { reason, detail, .. }) => return Some(refused(reason, &detail)),
+            ServerFrame::Note(Note::Resumed { .. } | Note::Pong {} | Note::Draining { .. }) => return None,
+        };
+        match event {
+            Event::Joined(joined) => {
+                self.names.extend(joined.participants.into_iter().map(|other| (other.id, other.name)));
+                Some(("connect", Value::Bool(true)))
+            }
+            Event::ParticipantJoined { participant } | Event::ParticipantChanged { participant } => {
+                self.names.insert(participant.id, participant.name);
+                None
+            }
+            Event::ParticipantLeft { participant, .. } => {
+                let name = self.names.remove(&participant).unwrap_or(participant);
+                Some(("user-left", Value::String(name)))
+            }
+            Event::Message { from, data } => {
+                let sender = data.get("sender").and_then(Value::as_str).map(str::to_owned);
+                let data = match &sender {
+                    Some(_) => data,
+                    None => json!({ "sender": self.names.get(&from).unwrap_or(&from), "data": data }),
+                };
+                if let (Some(sender), Some(name)) = (sender, self.names.get_mut(&from)) {
+                    *name = sender;
+                }
+                Some((MESSAGE, data))
+            }
+            Event::Reply { outcome: Outcome::Refused { reason, detail }, .. } => Some(refused(reason, &detail)),
+            Event::Out { reason } => Some(("out", json!({ "reason": reason }))),
+            Event::Reply { outcome: Outcome::Ok, .. }
+            | Event::RoomChanged { .. }
+            | Event::Offer { .. }
+            | Event::Answer { .. }
+            | Event::Candidate { .. }
+            | Event::Chat { .. }
+            | Event::IceServers { .. } => None,
+        }
+    }
+
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id = self.next_id.saturating_add(1);
+        id
+    }
+}
+
+fn refused(reason: Reason, detail: &str) -> (&'static str, Value) {
+    (REFUSED, json!({ "reason": reason, "detail": detail }))
+}
+
+/// Who says it, and what the others are to get.
+fn parse_message(mut data: Value) -> Result<(String, Value), String> {
+    let Some(sender) = data.get("sender").and_then(Value::as_str).map(str::to_owned) else {
+        return Err("in `message`: expected an object with a text `sender`".to_owned());
+    };
+    let inner = data.get_mut("data").filter(|inner| inner.get("sender").is_some_and(Value::is_string));
+    let relayed = inner.map(Value::take);
+    Ok((sender, relayed.unwrap_or(data)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_message_loses_its_wrapper_and_any_other_goes_as_it_is() {
+        let inner = json!({ "sender": "ann", "message": { "sdp": "v=0" } });
+        let wrapped = json!({ "sender": "ann", "data": inner });
+        assert_eq!(parse_message(wrapped).unwrap(), ("ann".to_owned(), inner));
+        for plain in [json!({ "sender": "ann", "data": "hello" }), json!({ "sender": "ann", "x": 1 })] {
+            assert_eq!(parse_message(plain.clone()).unwrap(), ("ann".to_owned(), plain));
+        }
+    }
+
+    #[test]
+    fn a_message_without_a_sender_is_refused() {
+        for data in [json!("hello"), json!({ "data": 1 }), json!({ "sender": 1 }), Value::Null] {
+            assert!(parse_message(data).unwrap_err().contains("sender"));
+        }
+    }
+}

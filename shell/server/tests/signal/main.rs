@@ -1,0 +1,7 @@
+//! Signalling over real sockets: the routes served on port 0, clients that are not ours.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod polling;
+mod websocket;
