@@ -2,6 +2,7 @@
 export { createCall, startMeter } from "@tandem/sdk";
 export type {
   Call,
+  CallEvents,
   CallState,
   ChatLine,
   EndReason,

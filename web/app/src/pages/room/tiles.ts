@@ -65,7 +65,7 @@ function ownTiles({ me, local, camera, facesAway }: Own, t: Catalogue["call"]): 
       stream: camera,
       mirrored: !facesAway,
       muted: local.microphone === null,
-      speaking: false,
+      speaking: local.speaking,
       presenting: local.screen !== null,
       hidden: me.hide_address,
       quality: null,

@@ -1,0 +1,142 @@
+// The help page in German.
+import type { Topic } from "./help.en.ts";
+
+export const help: readonly Topic[] = [
+  {
+    id: "how",
+    title: "So funktioniert es",
+    answers: [
+      {
+        question: "Wie beginne ich ein Gespräch?",
+        text: [
+          "Drücken Sie auf der Startseite „Raum öffnen“. Im Raum drücken Sie „Beitreten“ und schicken dann den Link: Unter „Einladen“ können Sie ihn kopieren, mailen oder von einem Telefon als QR-Code lesen lassen.",
+          "Wer den Link öffnet, ist im selben Raum. Es gibt keine Konten, und nichts wird installiert.",
+        ],
+      },
+      {
+        question: "Wer leitet das Gespräch?",
+        text: [
+          "Wer zuerst kommt. Die Leitung kann den Raum abschließen, jemanden entfernen, die Leitung übergeben und das Gespräch für alle beenden. Geht die Leitung, übernimmt, wer am längsten da ist.",
+        ],
+      },
+      {
+        question: "Wie viele können miteinander sprechen?",
+        text: [
+          "Ton und Bild fließen von Browser zu Browser, von jedem zu jedem. Das trägt einige Menschen; über der Grenze des Servers sagt es die Seite, und der Chat geht ohne Bilder weiter.",
+        ],
+      },
+      {
+        question: "Was ist ein Link, der klingelt?",
+        text: [
+          "Ein Link, der mit /call/ beginnt, klingelt. Wer ihn zuerst öffnet, wartet auf Anrufe; alle danach klingeln und werden eingelassen oder abgewiesen. Bevor Sie annehmen, wird nichts über Ihr Netz mit der anrufenden Person ausgetauscht.",
+        ],
+      },
+      {
+        question: "Die Seite wurde neu geladen. Bin ich draußen?",
+        text: [
+          "Nein. Die Seite kehrt von selbst ins Gespräch zurück. Verlieren Sie das Netz, wird Ihr Platz eine halbe Minute lang freigehalten, und was zwischen den Browsern fließt, fließt weiter, so gut es geht.",
+        ],
+      },
+    ],
+  },
+  {
+    id: "privacy",
+    title: "Privatsphäre",
+    answers: [
+      {
+        question: "Was sieht der Server?",
+        text: [
+          "Wer wann in welchem Raum ist, die angegebenen Namen, Ihre Netzadresse und die Zeilen des Chats, die er weitergibt. Er bewahrt auf, wann ein Gespräch begann und endete, wer kam und ging und ob Medien direkt oder über das Relais liefen; wer den Server betreibt, kann das lesen.",
+          "Er sieht und hört Sie nicht: Ton, Bilder und Dateien sind zwischen den Browsern verschlüsselt. Wo das Relais nötig ist, gibt es verschlüsselte Pakete weiter.",
+        ],
+      },
+      {
+        question: "Was sehen die anderen?",
+        text: [
+          "Ihren Namen, Ihr Bild, Ihre Stimme und ob Mikrofon und Kamera an sind. Wo Medien direkt fließen, erfahren ihre Browser auch Ihre Netzadresse, wie bei jeder direkten Verbindung.",
+        ],
+      },
+      {
+        question: "Was bewirkt „Meine Adresse verbergen“?",
+        text: [
+          "Alle Ihre Medien gehen dann durch das Relais des Servers, und der Server weigert sich, Ihre Adresse an die anderen weiterzugeben. Das Zeichen mit dem durchgestrichenen Auge zeigt es allen. Der Server selbst sieht Ihre Adresse weiterhin. Bilder können etwas später ankommen.",
+        ],
+      },
+      {
+        question: "Was sind die Sicherheitswörter?",
+        text: [
+          "Vier Wörter, die beide Seiten aus ihrer Verschlüsselung errechnen. Lesen Sie sie einander vor: Sind sie gleich, sitzt niemand dazwischen, auch nicht dieser Server. Vergleichen Sie sie, wenn es darauf ankommt.",
+        ],
+      },
+      {
+        question: "Was bleibt in diesem Browser?",
+        text: [
+          "Ihr Name, die gewählten Geräte, Farben, Sprache und die letzten Räume. Es bleibt hier; „Vergessen“ auf der Startseite nimmt einen Raum von der Liste.",
+        ],
+      },
+      {
+        question: "Kann jemand ungesehen zuhören?",
+        text: [
+          "Nein. Alle in einem Raum stehen auf der Liste unter „Personen“; das Protokoll kennt keine verborgenen Teilnehmer.",
+        ],
+      },
+    ],
+  },
+  {
+    id: "browsers",
+    title: "Browser",
+    answers: [
+      {
+        question: "Welche Browser gehen?",
+        text: [
+          "Aktuelle Fassungen von Chrome, Edge, Firefox und Safari, auf Rechnern und Telefonen. Telefone können ihren Bildschirm nicht teilen, weil ihre Browser es nicht anbieten.",
+        ],
+      },
+      {
+        question: "Warum warnt mich der Browser beim ersten Besuch?",
+        text: [
+          "Ein frischer Server stellt sein Zertifikat selbst aus, und ein Browser vertraut nur Zertifikaten, die er kennt. Auf einem Server, den Sie kennen, zu Hause oder im Büro, öffnen Sie die Einzelheiten der Warnung und fahren fort. Verschlüsselt ist die Verbindung trotzdem.",
+          "Wenn Sie nicht wissen, wer den Server betreibt, fahren Sie nicht fort. Wer ihn betreibt, kann ein Zertifikat einrichten, das jeder Browser kennt; dann gibt es keine Warnung.",
+        ],
+      },
+    ],
+  },
+  {
+    id: "trouble",
+    title: "Wenn etwas nicht geht",
+    answers: [
+      {
+        question: "Kamera oder Mikrofon sind gesperrt",
+        text: [
+          "Drücken Sie auf das Zeichen am linken Ende der Adresszeile, erlauben Sie Kamera und Mikrofon für diese Seite und versuchen Sie es noch einmal. Auf einem Telefon sehen Sie auch nach, ob das System dem Browser den Zugriff erlaubt.",
+        ],
+      },
+      {
+        question: "Ein anderes Programm benutzt die Kamera",
+        text: ["Schließen Sie das andere Programm oder den anderen Tab und drücken Sie noch einmal auf die Kamera."],
+      },
+      {
+        question: "Ich höre nichts",
+        text: [
+          "Sehen Sie nach, ob das Mikrofon der anderen Seite an ist. Wählen Sie unter „Mehr“, „Geräte“ einen anderen Lautsprecher und spielen Sie den Prüfton. Bietet die Seite „Ton einschalten“ an, drücken Sie darauf: Manche Browser warten darauf.",
+        ],
+      },
+      {
+        question: "Das Bild steht oder ist grob",
+        text: [
+          "Der Punkt auf jedem Bild sagt, wie gut die Verbindung ist; drücken Sie darauf, um zu lesen, warum. Schalten Sie die eigene Kamera aus, bleibt mehr für Ihre Stimme.",
+        ],
+      },
+      {
+        question: "Wir kommen nicht zusammen",
+        text: [
+          "Manche Netze sperren direkte Verbindungen. Schalten Sie „Meine Adresse verbergen“ ein: Alles geht dann durch das Relais. Geht auch das nicht, sperrt das Netz auch das Relais, und wer es betreibt, muss es erlauben.",
+        ],
+      },
+      {
+        question: "Ich höre ein Echo",
+        text: ["Ein Lautsprecher ist zu laut in der Nähe eines Mikrofons. Ein Headset hilft."],
+      },
+    ],
+  },
+];
