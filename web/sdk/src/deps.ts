@@ -43,17 +43,17 @@ export const systemTimers: Timers = {
   },
 };
 
-/** The real browser. */
+/** The real browser, as far as there is one: a page that is rendered on a server may create a call it never joins. */
 export function browserDeps(): Deps {
   return {
-    origin: location.origin,
+    origin: typeof location === "undefined" ? "" : location.origin,
     timers: systemTimers,
     random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
     createSocket: (url, protocol) => new WebSocket(url, protocol),
     fetch: (input, init) => fetch(input, init),
     createPeerConnection: (config) => new RTCPeerConnection(config),
     createStream: (tracks) => new MediaStream(tracks),
-    mediaDevices: navigator.mediaDevices ?? null,
+    mediaDevices: typeof navigator === "undefined" ? null : (navigator.mediaDevices ?? null),
     startMeter,
     storage: sessionStorageOrNull(),
     onWake,

@@ -105,7 +105,9 @@ export class FakeServer {
     const seat = this.seat(id);
     if (word) this.#push(seat, { type: "out", reason });
     this.seats = this.seats.filter((each) => each !== seat);
-    seat.socket?.drop();
+    const { socket } = seat;
+    seat.socket = null;
+    queueMicrotask(() => socket?.drop());
     this.#toAll({ type: "participant_left", participant: id, reason });
     if (this.host === id) {
       this.host = this.seats[0]?.participant.id ?? "";

@@ -77,7 +77,7 @@ export class Mesh {
       const same = known?.info.epoch === info.epoch;
       if (known && !same) known.disconnect();
       const peer = known && same ? known : this.#create(info);
-      if (known && same) known.setInfo(info);
+      if (known && same) this.#update(known, info);
       before.delete(info.id);
       this.#peers.set(info.id, peer);
     }
@@ -124,6 +124,13 @@ export class Mesh {
     for (const peer of this.#peers.values()) peer.disconnect();
     this.#peers.clear();
     this.#roster = null;
+  }
+
+  /** After a restart of the server, what was said to somebody before he was back is lost: repeat it. */
+  #update(peer: RemotePeer, info: Participant): void {
+    const back = peer.info.state === "away" && info.state === "here";
+    peer.setInfo(info);
+    if (back) peer.connection?.handleRestored();
   }
 
   #settle(): void {
