@@ -1,10 +1,11 @@
 //! What rooms share: settings, the way out, timers, tokens, which transport belongs to whom, counters.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use tandem_api::signal::{Note, Reason, ServerFrame};
 
-use crate::interface::{Config, Output, TransportId};
+use crate::interface::{Config, Now, Output, TransportId};
 use crate::timers::Timers;
 use crate::tokens::Tokens;
 
@@ -30,6 +31,11 @@ impl Refusal {
     pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
+}
+
+/// A deadline, however far away a setting puts it.
+pub(crate) fn deadline(now: Now, wait: Duration) -> Instant {
+    now.instant.checked_add(wait).unwrap_or(now.instant + A_YEAR)
 }
 
 /// What the engine has done and holds, in O(1).
@@ -107,4 +113,5 @@ impl Context {
     }
 }
 
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const OUTPUTS_KEPT: usize = 1024;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tandem_api::signal::Presence;
 use tandem_policy::names::{PersonName, RoomName};
 
-use crate::context::{Context, RoomKey};
+use crate::context::{Context, RoomKey, deadline};
 use crate::interface::{Now, ParticipantKept, RoomKept};
 use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, parse_identity};
 use crate::room::{Room, Rules, Running};
@@ -67,7 +67,7 @@ impl Room {
             return None;
         }
         hashes.into_iter().flatten().for_each(|hash| ctx.tokens.restore(hash, seat));
-        let until = now.instant + ctx.config.resume;
+        let until = deadline(now, ctx.config.resume);
         ctx.timers.set(until, Timer::Away(seat));
         ctx.stats.participants += 1;
         let rings = place.participant.state == Presence::Ringing;

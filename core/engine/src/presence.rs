@@ -2,7 +2,7 @@
 
 use tandem_api::signal::{ClientKind, Event, LeaveReason, Note, Reason, Resume, ServerFrame};
 
-use crate::context::{Context, Refusal};
+use crate::context::{Context, Refusal, deadline};
 use crate::interface::{Now, Origin, Output, TransportId};
 use crate::participant::{Keys, Link, Participant};
 use crate::room::Room;
@@ -18,7 +18,7 @@ impl Room {
             // That vocabulary has no way back.
             return self.depart(ctx, now, number, LeaveReason::Left);
         }
-        let until = now.instant + ctx.config.resume;
+        let until = deadline(now, ctx.config.resume);
         member.link = Link::Lost { until };
         ctx.timers.set(until, Timer::Away(seat));
         if member.is_in() {

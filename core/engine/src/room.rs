@@ -10,12 +10,13 @@
 //! What a client asks for is in `requests` and `relaying`, how it comes back in `presence`, what is stored in `keep`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tandem_api::signal::{
     self, ClientKind, Counts, Entry, Event, Joined, LeaveReason, Limits, Media, Note, Presence, Reason,
 };
 
-use crate::context::{Context, Refusal, RoomKey, Seat};
+use crate::context::{Context, Refusal, RoomKey, Seat, deadline};
 use crate::ice_servers;
 use crate::interface::{Now, Origin, Output, Record, RoomView, TransportId};
 use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, identity};
@@ -278,7 +279,7 @@ impl Room {
         let (user, seat) = (self.user(number), self.seat(number));
         let Some(member) = self.members.get_mut(&number) else { return Vec::new() };
         if let Some(relay) = &ctx.config.relay {
-            let at = now.instant + relay.ttl * 3 / 4;
+            let at = deadline(now, (relay.ttl / 4).saturating_mul(3).max(SHORTEST_RENEWAL));
             if let Some(before) = member.renewal.replace(at) {
                 ctx.timers.cancel(before, Timer::Credentials(seat));
             }
@@ -413,3 +414,6 @@ impl Room {
         }
     }
 }
+
+/// However short-lived credentials are: telling new ones has an end.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);

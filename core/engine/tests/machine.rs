@@ -9,7 +9,7 @@ use tandem_api::signal::{
     ClientFrame, ClientKind, Entry, Event, Hello, Join, LeaveReason, Media, Note, Outcome, PathKind, Presence, Reason,
     Resume,
 };
-use tandem_engine::{Command, Config, CreateRoom, Input, Origin, Output, Record, Reply, TransportId};
+use tandem_engine::{Command, Config, CreateRoom, Input, Origin, Output, Record, Relay, Reply, TransportId};
 
 // --- names and rooms ---
 
@@ -163,6 +163,18 @@ fn credentials_are_renewed_before_they_end_and_when_asked_for() {
     assert_eq!(house.ask(1, |id| ClientFrame::IceServers { id }), Outcome::Ok);
     assert!(matches!(house.events(1)[..], [Event::IceServers { .. }, Event::Reply { .. }]));
     assert_eq!(house.engine.stats().timers, 1, "one renewal at a time");
+}
+
+#[test]
+fn settings_that_make_no_sense_stop_nothing() {
+    for time in [Duration::ZERO, Duration::MAX] {
+        let relay = config().relay.map(|relay| Relay { ttl: time, ..relay });
+        let mut house = House::with(Config { relay, resume: time, backlog_events: 0, requests_burst: 0, ..config() });
+        house.join(1, "a", "Ann");
+        house.closed(1);
+        house.pass(Duration::from_secs(1));
+        assert_eq!(house.state("a", "p1").is_some(), time == Duration::MAX);
+    }
 }
 
 // --- numbers, pace, backlog ---
