@@ -359,6 +359,27 @@ fn what_cannot_be_understood_is_refused_by_name_and_disturbs_nobody() {
 }
 
 #[test]
+fn one_who_floods_is_held_to_its_pace_and_cut_off_but_neither_it_nor_anybody_else_loses_the_place() {
+    let mut world = World::new(13);
+    let (ann, bo) = ann_and_bo(&mut world);
+    for n in 0..5000 {
+        world.say(bo, &format!("{n}"));
+    }
+    world.say(ann, "excuse me");
+    world.settle();
+    let too_many = reasons(&world, bo).iter().filter(|reason| **reason == Reason::TooMany).count();
+    let heard = world.browser(ann).heard.len();
+    // Each cut is told by a note besides the reply, unless the transport was gone before it came.
+    let cuts = usize::try_from(world.engine.stats().resumes).expect("fits");
+    assert!(cuts > 0, "it was cut off at least once");
+    assert_eq!(heard + too_many, 5000 + cuts, "each line is passed on or refused, once");
+    assert!(heard < 3000, "{heard} were passed on");
+    assert_eq!(world.browser(bo).heard.len(), 1);
+    world.check();
+    leave_all(&mut world);
+}
+
+#[test]
 fn whatever_happens_at_random_everyone_sees_the_same_room_and_nothing_is_left_behind() {
     for seed in 0..80 {
         let mut world = World::new(seed);

@@ -32,6 +32,10 @@ impl Room {
         }
         let rate = Rate { per_second: ctx.config.requests_per_second, burst: ctx.config.requests_burst };
         match (member.pace.permit(now.instant, rate), turn, frame.id()) {
+            (Permit::Cut, Some(Turn::Process), Some(id)) => {
+                self.reply(ctx, number, id, Err(too_fast(rate)));
+                self.cut(ctx, now, number, too_fast(rate));
+            }
             (Permit::Cut, _, _) => self.cut(ctx, now, number, too_fast(rate)),
             (Permit::Go, Some(Turn::Process), Some(id)) => self.process(ctx, now, number, id, frame),
             (Permit::TooFast, Some(Turn::Process), Some(id)) => self.reply(ctx, number, id, Err(too_fast(rate))),

@@ -209,7 +209,7 @@ fn who_asks_too_fast_is_refused_then_cut_off_and_keeps_its_place() {
     }
     let ok = outcomes.iter().filter(|outcome| **outcome == Outcome::Ok).count();
     assert_eq!(ok, 20, "the burst");
-    assert_eq!(outcomes.len(), 40, "as many are refused, one by one");
+    assert_eq!(outcomes.len(), 41, "as many are refused, one by one, and the last one ends it");
     assert_eq!(house.refused(1).0, Reason::TooMany);
     assert_eq!(house.state("a", "p1"), Some(Presence::Away));
     assert_eq!(house.state("a", "p2"), Some(Presence::Here));
