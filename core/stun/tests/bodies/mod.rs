@@ -1,0 +1,191 @@
+//! The bodies of the fuzz targets `stun_parse` and `turn_machine`; `corpus.rs` replays their corpora on every test run.
+
+#![allow(dead_code, reason = "each fuzz target uses its part")]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+use std::time::Duration;
+
+use stun_types::attribute::{AttributeWrite, RawAttribute};
+use stun_types::message::Method;
+use tandem_stun::turn::{Forward, OpenRefused, Transport};
+use tandem_stun::wire::{self, Frame, Packet};
+use turn_types::attribute::RequestedTransport;
+use world::{Client, World};
+
+/// Any bytes through the parsers.
+pub fn stun_parse(bytes: &[u8]) {
+    if let Ok(Packet::Stun(stun) | Packet::Classic(stun)) = wire::parse(bytes) {
+        let transaction = stun.transaction();
+        for (_, value) in stun.attributes() {
+            let _ = wire::read_xor_address(value, &transaction);
+        }
+    }
+    let mut rest = bytes;
+    while let Ok(Frame::Whole { length, padded }) = wire::frame(rest) {
+        assert!(length <= padded && padded <= rest.len() && padded >= 4);
+        let _ = wire::parse(&rest[..length]);
+        rest = &rest[padded..];
+    }
+    // The machine must bear the same bytes from somebody unknown.
+    let mut world = World::new();
+    let place = Client::anonymous("1.2.3.4:1000");
+    assert!(matches!(world.packet(place, bytes), Forward::Nothing | Forward::Dropped(_)));
+    assert_eq!(world.relay.counters().allocations, 0);
+}
+
+/// Bytes as a sequence of what clients, peers, shell and time do to one machine.
+pub fn turn_machine(bytes: &[u8]) {
+    let mut world = World::with(|config| {
+        config.limits.answers_burst = u32::MAX;
+        config.limits.permissions = 4;
+        config.limits.channels = 4;
+        config.limits.allocations_per_user = 2;
+        config.ports.last = config.ports.first + 3;
+        config.peers.allow_loopback = bytes.len().is_multiple_of(2);
+    });
+    let places = [(Transport::Udp, "alice"), (Transport::Tcp, "alice"), (Transport::Tls, "bob"), (Transport::Udp, "")];
+    let clients: Vec<Client> = (1_000..)
+        .zip(places)
+        .map(|(port, (transport, user))| {
+            world.client_over(transport, user, &format!("1.2.3.4:{port}"), "192.168.1.5:3478")
+        })
+        .collect();
+    let mut script = Script { rest: bytes };
+    for _ in 0..MAX_STEPS {
+        let Some(step) = script.byte() else { break };
+        let Some(client) = clients.get(usize::from(step >> 6)) else { break };
+        play(&mut world, client, step & 0x0f, &mut script);
+        check(&world);
+    }
+    world.wait(Duration::from_secs(4_000));
+    assert_eq!((world.open.len(), world.relay.counters().allocations), (0, 0), "everything expires");
+}
+
+fn play(world: &mut World, client: &Client, step: u8, script: &mut Script<'_>) {
+    match step {
+        0 => {
+            let bytes = script.bytes().to_vec();
+            world.packet(client.tuple, &bytes);
+        }
+        1 => {
+            world.request(client, turn_types::message::ALLOCATE, &[&RequestedTransport::new(17)]);
+        }
+        2 | 3 => {
+            let method = Method::new(u16::from(script.byte().unwrap_or(3) & 0x0f));
+            let values: Vec<(u16, &[u8])> = (0..script.byte().unwrap_or(0) & 3).map(|_| script.attribute()).collect();
+            let raw: Vec<_> = values.iter().map(|&(kind, value)| RawAttribute::new(kind.into(), value)).collect();
+            let attributes: Vec<_> = raw.iter().map(|raw| raw as &dyn AttributeWrite).collect();
+            let transaction = world.transaction();
+            let signed = client.sign(method, transaction, &attributes);
+            world.packet(client.tuple, &signed);
+        }
+        4 => {
+            let peer = script.peer(world);
+            world.permit(client, &peer.to_string());
+        }
+        5 => {
+            let number = 0x3fff + u16::from(script.byte().unwrap_or(0));
+            let peer = script.peer(world);
+            world.bind(client, number, peer);
+        }
+        6 => {
+            let peer = script.peer(world);
+            let sent = world::send_indication(peer, script.bytes());
+            follow(world, client, &sent);
+        }
+        7 => {
+            let number = 0x3fff + u16::from(script.byte().unwrap_or(0));
+            let sent = world::channel_data(number, script.bytes());
+            follow(world, client, &sent);
+        }
+        8 => {
+            let peer = script.peer(world);
+            let relay = world.open.keys().next().copied();
+            if let Some(relay) = relay {
+                let _ = world.relay.handle_peer(world.now, relay, peer, script.bytes());
+            }
+        }
+        9 => world.wait(Duration::from_secs(u64::from(script.byte().unwrap_or(0)) * 5)),
+        10 => {
+            world.relay.revoke(world.now, "alice");
+            world.drain();
+        }
+        11 => {
+            world.relay.handle_closed(client.tuple);
+            world.drain();
+        }
+        12 => {
+            let (from, to) = (script.peer(world), script.peer(world));
+            let _ = world.relay.handle_hairpin(world.now, from, to, script.bytes());
+        }
+        13 => world.refusals.push(OpenRefused::Taken),
+        14 => world.refusals.push(OpenRefused::Quota),
+        _ => {
+            let seconds = u32::from(script.byte().unwrap_or(0)) * 100;
+            world.refresh(client, seconds);
+        }
+    }
+}
+
+/// A packet that leaves must leave by an open socket, and never for a listener of ours.
+fn follow(world: &mut World, client: &Client, bytes: &[u8]) {
+    if let Forward::ToPeer { relay, peer, .. } = world.packet(client.tuple, bytes) {
+        assert!(world.open.contains_key(&relay));
+        assert!(!(peer.ip().is_loopback() && peer.port() == 3_478), "{peer}");
+    }
+}
+
+fn check(world: &World) {
+    let counters = world.relay.counters();
+    assert_eq!(usize::try_from(counters.allocations).ok(), Some(world.open.len()));
+    assert_eq!(counters.allocations == 0, world.relay.poll_timeout().is_none());
+    assert!(counters.allocations <= 4);
+}
+
+/// The rest of the input.
+struct Script<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let length = usize::from(self.byte().unwrap_or(0)).min(self.rest.len());
+        let (bytes, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        bytes
+    }
+
+    fn attribute(&mut self) -> (u16, &'a [u8]) {
+        const KINDS: [u16; 12] =
+            [0x000c, 0x000d, 0x0012, 0x0013, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x0022, 0x8022, 0x7abc];
+        let kind = KINDS.get(usize::from(self.byte().unwrap_or(0)) % KINDS.len()).copied().unwrap_or(0x000d);
+        let value = self.bytes();
+        (kind, value.get(..40).unwrap_or(value))
+    }
+
+    fn peer(&mut self, world: &World) -> std::net::SocketAddr {
+        const PEERS: [&str; 7] = [
+            "8.8.8.8:9000",
+            "8.8.8.9:9000",
+            "127.0.0.1:3478",
+            "127.0.0.1:22",
+            "10.0.0.1:9",
+            "[2a00::1]:9",
+            "0.0.0.0:9",
+        ];
+        let choice = usize::from(self.byte().unwrap_or(0));
+        let fixed = PEERS.get(choice % 8).map(|text| world::address(text));
+        let live = || world.open.values().nth(choice / 8 % 4).copied();
+        fixed.or_else(live).unwrap_or_else(|| world::address("8.8.4.4:9"))
+    }
+}
+
+const MAX_STEPS: usize = 200;
