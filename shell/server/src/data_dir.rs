@@ -28,6 +28,23 @@ impl DataDir {
         &self.0
     }
 
+    /// Claims it for this process, until what is returned is dropped: two servers would overwrite each other's rooms.
+    pub fn claim(&self) -> anyhow::Result<fs::File> {
+        let path = self.0.join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => anyhow::bail!(
+                "another tandem uses the data directory {}: stop it, or name another directory with --data-dir",
+                self.0.display()
+            ),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+            }
+        }
+    }
+
     /// A directory within.
     pub fn directory(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.0.join(name);
@@ -84,6 +101,16 @@ mod tests {
         assert_eq!(kept_secret(&path).expect("the same"), first);
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(dir.path()).expect("a directory").permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn only_one_server_at_a_time_has_a_data_directory() {
+        let home = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::open(home.path()).expect("a data directory");
+        let claim = dir.claim().expect("the first");
+        assert!(dir.claim().expect_err("the second").to_string().contains("another tandem"));
+        drop(claim);
+        assert!(dir.claim().is_ok());
     }
 
     #[test]

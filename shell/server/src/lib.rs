@@ -16,3 +16,9 @@ pub mod tls;
 mod banner;
 mod local;
 mod log;
+
+/// The wall clock.
+pub(crate) fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

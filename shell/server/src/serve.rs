@@ -1,22 +1,28 @@
 //! `tandem serve`: starts every part, waits for a signal, and ends them in order.
 //!
 //! ```text
-//! settings ─► data directory ─► certificate ─► HTTP ─► banner ─► (signal) ─► drain ─► end
+//! data directory ─► ports ─► certificate ─► relay ─► store, engine ─► HTTP ─► banner
+//! signal ─► clients are told ─► no new connections ─► engine ends ─► store is written ─► relay ends
 //! ```
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod bind;
+mod calls;
+mod relay;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal as on_signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::banner::{self, Links};
-use crate::config::types::Period;
 use crate::config::{Loaded, Settings};
 use crate::data_dir::DataDir;
 use crate::http::client::Trust;
@@ -25,9 +31,15 @@ use crate::http::headers::Headers;
 use crate::http::health::Health;
 use crate::http::listen::{self, Serving};
 use crate::http::redirect::{self, Target};
+use crate::http::rest::{self, Api, Keys};
 use crate::http::{self, App};
+use crate::signal::{self, GateLimits, KeyVerifier};
 use crate::tls::{self, Certificates};
 use crate::{log, metrics};
+
+use bind::bind;
+use calls::Calls;
+use relay::Relay;
 
 /// Runs until a signal ends it.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
@@ -53,6 +65,11 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     outcome
 }
 
+/// Where the database is.
+pub fn database(data: &DataDir) -> PathBuf {
+    data.path().join("tandem.db")
+}
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -60,7 +77,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> anyhow::Result<Signals> {
-        let on = |kind| signal(kind).context("signals cannot be received");
+        let on = |kind| on_signal(kind).context("signals cannot be received");
         Ok(Signals { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
     }
 
@@ -76,58 +93,65 @@ impl Signals {
 pub struct Server {
     settings: Settings,
     data: DataDir,
-    certificates: Option<std::sync::Arc<Certificates>>,
+    certificates: Arc<Certificates>,
     health: Health,
-    address: SocketAddr,
-    redirect: Option<SocketAddr>,
+    gate: Arc<Gate>,
+    calls: Calls,
+    relay: Option<Relay>,
+    ports: Ports,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    _claim: std::fs::File,
+}
+
+/// Where it listens.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    https: SocketAddr,
+    redirect: Option<SocketAddr>,
 }
 
 impl Server {
     /// Starts every part; fails before anything is served when one cannot start.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
         let data = DataDir::open(&settings.data_dir)?;
-        let prometheus = if settings.metrics.enabled { Some(metrics::install()?) } else { None };
-        let certificates =
-            if settings.http.behind_proxy { None } else { Some(Certificates::start(&settings.tls, &data)?) };
-        let gate = gate(&settings);
-        let health = Health::default();
-        let app =
-            App { health: health.clone(), gate: gate.clone(), prometheus, metrics_access: settings.metrics.access };
-        let headers = Headers::new(certificates.as_ref().is_some_and(|certificates| certificates.is_trusted()));
-        let router = http::router(app, Router::new(), headers);
-
+        let claim = data.claim()?;
         let listener = bind(settings.http.address, settings.http.port, "http.port").await?;
-        let address = listener.local_addr()?;
         let plain = redirect_listener(&settings).await?;
-        let redirect = plain.as_ref().map(TcpListener::local_addr).transpose()?;
+        let ports =
+            Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
+        let certificates = Certificates::start(&settings.tls, &data)?;
+        let relay = relay::start(&settings, &data, Some(certificates.clone()))?;
+        let health = Health::default();
+        let calls = Calls::start(&settings, &data, relay.as_ref(), &health).await?;
+        let gate = gate(&settings);
+        let router = router(&settings, &calls, &health, &gate, &certificates)?;
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let serving = serving(&settings, router, certificates.clone(), gate)?;
+        let serving = serving(&settings, router, &certificates, &gate)?;
         if let Some(plain) = plain {
-            let target = Target { public_url: settings.http.public_url.clone(), port: address.port() };
+            let target = Target { public_url: settings.http.public_url.clone(), port: ports.https.port() };
             let serving = Serving { router: redirect::router(target), tls: None, ..serving.clone() };
             tasks.spawn(listen::run(plain, serving, stopping.clone()));
         }
         tasks.spawn(listen::run(listener, serving, stopping));
-        Ok(Server { settings, data, certificates, health, address, redirect, stop, tasks })
+        Ok(Server { settings, data, certificates, health, gate, calls, relay, ports, stop, tasks, _claim: claim })
     }
 
     /// Where HTTPS is served.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.ports.https
     }
 
     /// Where plain HTTP is redirected.
     pub fn redirect_address(&self) -> Option<SocketAddr> {
-        self.redirect
+        self.ports.redirect
     }
 
-    /// The certificate shown, DER; `None` behind a proxy.
-    pub fn certificate(&self) -> Option<Vec<u8>> {
-        self.certificates.as_ref().map(|certificates| certificates.current_der())
+    /// The certificate shown, DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        self.certificates.current_der()
     }
 
     /// Says where to go.
@@ -135,45 +159,103 @@ impl Server {
         let http = &self.settings.http;
         let scheme = if http.behind_proxy { "http" } else { "https" };
         let public = http.public_url.as_ref().map(ToString::to_string);
-        let links = Links::find(public, scheme, self.address.ip(), self.address.port());
-        banner::print(&links, self.certificates.as_deref().map(Certificates::kind), &self.data);
-        tracing::info!(port = self.address.port(), "serving");
+        let links = Links::find(public, scheme, self.ports.https.ip(), self.ports.https.port());
+        let certificate = (!http.behind_proxy).then(|| self.certificates.kind());
+        banner::print(&links, certificate, &self.data);
+        tracing::info!(port = self.ports.https.port(), "serving");
     }
 
     /// Lets everything end in order, within the time the settings give.
-    pub async fn stop(mut self) {
-        self.health.drain();
-        let Period(patience) = self.settings.http.drain_timeout;
-        let _ = self.stop.send(true);
-        let ended = tokio::time::timeout(patience, async { while self.tasks.join_next().await.is_some() {} }).await;
-        if ended.is_err() {
-            tracing::warn!("some connections did not end in time");
+    pub async fn stop(self) {
+        let Server { settings, health, gate, calls, relay, stop, mut tasks, .. } = self;
+        health.drain();
+        // A stopped engine has told everyone already.
+        let _ = calls.engine.drain(settings.http.reconnect.0).await;
+        let _ = stop.send(true);
+        calls.stop().await;
+        let ended = async {
+            while tasks.join_next().await.is_some() {}
+            gate.emptied().await;
+        };
+        if tokio::time::timeout(settings.http.drain_timeout.0, ended).await.is_err() {
+            tracing::warn!(open = gate.open(), "some connections did not end in time");
+        }
+        if let Some(relay) = relay
+            && let Err(error) = relay::stop(relay.handle).await
+        {
+            tracing::error!(%error, "the relay");
         }
     }
 }
 
-fn gate(settings: &Settings) -> std::sync::Arc<Gate> {
+fn gate(settings: &Settings) -> Arc<Gate> {
     let limits = &settings.limits;
     let exempt = if settings.http.behind_proxy { settings.http.trusted_proxies.clone() } else { Vec::new() };
-    Gate::new(usize::try_from(limits.connections).unwrap_or(usize::MAX), limits.connections_per_address, exempt)
+    Gate::new(count(limits.connections), limits.connections_per_address, exempt)
+}
+
+fn router(
+    settings: &Settings,
+    calls: &Calls,
+    health: &Health,
+    gate: &Arc<Gate>,
+    certificates: &Certificates,
+) -> anyhow::Result<Router> {
+    let keys = Keys::new(calls.store.clone(), settings.limits.api_failures_per_minute);
+    let app = App {
+        health: health.clone(),
+        gate: gate.clone(),
+        prometheus: if settings.metrics.enabled { Some(metrics::install()?) } else { None },
+        metrics_access: settings.metrics.access,
+        keys: keys.clone(),
+    };
+    let api = Api {
+        keys: keys.clone(),
+        store: calls.store.clone(),
+        engine: calls.ask(),
+        body_bytes: settings.limits.api_body.bytes(),
+    };
+    let signalling = signal::routes(calls.engine.clone(), signal_config(settings), verifier(keys));
+    let trusted = certificates.is_trusted() && !settings.http.behind_proxy;
+    Ok(http::router(app, signalling.merge(rest::routes(api)), Headers::new(trusted)))
+}
+
+fn signal_config(settings: &Settings) -> signal::Config {
+    let limits = &settings.limits;
+    let gate = GateLimits { total: count(limits.connections), per_address: count(limits.connections_per_address) };
+    signal::Config {
+        frame_bytes: limits.frame_bytes.bytes(),
+        gate,
+        allowed_origins: settings.http.allowed_origins.clone(),
+        ..signal::Config::default()
+    }
+}
+
+fn verifier(keys: Keys) -> KeyVerifier {
+    Arc::new(move |text| {
+        let keys = keys.clone();
+        async move { keys.is_valid(&text).await }.boxed()
+    })
 }
 
 fn serving(
     settings: &Settings,
     router: Router,
-    certificates: Option<std::sync::Arc<Certificates>>,
-    gate: std::sync::Arc<Gate>,
+    certificates: &Arc<Certificates>,
+    gate: &Arc<Gate>,
 ) -> anyhow::Result<Serving> {
-    let tls = certificates.map(|certificates| {
-        anyhow::Ok(listen::Tls {
+    let tls = if settings.http.behind_proxy {
+        None
+    } else {
+        Some(listen::Tls {
             ordinary: tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"])?,
-            challenge: tls::server_config(certificates, &[b"acme-tls/1"])?,
+            challenge: tls::server_config(certificates.clone(), &[b"acme-tls/1"])?,
         })
-    });
+    };
     Ok(Serving {
         router,
-        tls: tls.transpose()?,
-        gate,
+        tls,
+        gate: gate.clone(),
         trust: Trust::new(&settings.http),
         handshake_timeout: settings.http.handshake_timeout.0,
         header_timeout: settings.http.header_timeout.0,
@@ -188,32 +270,6 @@ async fn redirect_listener(settings: &Settings) -> anyhow::Result<Option<TcpList
     bind(http.address, http.redirect_port, "http.redirect_port").await.map(Some)
 }
 
-/// On a machine without IPv6, `::` means every IPv4 address.
-async fn bind(address: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
-    let bound = match TcpListener::bind((address, port)).await {
-        Err(error) if address.is_ipv6() && address.is_unspecified() && is_without_ipv6(&error) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
-        }
-        other => other,
-    };
-    bound.map_err(|error| {
-        let flag = setting.replace('_', "-");
-        match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "port {port} is in use by another program: stop that, or choose another port with --{flag}"
-            ),
-            io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-                "port {port} is reserved for root: choose one above 1023 with --{flag}, or give the binary the right \
-                 (setcap cap_net_bind_service=+ep)"
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                anyhow::anyhow!("{address} is no address of this machine: choose another with --http.address")
-            }
-            _ => anyhow::Error::from(error).context(format!("port {port} ({setting}) cannot be listened at")),
-        }
-    })
-}
-
-fn is_without_ipv6(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

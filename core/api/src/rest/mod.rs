@@ -1,1 +1,18 @@
-//! REST types, `/api/v1`.
+//! REST types, `/api/v1`: what third parties send and get.
+//!
+//! Times are Unix milliseconds. Lists come in pages; `next` of one page is `after` of the following. Errors are problem
+//! details (RFC 9457). The routes themselves, and the OpenAPI document, are the server's.
+
+mod problem;
+mod rooms;
+mod sessions;
+
+pub use problem::Problem;
+pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
+pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
+
+/// Most entries of one page.
+pub const MOST_LISTED: u32 = 200;
+
+/// Entries of one page when nothing else is asked for.
+pub const USUALLY_LISTED: u32 = 50;

@@ -5,6 +5,7 @@
 mod config;
 mod flags;
 mod health;
+mod key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ enum Command {
     /// Check or show the settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Keys of the HTTP API.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
     Health(Options),
 }
@@ -62,8 +66,9 @@ struct Options {
 }
 
 impl Options {
-    fn load(self) -> Result<Loaded, Invalid> {
-        load(&Sources { file: self.config, environment: process_environment(), flags: self.flags.0 })
+    fn load(&self) -> Result<Loaded, Invalid> {
+        let (file, flags) = (self.config.clone(), self.flags.0.clone());
+        load(&Sources { file, environment: process_environment(), flags })
     }
 }
 
@@ -72,6 +77,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
+        Command::Key(command) => key::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {
@@ -86,6 +92,12 @@ pub fn main() -> ExitCode {
 #[allow(clippy::print_stderr, reason = "the last word of a command goes to the terminal")]
 fn say_error(error: &anyhow::Error) {
     eprintln!("tandem: {error:#}");
+}
+
+/// Says something beside the result.
+#[allow(clippy::print_stderr, reason = "what is not the result goes to standard error")]
+fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Prints a result. A reader that has gone away (`| head`) has read enough.

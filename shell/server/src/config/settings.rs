@@ -129,6 +129,8 @@ settings! {
             "Speak plain HTTP on `http.port`, because a reverse proxy in front does TLS; the redirect port is off then.";
         trusted_proxies: Vec<Cidr> = loopback(), Restart,
             "Reverse proxies whose `X-Forwarded-For` is believed when `http.behind_proxy` is set.";
+        allowed_origins: Vec<String> = Vec::new(), Restart,
+            "Other web sites whose pages may connect to the signalling (`https://example.org`); `*` allows all.";
         handshake_timeout: Period = Period::seconds(10), Restart, "A TLS handshake that takes longer is broken off.";
         header_timeout: Period = Period::seconds(15), Restart, "A request whose headers take longer is broken off.";
         drain_timeout: Period = Period::seconds(10), Restart,
@@ -152,6 +154,8 @@ settings! {
         port_range: PortRange = PortRange { first: 49152, last: 65535 }, Restart, "Ports relayed media comes from.";
         external_address: Option<IpAddr> = None, Restart,
             "Public address of this machine when it stands behind a one-to-one NAT.";
+        host: Option<String> = None, Restart,
+            "Name or address announced for the relay, if not the host under which the client reached us.";
         allow_peers: Vec<Cidr> = Vec::new(), Restart,
             "Networks the relay may send to although they are private or special. All public addresses are allowed anyway.";
         allow_loopback: bool = false, Restart, "Let the relay send to this machine itself: for development and tests only.";

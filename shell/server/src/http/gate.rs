@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::config::types::Cidr;
 
 /// Counts connections.
@@ -13,6 +15,7 @@ pub struct Gate {
     per_address: u32,
     exempt: Vec<Cidr>,
     open: Mutex<Open>,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ pub struct Pass {
 impl Gate {
     /// Addresses in `exempt` (reverse proxies) are counted in the total only.
     pub fn new(total: usize, per_address: u32, exempt: Vec<Cidr>) -> Arc<Gate> {
-        Arc::new(Gate { total, per_address, exempt, open: Mutex::default() })
+        Arc::new(Gate { total, per_address, exempt, open: Mutex::default(), emptied: Notify::new() })
     }
 
     /// Takes a place.
@@ -76,6 +79,17 @@ impl Gate {
         self.lock().total
     }
 
+    /// Waits until nobody is in.
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     /// The counters are whole after each statement that changes them: a panic elsewhere cannot have torn them.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,6 +100,9 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut open = self.gate.lock();
         open.total = open.total.saturating_sub(1);
+        if open.total == 0 {
+            self.gate.emptied.notify_waiters();
+        }
         let Some(key) = self.counted else { return };
         if let Some(count) = open.by_address.get_mut(&key) {
             *count = count.saturating_sub(1);

@@ -79,7 +79,7 @@ pub async fn ready(State(app): State<App>) -> Response {
 pub async fn metrics(
     State(app): State<App>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-    _headers: HeaderMap,
+    headers: HeaderMap,
 ) -> Response {
     let Some(prometheus) = &app.prometheus else { return StatusCode::NOT_FOUND.into_response() };
     match app.metrics_access {
@@ -88,7 +88,11 @@ pub async fn metrics(
         Access::Loopback => {
             return (StatusCode::FORBIDDEN, "Only this machine may read this: metrics.access.\n").into_response();
         }
-        Access::Key => return StatusCode::FORBIDDEN.into_response(),
+        Access::Key => {
+            if let Err(refusal) = app.keys.admit(client.ip(), &headers).await {
+                return refusal.into_response();
+            }
+        }
     }
     metrics::HTTP_CONNECTIONS_OPEN.set(u64::try_from(app.gate.open()).unwrap_or(u64::MAX));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], prometheus.render()).into_response()

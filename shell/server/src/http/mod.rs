@@ -10,6 +10,7 @@ pub mod headers;
 pub mod health;
 pub mod listen;
 pub mod redirect;
+pub mod rest;
 mod trace;
 mod web;
 
@@ -24,6 +25,7 @@ use crate::config::types::Access;
 use gate::Gate;
 use headers::Headers;
 use health::Health;
+use rest::Keys;
 
 /// What routes share.
 #[derive(Clone)]
@@ -36,16 +38,18 @@ pub struct App {
     pub prometheus: Option<PrometheusHandle>,
     /// Who may read them.
     pub metrics_access: Access,
+    /// API keys.
+    pub keys: Keys,
 }
 
-/// All routes, those of the signalling included, with what goes around them.
-pub fn router(app: App, signalling: Router, headers: Headers) -> Router {
+/// All routes, those of the API and of the signalling included, with what goes around them.
+pub fn router(app: App, others: Router, headers: Headers) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .with_state(app)
-        .merge(signalling)
+        .merge(others)
         .fallback(web::serve)
         .layer(from_fn_with_state(headers, headers::add))
         .layer(from_fn(trace::request))

@@ -75,6 +75,17 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// Reads the files again; makes the self-signed one again where it will not do any more. On failure the one in use
+    /// stays in use.
+    pub fn refresh(&self) -> anyhow::Result<()> {
+        let loaded = load(&self.kind)?;
+        if loaded.cert != self.current.load().cert {
+            self.current.store(loaded);
+            tracing::info!("another certificate is in use");
+        }
+        Ok(())
+    }
+
     /// Will browsers believe it? (HSTS makes sense only then.)
     pub fn is_trusted(&self) -> bool {
         !matches!(self.kind, Kind::SelfSigned { .. })
@@ -146,13 +157,8 @@ async fn watch(certificates: std::sync::Weak<Certificates>) {
             continue;
         }
         seen = stamp;
-        let kind = all.kind.clone();
-        match tokio::task::spawn_blocking(move || load(&kind)).await {
-            Ok(Ok(loaded)) if loaded.cert == all.current.load().cert => {}
-            Ok(Ok(loaded)) => {
-                all.current.store(loaded);
-                tracing::info!("another certificate is in use");
-            }
+        match tokio::task::spawn_blocking(move || all.refresh()).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "the certificate stays as it was"),
             Err(error) => tracing::error!(%error, "the certificate stays as it was"),
         }

@@ -1,0 +1,105 @@
+//! The HTTP API, `/api/v1`: rooms as they stand, sessions as they were, for whoever has a key.
+//!
+//! Translates between HTTP and the engine's commands or the store's queries, and decides nothing.
+
+mod access;
+mod problem;
+mod rooms;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use futures_util::future::BoxFuture;
+use tandem_engine::{Command, Reply};
+use tandem_store::Store;
+use utoipa::OpenApi;
+
+pub use access::Keys;
+pub use problem::Refusal;
+
+/// Asks the engine; `None`: it has stopped.
+pub type AskEngine = Arc<dyn Fn(Command) -> BoxFuture<'static, Option<Reply>> + Send + Sync>;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Api {
+    /// Who may ask.
+    pub keys: Keys,
+    /// Sessions.
+    pub store: Store,
+    /// Rooms.
+    pub engine: AskEngine,
+    /// Largest body.
+    pub body_bytes: usize,
+}
+
+/// The document of this API.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tandem",
+        version = "1",
+        description = "Rooms as they stand and sessions as they were. Make a key with `tandem key create --name NAME` and send it \
+                       as `Authorization: Bearer tk_…`. Times are Unix milliseconds.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/api/v1")),
+    paths(
+        rooms::list, rooms::show, rooms::create, rooms::delete, rooms::remove_participant, sessions::list, sessions::show,
+    ),
+    tags(
+        (name = "rooms", description = "Rooms as they stand"),
+        (name = "sessions", description = "What took place"),
+    ),
+    modifiers(&BearerKey),
+)]
+struct Document;
+
+struct BearerKey;
+
+impl utoipa::Modify for BearerKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tk_…").build();
+        document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The OpenAPI document, as it is served and as it stands in `docs/reference/openapi.json`.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// The routes below `/api/v1`.
+pub fn routes(api: Api) -> Router {
+    let keys = api.keys.clone();
+    let guarded = Router::new()
+        .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/{name}", get(rooms::show).delete(rooms::delete))
+        .route("/rooms/{name}/participants/{id}", delete(rooms::remove_participant))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show))
+        .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(api.body_bytes))
+        .with_state(api)
+        .layer(from_fn_with_state(keys, access::guard));
+    let open = Router::new().route("/openapi.json", get(openapi)).with_state(Arc::new(document()));
+    let all = open.merge(guarded).fallback(|| async { Refusal::not_found("there is no such address below /api/v1") });
+    Router::new().nest("/api/v1", all.layer(from_fn(never_keep)))
+}
+
+async fn openapi(State(document): State<Arc<utoipa::openapi::OpenApi>>) -> Json<Arc<utoipa::openapi::OpenApi>> {
+    Json(document)
+}
+
+/// What is true now need not be true later, and is nobody else's business.
+async fn never_keep(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,180 @@
+//! `/rooms`: asked of the engine.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use tandem_api::rest::{MOST_LISTED, NewRoom, Problem, RoomList, RoomQuery, RoomState, USUALLY_LISTED};
+use tandem_engine::{Command, CreateRoom, Reply, RoomView};
+
+use super::Api;
+use super::problem::Refusal;
+
+/// Rooms with somebody in them, and those made beforehand
+#[utoipa::path(get, path = "/rooms", tag = "rooms", params(RoomQuery), security(("key" = [])), responses(
+    (status = 200, description = "A page of rooms, by name", body = RoomList),
+    (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(api): State<Api>,
+    query: Result<Query<RoomQuery>, QueryRejection>,
+) -> Result<Json<RoomList>, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal::malformed(error.body_text()))?;
+    let limit = page_size(query.limit)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    match ask(&api, Command::ListRooms { after: query.after, limit }).await? {
+        Reply::Rooms { rooms, more } => {
+            let next = rooms.last().filter(|_| more).map(|last| last.room.name.clone());
+            Ok(Json(RoomList { rooms: rooms.into_iter().map(state).collect(), next }))
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// One room
+#[utoipa::path(get, path = "/rooms/{name}", tag = "rooms", security(("key" = [])),
+    params(("name" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The room and everyone in it", body = RoomState),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such room", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(api): State<Api>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<RoomState>, Refusal> {
+    let Path(name) = name.map_err(|error| Refusal::malformed(error.body_text()))?;
+    match ask(&api, Command::ShowRoom { name }).await? {
+        Reply::Room(view) => Ok(Json(state(view))),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Make a room before anyone enters
+#[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = NewRoom, security(("key" = [])), responses(
+    (status = 201, description = "The room; its link is `/r/{name}`", body = RoomState),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The name is taken or breaks the rules", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The server is full or going down", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn create(State(api): State<Api>, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(format!("expected at most {} bytes", api.body_bytes)),
+        _ => Refusal::malformed(error.body_text()),
+    })?;
+    let wanted = parse(&body)?;
+    let NewRoom { name, entry, relay_only, max_participants } = wanted;
+    let command = Command::CreateRoom(CreateRoom { name, entry: entry.into(), relay_only, max_participants });
+    match ask(&api, command).await? {
+        Reply::Room(view) => {
+            let location = format!("/api/v1/rooms/{}", encoded(&view.room.name));
+            Ok((StatusCode::CREATED, [(LOCATION, location)], Json(state(view))).into_response())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// End the session and forget the room
+#[utoipa::path(delete, path = "/rooms/{name}", tag = "rooms", security(("key" = [])),
+    params(("name" = String, Path, description = "Its name")), responses(
+    (status = 204, description = "Done"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such room", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn delete(State(api): State<Api>, name: Result<Path<String>, PathRejection>) -> Result<StatusCode, Refusal> {
+    let Path(name) = name.map_err(|error| Refusal::malformed(error.body_text()))?;
+    done(ask(&api, Command::DeleteRoom { name }).await?)
+}
+
+/// Remove somebody
+#[utoipa::path(delete, path = "/rooms/{name}/participants/{id}", tag = "rooms", security(("key" = [])),
+    params(("name" = String, Path, description = "Name of the room"), ("id" = String, Path, description = "Identity within the room")),
+    responses(
+    (status = 204, description = "Done"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such room, or nobody with that identity", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn remove_participant(
+    State(api): State<Api>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Path((room, participant)) = path.map_err(|error| Refusal::malformed(error.body_text()))?;
+    done(ask(&api, Command::RemoveParticipant { room, participant }).await?)
+}
+
+/// Nothing at all means a room without wishes. A list is not taken for an object.
+fn parse(body: &[u8]) -> Result<NewRoom, Refusal> {
+    if body.is_empty() {
+        return Ok(NewRoom::default());
+    }
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
+        .and_then(|object| serde_json::from_value(object.into()))
+        .map_err(|error| Refusal::malformed(error.to_string()))
+}
+
+/// How many entries a page has.
+pub fn page_size(limit: Option<u32>) -> Result<u32, Refusal> {
+    match limit.unwrap_or(USUALLY_LISTED) {
+        limit @ 1..=MOST_LISTED => Ok(limit),
+        got => Err(Refusal::malformed(format!("limit: expected 1 to {MOST_LISTED}, got {got}"))),
+    }
+}
+
+async fn ask(api: &Api, command: Command) -> Result<Reply, Refusal> {
+    (api.engine)(command).await.ok_or_else(|| Refusal::unavailable("the server is going down"))
+}
+
+fn done(reply: Reply) -> Result<StatusCode, Refusal> {
+    match reply {
+        Reply::Done => Ok(StatusCode::NO_CONTENT),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(reply: Reply) -> Refusal {
+    match reply {
+        Reply::NotFound => Refusal::not_found("no such room, or nobody with that identity in it"),
+        Reply::Refused { reason, detail } => Refusal::of_engine(reason, detail),
+        Reply::Rooms { .. } | Reply::Room(_) | Reply::Done => {
+            tracing::error!("the engine answered another question");
+            Refusal::unavailable("the engine answered another question")
+        }
+    }
+}
+
+fn state(view: RoomView) -> RoomState {
+    RoomState::new(view.room, view.session, view.participants)
+}
+
+/// RFC 3986 §2.3: all but the unreserved characters.
+fn encoded(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_location_is_ascii() {
+        assert_eq!(encoded("blue-otter"), "blue-otter");
+        assert_eq!(encoded("grün/x"), "gr%C3%BCn%2Fx");
+    }
+
+    #[test]
+    fn a_page_has_one_to_two_hundred_entries() {
+        assert_eq!(page_size(None).ok(), Some(50));
+        assert_eq!(page_size(Some(200)).ok(), Some(200));
+        assert!(page_size(Some(0)).is_err());
+        assert!(page_size(Some(201)).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! Engine and store, from the settings, and what flows between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use tandem_api::signal::IceServer;
+use tandem_engine::Engine;
+use tandem_store::{Change, Outcome, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+use crate::engine::{self, EngineHandle, EngineThread, MailboxLimits, Sinks, Stored};
+use crate::http::health::Health;
+use crate::http::rest::AskEngine;
+use crate::metrics::{STORE_WRITES_DROPPED_TOTAL, STORE_WRITES_TOTAL};
+use crate::{relay, unix_ms};
+
+/// Everything that carries calls, apart from the relay.
+pub struct Calls {
+    /// Decides.
+    pub engine: EngineHandle,
+    thread: EngineThread,
+    /// Remembers.
+    pub store: Store,
+    writer: JoinHandle<()>,
+    cleaner: JoinHandle<()>,
+}
+
+/// Changes that may wait for the database.
+const QUEUE: usize = 8192;
+
+/// A room comes back with everyone in it when we were away for no longer than this, or than the time places are kept.
+const SHORT_ABSENCE: Duration = Duration::from_secs(120);
+
+impl Calls {
+    /// Opens the database, starts the engine, and gives it the rooms an earlier process left.
+    pub async fn start(
+        settings: &Settings,
+        data: &DataDir,
+        relay: Option<&super::relay::Relay>,
+        health: &Health,
+    ) -> anyhow::Result<Calls> {
+        let path = super::database(data);
+        let store = Store::open(&path).await.with_context(|| format!("{} cannot be used", path.display()))?;
+        let window = settings.rooms.resume.0.max(SHORT_ABSENCE);
+        let restored = store.restore(unix_ms(), u64::try_from(window.as_millis()).unwrap_or(u64::MAX)).await?;
+        if !restored.rooms.is_empty() || restored.sessions_closed != 0 {
+            let (rooms, closed) = (restored.rooms.len(), restored.sessions_closed);
+            tracing::info!(rooms, closed, "rooms go on; sessions that could not are closed");
+        }
+
+        let config = config(settings, relay.map(|relay| relay.announced.clone()));
+        let limits = MailboxLimits::for_engine(&config);
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let sinks = Sinks { store: sender, revoke: revoker(relay.map(|relay| relay.handle.clone())) };
+        let (engine, thread) =
+            engine::start(Engine::new(config, seed), limits, sinks).context("the engine's thread")?;
+        let writer = tokio::spawn(write(store.clone(), queue, health.clone()));
+        engine.restore(restored.rooms).await?;
+        let cleaner = tokio::spawn(forget(store.clone(), settings.history.keep.0));
+        Ok(Calls { engine, thread, store, writer, cleaner })
+    }
+
+    /// For the HTTP API.
+    pub fn ask(&self) -> AskEngine {
+        let engine = self.engine.clone();
+        Arc::new(move |command| {
+            let engine = engine.clone();
+            async move { engine.command(command).await.ok() }.boxed()
+        })
+    }
+
+    /// Ends the engine when it has handled all it was sent; then everything it decided is written to the disk.
+    pub async fn stop(self) {
+        self.cleaner.abort();
+        self.engine.stop().await;
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        // The thread held the sender: the writer ends when the queue is empty.
+        if joined.is_err() || self.writer.await.is_err() {
+            tracing::error!("not everything could be written");
+        }
+        self.store.close().await;
+    }
+}
+
+impl From<Stored> for Change {
+    fn from(stored: Stored) -> Change {
+        match stored {
+            Stored::Record(record) => Change::Record(record),
+            Stored::Keep { room, kept } => Change::Keep { room, kept },
+        }
+    }
+}
+
+async fn write(store: Store, queue: mpsc::Receiver<Stored>, health: Health) {
+    let report = |outcome| match outcome {
+        Outcome::Written(count) => {
+            STORE_WRITES_TOTAL.add(u64::try_from(count).unwrap_or(u64::MAX));
+            health.clear("store");
+        }
+        Outcome::Lost(count, error) => {
+            STORE_WRITES_DROPPED_TOTAL.add(u64::try_from(count).unwrap_or(u64::MAX));
+            tracing::error!(count, %error, "the database does not take what is to be stored");
+            health.report("store", "the database does not take what is to be stored".to_owned());
+        }
+    };
+    store.write(queue, unix_ms, report).await;
+}
+
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+
+async fn forget(store: Store, keep: Duration) {
+    let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    let mut interval = tokio::time::interval(CLEAN_EVERY);
+    loop {
+        interval.tick().await;
+        match store.forget_sessions(unix_ms().saturating_sub(keep)).await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "old sessions are deleted"),
+            Err(error) => tracing::error!(%error, "old sessions cannot be deleted"),
+        }
+    }
+}
+
+fn revoker(relay: Option<Arc<relay::Handle>>) -> Box<dyn Fn(String) + Send> {
+    Box::new(move |user| {
+        if let Some(relay) = &relay {
+            relay.revoke(&user);
+        }
+    })
+}
+
+fn config(settings: &Settings, relay: Option<tandem_engine::Relay>) -> tandem_engine::Config {
+    let (rooms, limits) = (&settings.rooms, &settings.limits);
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    tandem_engine::Config {
+        resume: rooms.resume.0,
+        max_rooms: count(rooms.max_rooms),
+        max_participants: rooms.max_participants,
+        mesh: rooms.mesh,
+        relay_only: rooms.relay_only,
+        sdp_bytes: limits.sdp_bytes.bytes(),
+        chat_chars: count(limits.chat_chars),
+        frame_bytes: limits.frame_bytes.bytes(),
+        backlog_events: count(limits.backlog_events),
+        backlog_bytes: limits.backlog_bytes.bytes(),
+        requests_per_second: limits.requests_per_second,
+        requests_burst: limits.requests_burst,
+        relay,
+        extra_ice_servers: settings.ice.extra_servers.iter().map(extra_server).collect(),
+    }
+}
+
+fn extra_server(from: &crate::config::types::ExtraServer) -> IceServer {
+    IceServer { urls: from.urls.clone(), username: from.username.clone(), credential: from.credential.clone() }
+}

@@ -1,0 +1,104 @@
+//! The relay, from the settings.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::bind::explain;
+use crate::config::Settings;
+use crate::config::types::Cidr;
+use crate::data_dir::{DataDir, kept_secret};
+use crate::relay::{self, PeerRules};
+use crate::tls::{self, Certificates};
+
+/// A running relay and what participants are told of it.
+pub struct Relay {
+    /// Ends what it relays.
+    pub handle: Arc<relay::Handle>,
+    /// For the engine.
+    pub announced: tandem_engine::Relay,
+}
+
+/// Starts it, unless it is turned off.
+pub fn start(
+    settings: &Settings,
+    data: &DataDir,
+    certificates: Option<Arc<Certificates>>,
+) -> anyhow::Result<Option<Relay>> {
+    if !settings.relay.enabled {
+        return Ok(None);
+    }
+    let secret = match &settings.relay.secret {
+        Some(secret) => secret.0.clone(),
+        None => kept_secret(&data.path().join("relay-secret"))?,
+    };
+    let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
+    let mut config = config(settings, secret.clone().into_bytes());
+    config.tls =
+        tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
+    let handle = start_listening(&config).map_err(|error| {
+        let ports = format!("a port of the relay ({}, or {} for TLS)", settings.relay.port, settings.relay.tls_port);
+        explain(error, &ports, "relay.port, --relay.tls-port, or turn the relay off with --relay.enabled=false")
+    })?;
+    let announced = tandem_engine::Relay {
+        secret: secret.into_bytes(),
+        ttl: settings.relay.credential_ttl.0,
+        port: handle.port(),
+        tls_port: handle.tls_port(),
+        host: settings.relay.host.clone(),
+    };
+    Ok(Some(Relay { handle: Arc::new(handle), announced }))
+}
+
+/// On a machine without IPv6, every IPv4 address will do.
+fn start_listening(config: &relay::Config) -> io::Result<relay::Handle> {
+    match relay::start(config.clone()) {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            let listen = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+            relay::start(relay::Config { listen, ..config.clone() })
+        }
+        other => other,
+    }
+}
+
+fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
+    let from = &settings.relay;
+    let mut config = relay::Config {
+        port: from.port,
+        secret,
+        credential_lifetime: from.credential_ttl.0,
+        relay_ports: from.port_range.first..=from.port_range.last,
+        peers: PeerRules {
+            allow: from.allow_peers.iter().filter_map(network).collect(),
+            allow_loopback: from.allow_loopback,
+            ..PeerRules::default()
+        },
+        ..relay::Config::default()
+    };
+    if !settings.http.address.is_unspecified() {
+        config.listen = vec![settings.http.address];
+    } else if settings.http.address.is_ipv4() {
+        config.listen = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    }
+    match from.external_address {
+        Some(IpAddr::V4(v4)) => config.external_v4 = Some(v4),
+        Some(IpAddr::V6(v6)) => config.external_v6 = Some(v6),
+        None => {}
+    }
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let allocations = usize::try_from(from.allocations).unwrap_or(usize::MAX);
+    config.limits.allocations = allocations.div_ceil(shards);
+    config.limits.allocations_per_user = usize::try_from(from.allocations_per_user).unwrap_or(usize::MAX);
+    config
+}
+
+fn network(from: &Cidr) -> Option<tandem_stun::Cidr> {
+    tandem_stun::Cidr::new(from.address, from.prefix)
+}
+
+/// Stops it; waits for its threads.
+pub async fn stop(handle: Arc<relay::Handle>) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || handle.shutdown()).await.context("the relay did not stop")
+}
