@@ -1,0 +1,191 @@
+//! A small TURN client over real sockets, for the relay's tests.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use stun_types::attribute::{AttributeWrite, ErrorCode, Nonce, Realm, Username};
+use stun_types::message::{
+    IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt,
+    MessageWriteVec, Method,
+};
+use tandem_server::relay::{self, Config, Handle};
+use tandem_stun::credential;
+use tandem_stun::wire::{self, Frame, Packet};
+use turn_types::attribute::{ChannelNumber, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, REFRESH};
+
+pub const SECRET: &[u8] = b"relay test secret";
+
+/// A relay on loopback, on any free port.
+pub fn start(change: impl FnOnce(&mut Config)) -> Handle {
+    let mut config =
+        Config { listen: vec![Ipv4Addr::LOCALHOST.into()], port: 0, secret: SECRET.to_vec(), ..Config::default() };
+    change(&mut config);
+    relay::start(config).expect("the relay starts")
+}
+
+/// Waits until something holds; fails when it never does.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < end, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A client and its credential.
+pub struct Client {
+    wire: Wire,
+    username: String,
+    key: IntegrityKey,
+    nonce: String,
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream, Vec<u8>),
+}
+
+impl Client {
+    pub fn udp(relay: SocketAddr, user: &str) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.connect(relay).expect("a destination");
+        Self::new(Wire::Udp(socket), user)
+    }
+
+    pub fn tcp(relay: SocketAddr, user: &str) -> Self {
+        let stream = TcpStream::connect(relay).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::new(Wire::Tcp(stream, Vec::new()), user)
+    }
+
+    fn new(wire: Wire, user: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let login = credential::credential(SECRET, now + 600, user);
+        let credentials = LongTermKeyCredentials::new(login.username.clone(), login.password, "tandem".into());
+        let key = credentials.make_key(IntegrityAlgorithm::Sha1);
+        Self { wire, username: login.username, key, nonce: String::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match &mut self.wire {
+            Wire::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
+            Wire::Tcp(stream, _) => stream.write_all(bytes).expect("sent"),
+        }
+    }
+
+    /// The next message or ChannelData.
+    pub fn receive(&mut self) -> Vec<u8> {
+        match &mut self.wire {
+            Wire::Udp(socket) => {
+                let mut bytes = vec![0; 65_536];
+                let length = socket.recv(&mut bytes).expect("a datagram in time");
+                bytes.truncate(length);
+                bytes
+            }
+            Wire::Tcp(stream, inbox) => loop {
+                if let Frame::Whole { length, padded } = wire::frame(inbox).expect("frames") {
+                    let frame = inbox.get(..length).unwrap_or_default().to_vec();
+                    inbox.drain(..padded);
+                    return frame;
+                }
+                let mut part = [0; 4_096];
+                let count = stream.read(&mut part).expect("bytes in time");
+                assert!(count > 0, "the relay has closed the connection");
+                inbox.extend_from_slice(part.get(..count).unwrap_or_default());
+            },
+        }
+    }
+
+    /// Whether the relay has closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Udp(_) => false,
+            Wire::Tcp(stream, _) => loop {
+                match stream.read(&mut [0; 4_096]) {
+                    Ok(0) => return true,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+                }
+            },
+        }
+    }
+
+    /// A signed request: its answer, or the error's number.
+    pub fn request(
+        &mut self,
+        method: Method,
+        attributes: impl Fn(stun_types::message::TransactionId) -> Vec<Box<dyn AttributeWrite>>,
+    ) -> Result<Vec<u8>, u16> {
+        for _ in 0..3 {
+            let mut message = Message::builder_request(method, MessageWriteVec::new());
+            let transaction = message.transaction_id();
+            for attribute in attributes(transaction) {
+                message.add_attribute(attribute.as_ref()).expect("room");
+            }
+            if !self.nonce.is_empty() {
+                message.add_attribute(&Username::new(&self.username).expect("a name")).expect("room");
+                message.add_attribute(&Realm::new("tandem").expect("a realm")).expect("room");
+                message.add_attribute(&Nonce::new(&self.nonce).expect("a nonce")).expect("room");
+                message.add_message_integrity_with_key(&self.key, IntegrityAlgorithm::Sha1).expect("room");
+            }
+            self.send(&message.finish());
+            let answer = self.receive();
+            let parsed = Message::from_bytes(&answer).expect("an answer");
+            assert_eq!(parsed.transaction_id(), transaction);
+            if parsed.class() != MessageClass::Error {
+                return Ok(answer);
+            }
+            let code = parsed.attribute::<ErrorCode>().expect("a code").code();
+            match parsed.attribute::<Nonce>() {
+                Ok(nonce) if self.nonce.is_empty() || code == 438 => self.nonce = nonce.nonce().to_owned(),
+                _ => return Err(code),
+            }
+        }
+        Err(438)
+    }
+
+    /// Allocates; the relayed address.
+    pub fn allocate(&mut self) -> Result<SocketAddr, u16> {
+        let answer = self.request(ALLOCATE, |_| vec![Box::new(RequestedTransport::new(17))])?;
+        let parsed = Message::from_bytes(&answer).expect("an answer");
+        Ok(parsed.attribute::<XorRelayedAddress>().expect("an address").addr(parsed.transaction_id()))
+    }
+
+    pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<(), u16> {
+        let attributes = |transaction| -> Vec<Box<dyn AttributeWrite>> {
+            vec![Box::new(ChannelNumber::new(number)), Box::new(XorPeerAddress::new(peer, transaction))]
+        };
+        self.request(CHANNEL_BIND, attributes).map(|_| ())
+    }
+
+    pub fn refresh(&mut self) -> Result<(), u16> {
+        self.request(REFRESH, |_| Vec::new()).map(|_| ())
+    }
+
+    /// Sends on a channel.
+    pub fn say(&mut self, number: u16, payload: &[u8]) {
+        let length = u16::try_from(payload.len()).expect("a short payload");
+        let mut bytes = [&number.to_be_bytes()[..], &length.to_be_bytes(), payload].concat();
+        if matches!(self.wire, Wire::Tcp(..)) {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        self.send(&bytes);
+    }
+
+    /// Receives on a channel.
+    pub fn hear(&mut self) -> (u16, Vec<u8>) {
+        let bytes = self.receive();
+        match wire::parse(&bytes) {
+            Ok(Packet::Channel { number, payload }) => (number, payload.to_vec()),
+            other => panic!("expected ChannelData, got {other:?}"),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
