@@ -13,8 +13,8 @@ export default defineConfig({
   base: "/",
   plugins: [svelte(), preloadFont(/inter-latin-wght-normal.*\.woff2$/), brotliSiblings()],
   server: {
-    // A page of the development server talks to a Tandem on its usual port.
-    proxy: { "/api": { target: "https://localhost:8443", secure: false, ws: true } },
+    // A page of the development server talks to a Tandem on its usual port, or to the one named.
+    proxy: { "/api": { target: process.env.TANDEM_URL ?? "https://localhost:8443", secure: false, ws: true } },
   },
   build: {
     outDir: resolve(here, "../dist"),

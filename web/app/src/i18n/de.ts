@@ -269,7 +269,7 @@ export const de: Catalogue = {
     qr: "QR-Code des Links",
     qrHint: "Halten Sie die Kamera eines Telefons darauf.",
     subject: "Einladung zum Gespräch",
-    body: (link) => `Öffnen Sie diesen Link und sprechen Sie mit mir: ${link}`,
+    body: "Öffnen Sie diesen Link und sprechen Sie mit mir:",
     social: "Senden über",
     copyFailed: "Der Browser ließ das Kopieren nicht zu. Der Link ist markiert: Kopieren Sie ihn von Hand.",
   },

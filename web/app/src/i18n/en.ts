@@ -266,7 +266,7 @@ export const en = {
     qr: "QR code of the link",
     qrHint: "Point a phone's camera here.",
     subject: "Join me in a call",
-    body: (link: string) => `Open this link and talk: ${link}`,
+    body: "Open this link and talk:",
     social: "Send through",
     copyFailed: "The browser did not let us copy. The link is selected: copy it by hand.",
   },

@@ -1,6 +1,12 @@
 // Dates, durations, sizes and rates as people of a language write them.
 import type { Language } from "../i18n/index.svelte.ts";
 
+/** The browser's own variant of the language: British and American English write the time differently. */
+function localeOf(language: Language): string {
+  const wanted = typeof navigator === "undefined" ? [] : navigator.languages;
+  return wanted.find((tag) => tag === language || tag.startsWith(`${language}-`)) ?? language;
+}
+
 /** `4:07` or `1:04:07`: a running timer. */
 export function clock(milliseconds: number): string {
   const whole = Math.max(0, Math.floor(milliseconds / 1000));
@@ -21,17 +27,17 @@ export function duration(milliseconds: number, language: Language): string {
   const first = parts.findIndex(([amount]) => amount > 0);
   const shown = first < 0 ? parts.slice(2) : parts.slice(first, first + 2).filter(([amount]) => amount > 0);
   const written = shown.map(([amount, unit]) => unitFormat(language, unit).format(amount));
-  return new Intl.ListFormat(language, { type: "unit", style: "long" }).format(written);
+  return new Intl.ListFormat(localeOf(language), { type: "unit", style: "long" }).format(written);
 }
 
 /** `14:32`. */
 export function timeOfDay(at: number, language: Language): string {
-  return new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(at);
+  return new Intl.DateTimeFormat(localeOf(language), { hour: "2-digit", minute: "2-digit" }).format(at);
 }
 
 /** `yesterday`, `3 hours ago`. */
 export function ago(at: number, now: number, language: Language): string {
-  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(localeOf(language), { numeric: "auto" });
   const minutes = Math.round((at - now) / 60_000);
   if (Math.abs(minutes) < 60) return format.format(minutes, "minute");
   const hours = Math.round(minutes / 60);
@@ -43,7 +49,7 @@ export function ago(at: number, now: number, language: Language): string {
 export function bytes(amount: number, language: Language): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
   const step = amount < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(amount) / 3));
-  return new Intl.NumberFormat(language, {
+  return new Intl.NumberFormat(localeOf(language), {
     style: "unit",
     unit: units[step] ?? "byte",
     unitDisplay: step === 0 ? "long" : "short",
@@ -54,18 +60,18 @@ export function bytes(amount: number, language: Language): string {
 /** `1.8 Mbit/s`. */
 export function bitrate(bitsPerSecond: number, language: Language): string {
   const mega = bitsPerSecond >= 1e6;
-  const number = new Intl.NumberFormat(language, { maximumFractionDigits: mega ? 1 : 0 });
+  const number = new Intl.NumberFormat(localeOf(language), { maximumFractionDigits: mega ? 1 : 0 });
   return `${number.format(bitsPerSecond / (mega ? 1e6 : 1e3))} ${mega ? "Mbit/s" : "kbit/s"}`;
 }
 
 export function percent(share: number, language: Language): string {
-  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(share);
+  return new Intl.NumberFormat(localeOf(language), { style: "percent", maximumFractionDigits: 1 }).format(share);
 }
 
 export function wholeNumber(amount: number, language: Language): string {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(amount);
+  return new Intl.NumberFormat(localeOf(language), { maximumFractionDigits: 0 }).format(amount);
 }
 
 function unitFormat(language: Language, unit: string): Intl.NumberFormat {
-  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" });
+  return new Intl.NumberFormat(localeOf(language), { style: "unit", unit, unitDisplay: "long" });
 }

@@ -1,23 +1,5 @@
 // Names of rooms and the links that lead to them.
 
-const CONSONANTS = "bdfghjklmnprstvwz";
-const VOWELS = "aeiou";
-const WORDS = 3;
-const SYLLABLES_A_WORD = 3;
-
-/** Pronounceable and hard to guess: nine syllables of 85, 57 bits. */
-export function suggestRoomName(): string {
-  const random = crypto.getRandomValues(new Uint32Array(WORDS * SYLLABLES_A_WORD));
-  const syllables = Array.from(random, (number) => {
-    const consonant = CONSONANTS[number % CONSONANTS.length] ?? "";
-    const vowel = VOWELS[Math.floor(number / CONSONANTS.length) % VOWELS.length] ?? "";
-    return consonant + vowel;
-  });
-  return Array.from({ length: WORDS }, (_, word) =>
-    syllables.slice(word * SYLLABLES_A_WORD, (word + 1) * SYLLABLES_A_WORD).join(""),
-  ).join("-");
-}
-
 /** What a person typed, as it may stand in a link. The server has the last word on it. */
 export function tidyRoomName(typed: string): string {
   return typed

@@ -1,10 +1,26 @@
 // The SDK as the pages use it: its public face, imported in one place.
-export { createCall, startMeter } from "@tandem/sdk";
+export {
+  canChooseSpeaker,
+  canShareNatively,
+  copyLink,
+  createCall,
+  listDevices,
+  onDevicesChanged,
+  openDevice,
+  permissionFor,
+  playTestTone,
+  roomName,
+  setSpeaker,
+  shareLink,
+  shareNatively,
+  startMeter,
+} from "@tandem/sdk";
 export type {
   Call,
   CallEvents,
   CallState,
   ChatLine,
+  DeviceInfo,
   EndReason,
   FileTransfer,
   JoinOptions,
@@ -14,4 +30,5 @@ export type {
   Peer,
   Quality,
   Room,
+  ShareTarget,
 } from "@tandem/sdk";

@@ -1,5 +1,6 @@
-// Remembers, for this tab only, that it is in a call, so that a reloaded page goes straight back in.
-// The place in the room itself is kept by the SDK's resume token.
+// Remembers, for this tab only and only while its page is being reloaded, that it is in a call: the page then goes
+// straight back in. Written when the page goes away and taken out when it comes back, so that a duplicated tab is not
+// in a call unasked. The place in the room itself is kept by the SDK's resume token.
 import { readJson, session, writeItem } from "./storage.ts";
 
 export interface Stay {
@@ -14,17 +15,15 @@ export interface Stay {
 
 const KEY = "tandem.stay";
 
-export function readStay(room: string): Stay | null {
+/** Takes out what the page before this one left; `null` when that was in another room, or in none. */
+export function takeStay(room: string): Stay | null {
   const stay = parseStay(readJson(KEY, session()));
+  writeItem(KEY, null, session());
   return stay?.room === room ? stay : null;
 }
 
-export function rememberStay(stay: Stay): void {
+export function leaveStay(stay: Stay): void {
   writeItem(KEY, JSON.stringify(stay), session());
-}
-
-export function forgetStay(): void {
-  writeItem(KEY, null, session());
 }
 
 export function parseStay(value: unknown): Stay | null {

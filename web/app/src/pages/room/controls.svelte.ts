@@ -1,13 +1,14 @@
 // The own devices during a call: one act at a time for each, and what failed goes to one place.
 import type { CallView } from "../../lib/call-view.svelte.ts";
-import { listDevices, onDevicesChanged, type DeviceLists } from "../../lib/media.ts";
+import { devicesByKind, NO_DEVICES, type DeviceLists } from "../../lib/media.ts";
+import { onDevicesChanged } from "../../lib/sdk.ts";
 import { readPreferences, rememberPreferences } from "../../lib/preferences.ts";
 
 type Fail = (error: unknown, what: "microphone" | "camera") => void;
 
 export class Controls {
   busy = $state({ microphone: false, camera: false });
-  devices = $state.raw<DeviceLists>({ microphone: [], camera: [], speaker: [] });
+  devices = $state.raw<DeviceLists>(NO_DEVICES);
   readonly #view: CallView;
   readonly #fail: Fail;
 
@@ -83,6 +84,6 @@ export class Controls {
   }
 
   async #list(): Promise<void> {
-    this.devices = await listDevices();
+    this.devices = await devicesByKind();
   }
 }

@@ -1,24 +1,21 @@
 // What the green room holds: the tracks, the devices, and what went wrong. The page only shows it.
 import {
+  devicesByKind,
   deviceTrouble,
   isAllowed,
-  listDevices,
-  onDevicesChanged,
-  openCamera,
-  openMicrophone,
+  NO_DEVICES,
+  openPreferred,
   type DeviceLists,
   type DeviceTrouble,
+  type Input,
 } from "../../lib/media.ts";
+import { onDevicesChanged } from "../../lib/sdk.ts";
 import { readPreferences, rememberPreferences, type Preferences } from "../../lib/preferences.ts";
-
-export type Input = "microphone" | "camera";
-
-const NOTHING: DeviceLists = { microphone: [], camera: [], speaker: [] };
 
 export class Green {
   microphone = $state.raw<MediaStreamTrack | null>(null);
   camera = $state.raw<MediaStreamTrack | null>(null);
-  devices = $state.raw<DeviceLists>(NOTHING);
+  devices = $state.raw<DeviceLists>(NO_DEVICES);
   asking = $state(false);
   trouble = $state.raw<{ what: Input | "both"; why: DeviceTrouble } | null>(null);
   /** The person has switched the microphone off, or it cannot be had: joining does not ask for it. */
@@ -54,9 +51,7 @@ export class Green {
     this.asking = true;
     this.trouble = null;
     try {
-      const track = await (input === "microphone"
-        ? openMicrophone(this.preferences.microphoneId)
-        : openCamera(this.preferences.cameraId));
+      const track = await openPreferred(input, this.preferences[input === "microphone" ? "microphoneId" : "cameraId"]);
       this.#take(input, track);
     } catch (error) {
       this.trouble = { what: input, why: deviceTrouble(error) };
@@ -118,6 +113,6 @@ export class Green {
   }
 
   async #list(): Promise<void> {
-    this.devices = await listDevices();
+    this.devices = await devicesByKind();
   }
 }

@@ -1,10 +1,10 @@
 // The life of one page: green room, ringing, call, end, and back. Knows the order; the SDK does the work.
 import { CallView } from "../../lib/call-view.svelte.ts";
-import { openCamera, openMicrophone } from "../../lib/media.ts";
+import { openPreferred } from "../../lib/media.ts";
 import { readPreferences } from "../../lib/preferences.ts";
 import { rememberRoom } from "../../lib/recent.ts";
 import type { Call, CallState } from "../../lib/sdk.ts";
-import { forgetStay, readStay, rememberStay, type Stay } from "../../lib/stay.ts";
+import { leaveStay, takeStay, type Stay } from "../../lib/stay.ts";
 import { Green } from "./green.svelte.ts";
 
 export type Mode = "room" | "call";
@@ -39,7 +39,7 @@ export class Session {
 
   /** A reloaded page goes straight back in; any other begins in the green room. */
   async start(): Promise<void> {
-    const stay = readStay(this.room);
+    const stay = takeStay(this.room);
     if (stay === null) this.openGreenRoom();
     else await this.#comeBack(stay);
   }
@@ -70,7 +70,6 @@ export class Session {
   }
 
   async leave(): Promise<void> {
-    forgetStay();
     await this.view.call.leave();
   }
 
@@ -79,8 +78,8 @@ export class Session {
     const { microphoneId, cameraId } = readPreferences();
     // What does not open any more is left off: being back in the call comes first.
     const [microphone, camera] = await Promise.all([
-      stay.microphone ? openMicrophone(microphoneId).catch(() => null) : null,
-      stay.camera ? openCamera(cameraId).catch(() => null) : null,
+      stay.microphone ? openPreferred("microphone", microphoneId).catch(() => null) : null,
+      stay.camera ? openPreferred("camera", cameraId).catch(() => null) : null,
     ]);
     this.since = stay.since;
     await this.#enter({ name: stay.name, hideAddress: stay.hideAddress, microphone, camera });
@@ -111,22 +110,20 @@ export class Session {
     this.lasted = null;
     this.since ??= Date.now();
     rememberRoom(this.room, Date.now());
-    this.noteStay();
   }
 
   #onEnded(): void {
-    forgetStay();
     this.green?.close();
     this.green = null;
     this.lasted = this.since === null ? null : Date.now() - this.since;
     this.since = null;
   }
 
-  /** What a reload would have to restore. Called whenever it changes. */
-  noteStay(): void {
+  /** The page goes away, perhaps to be reloaded: leaves what that would have to bring back. */
+  handlePageHide(): void {
     const { me, local } = this.view.call;
     if (me === null || this.since === null) return;
-    rememberStay({
+    leaveStay({
       room: this.room,
       name: me.name,
       hideAddress: me.hide_address,
