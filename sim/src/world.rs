@@ -134,6 +134,16 @@ impl World {
         self.arrive(self.now + browser, Arrival::BrowserSeesEnd(transport));
     }
 
+    /// The browser gives up a transport that still works and opens another: what it sent on the old one may arrive before
+    /// or after what it says on the new one.
+    pub fn switch(&mut self, id: BrowserId) {
+        let Some(transport) = self.network.current.remove(&id) else { return };
+        let noticed = self.chance.milliseconds(0, 3000);
+        self.arrive(self.now + noticed, Arrival::ServerSeesEnd(transport));
+        self.browser_mut(id).on_closed();
+        self.connect(id);
+    }
+
     /// The tab is closed without a word.
     pub fn vanish(&mut self, id: BrowserId) {
         let Some(transport) = self.network.current.remove(&id) else { return };

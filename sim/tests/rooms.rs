@@ -45,7 +45,7 @@ fn sockets_lost_in_the_middle_of_a_burst_lose_double_and_reorder_nothing() {
             world.say(bo, &format!("b{n}"));
             if world.chance.one_in(8) {
                 let who = [ann, bo, cy][world.chance.below(3)];
-                world.cut(who);
+                if world.chance.one_in(2) { world.cut(who) } else { world.switch(who) }
             }
             let pause = world.chance.milliseconds(0, 300);
             world.run(pause);
@@ -412,7 +412,8 @@ fn something_happens(world: &mut World) {
     let flag = world.chance.one_in(2);
     match world.chance.below(16) {
         0..=2 => world.say(who, "hello"),
-        3 | 4 => world.cut(who),
+        3 => world.cut(who),
+        4 => world.switch(who),
         5 => world.reload(who),
         6 => world.ask(who, |id| ClientFrame::Lock { id, locked: flag }),
         7 => world.ask(who, |id| ClientFrame::Remove { id, participant: other }),
