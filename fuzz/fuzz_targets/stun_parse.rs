@@ -1,3 +1,5 @@
+//! Any bytes through the STUN and ChannelData parsers, and from a stranger into the relay machine.
+
 #![no_main]
 
 #[path = "../../core/stun/tests/bodies/mod.rs"]

@@ -1,3 +1,5 @@
+//! Bytes as a sequence of what clients, peers, sockets and time do to one relay machine.
+
 #![no_main]
 
 #[path = "../../core/stun/tests/bodies/mod.rs"]
