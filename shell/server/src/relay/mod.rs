@@ -121,7 +121,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(config.limits.allocations_per_user));
-    let own = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect::<Vec<_>>();
+    let own = own_addresses()?;
     let mut handle = Handle {
         port: bound.port,
         tls_port: bound.tls_port,
@@ -188,14 +188,13 @@ impl Drop for Handle {
 }
 
 fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (u16, u16)) -> turn::Config {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut listener_ports = vec![port];
     listener_ports.extend(&config.forbidden_ports);
     turn::Config {
         realm: config.realm.clone(),
         secret: config.secret.clone(),
         credential_lifetime: config.credential_lifetime,
-        wall_clock: (Instant::now(), unix),
+        wall_clock: wall_clock(),
         ports: turn::PortSlice { first: *config.relay_ports.start(), last: *config.relay_ports.end(), shard, shards },
         addresses: turn::Addresses {
             own: own.to_vec(),
@@ -206,6 +205,17 @@ fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (
         peers: config.peers.clone(),
         limits: config.limits,
     }
+}
+
+/// The addresses of this host.
+fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    Ok(if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect())
+}
+
+/// The instant at which the current second of the wall clock began, and that second.
+fn wall_clock() -> (Instant, u64) {
+    let (now, unix) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    (now.checked_sub(Duration::from_nanos(unix.subsec_nanos().into())).unwrap_or(now), unix.as_secs())
 }
 
 /// RFC 7443: clients that name a protocol name one of these.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, Server, Transport};
 use tandem_stun::wire::{self, Frame, Head};
@@ -286,8 +286,12 @@ impl Shard {
         self.settle(now);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
             self.clock_set = now;
-            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            self.machine.handle_wall_clock(now, unix);
+            let (at, unix) = super::wall_clock();
+            self.machine.handle_wall_clock(at, unix);
+            // An address that came up since the start is ours, too: no peer to send to.
+            for ip in super::own_addresses().unwrap_or_default() {
+                self.machine.handle_own_address(ip);
+            }
         }
     }
 

@@ -154,7 +154,8 @@ pub(super) struct Received<'a> {
 impl<'a> Received<'a> {
     pub(super) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let size = if self.segment == 0 { self.bytes.len() } else { self.segment };
-        self.bytes.chunks(size.max(1))
+        // An empty datagram is one, too.
+        self.bytes.chunks(size.max(1)).chain(self.bytes.is_empty().then_some(self.bytes))
     }
 }
 
@@ -399,7 +400,7 @@ impl Sender {
 /// How many packets from the front can leave as one: same flow, same size, the last may be shorter.
 fn run_length(first: &Outgoing<'_>, packets: &[Outgoing<'_>]) -> usize {
     let size = first.size();
-    if size == 0 {
+    if size == 0 || size > MAX_SEGMENT {
         return 1;
     }
     let most = (MAX_RUN_BYTES / size).clamp(1, MAX_RUN);
@@ -523,4 +524,7 @@ const DATAGRAM: usize = 65_536;
 const MAX_RUN: usize = 64;
 /// Below the largest UDP payload.
 const MAX_RUN_BYTES: usize = 65_000;
+/// What fits a path of 1500 bytes. The kernel refuses larger segments, and nobody shall turn segmentation off for all
+/// by sending two of them.
+const MAX_SEGMENT: usize = 1_400;
 const PADDING: [u8; 3] = [0; 3];
