@@ -30,8 +30,6 @@ fn the_corpus_of_turn_machine_passes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn any_sequence_of_events_leaves_the_machine_whole(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         bodies::turn_machine(&bytes);
