@@ -212,7 +212,8 @@ export class Session {
     if (this.#phase === "live") {
       // A frame of ours was not even read, so its number is free and all later ones are wrong. `resumed` will say which.
       if (UNREADABLE.has(reason)) this.#unread = new CallError(reason, detail);
-      if (fatal || this.#unread || reason === "out_of_order") this.#output.reopen("at_once");
+      if (this.#unread || reason === "out_of_order") this.#output.reopen("at_once");
+      else if (fatal) this.#output.reopen("backoff");
       return;
     }
     if (reason === "resume_expired" && this.#place) {

@@ -105,8 +105,11 @@ export class FakePeerConnection {
     });
     this.localDescription = { type: answers ? "answer" : "offer", sdp };
     this.signalingState = answers ? "stable" : "have-local-offer";
-    this.onicecandidate?.({ candidate: candidate(this.id, this.#described) });
-    this.onicecandidate?.({ candidate: null });
+    const gathered = candidate(this.id, this.#described);
+    setImmediate(() => {
+      this.onicecandidate?.({ candidate: gathered });
+      this.onicecandidate?.({ candidate: null });
+    });
     if (answers) this.#onStable();
   }
 

@@ -101,9 +101,8 @@ export class Negotiation {
     if (candidate.candidate === "") return;
     try {
       await this.#pc.addIceCandidate(candidate);
-    } catch (error) {
+    } catch {
       // Candidates of an offer we ignored have nowhere to go, and one bad candidate does not spoil the others.
-      if (!this.#ignoreOffer && this.#pc.remoteDescription === null) throw error;
     }
   }
 
