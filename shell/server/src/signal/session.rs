@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tandem_api::signal::{ClientFrame, Hello, Note, ParseError, Reason, parse_frame, parse_hello};
-use tandem_engine::Origin;
+use tandem_engine::{Origin, TransportId};
 
 use super::gate::Shut;
 use super::{Pass, Shared};
@@ -33,6 +33,7 @@ pub(super) struct Session {
     /// Until the hello has taken it along.
     origin: Option<Origin>,
     strikes: u8,
+    departed: bool,
     /// With Socket.IO the connection holds it.
     _pass: Option<Pass>,
 }
@@ -40,7 +41,7 @@ pub(super) struct Session {
 impl Session {
     pub fn new(shared: Arc<Shared>, origin: Origin, encoding: Encoding, pass: impl Into<Option<Pass>>) -> Self {
         let transport = shared.engine.open(encoding);
-        Self { shared, transport, origin: Some(origin), strikes: 0, _pass: pass.into() }
+        Self { shared, transport, origin: Some(origin), strikes: 0, departed: false, _pass: pass.into() }
     }
 
     /// Whether `join` or `resume` has come.
@@ -122,9 +123,25 @@ impl Session {
     }
 
     /// The connection is gone.
-    pub async fn closed(self) {
-        if self.has_hello() {
-            self.shared.engine.closed(self.transport.id).await;
+    pub async fn closed(mut self) {
+        if let Some(transport) = self.departure() {
+            self.shared.engine.closed(transport).await;
+        }
+    }
+
+    /// The engine is told once, and only of a transport that it knows.
+    fn departure(&mut self) -> Option<TransportId> {
+        let known = self.has_hello() && !std::mem::replace(&mut self.departed, true);
+        known.then_some(self.transport.id)
+    }
+}
+
+impl Drop for Session {
+    /// A task that was broken off must not leave its participant behind.
+    fn drop(&mut self) {
+        if let (Some(transport), Ok(runtime)) = (self.departure(), tokio::runtime::Handle::try_current()) {
+            let engine = self.shared.engine.clone();
+            runtime.spawn(async move { engine.closed(transport).await });
         }
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //!  client                                   room
-//!   connects                 ── join ──►                      ◄── connect true
+//!   connects                 ── join ──►                      ◄── connected, or connect_error
 //!   message {sender, …}      ── message to everyone ──►       ◄── message {sender, …}
 //!   disconnects              ── leave ──►                     ◄── user-left <sender>
 //! ```
+//!
+//! Clients of Socket.IO 4 break off the connection when a server sends an event named `connect`: for them `connect` is the
+//! answer to their own request. It is given when the participant is in the room, and not before.
 //!
 //! A page of 2015 wraps what it says as `{sender, data: {sender, …}}` and expects the others to get the inner object,
 //! as its server did. What has no such inner object goes to the others as it is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
@@ -30,13 +33,51 @@ const REFUSED: &str = "refused";
 /// Name of somebody who has not said one yet.
 const NAMELESS: &str = "guest";
 
-pub(super) fn prepare(socket: &SocketRef, classic: &Arc<Classic>) -> Result<(), String> {
+/// Enters the room before the client is told that it is connected.
+pub(super) async fn prepare(socket: SocketRef, classic: Arc<Classic>) -> Result<(), String> {
     classic.enter_space(socket.id, socket.ns())?;
     // Also when the client goes away before it is connected: the socket's extensions die with it.
-    let space = Arc::new(InSpace { classic: Arc::clone(classic), socket: socket.id, path: socket.ns().to_owned() });
+    let space = Arc::new(InSpace { classic: Arc::clone(&classic), socket: socket.id, path: socket.ns().to_owned() });
     socket.extensions.insert(space);
-    Mailbox::attach(socket, &[MESSAGE]);
+    Mailbox::attach(&socket, &[MESSAGE]);
+
+    let channel = socket.ns().trim_start_matches('/').to_owned();
+    let sender = classic.sender(socket.id, &channel).filter(|sender| !sender.is_empty());
+    let origin = origin::of_request(socket.req_parts(), ClientKind::Classic);
+    let mut session = Session::new(Arc::clone(&classic.shared), origin, Encoding::Frames, None);
+    let named = sender.is_some();
+    let join = Join {
+        room: channel,
+        name: sender.unwrap_or_else(|| NAMELESS.to_owned()),
+        hide_address: false,
+        media: tandem_api::signal::Media::default(),
+        entry: tandem_api::signal::Entry::Open,
+    };
+    let _: Onward = session.handle_hello(Hello::Join(join)).await;
+    let first = session.transport.outbox.next().await;
+    let refused = first.parcels.iter().find_map(|parcel| match parcel {
+        Parcel::Frame(frame) => match &**frame {
+            ServerFrame::Note(Note::Refused { detail, .. }) => Some(detail.clone()),
+            _ => None,
+        },
+        Parcel::Text(_) => None,
+    });
+    if let Some(detail) = refused {
+        return Err(detail);
+    }
+    socket.extensions.insert(Entered(Arc::new(Mutex::new(Some(Seat { session, first, named })))));
     Ok(())
+}
+
+/// A participant whose client is about to be told.
+#[derive(Clone)]
+struct Entered(Arc<Mutex<Option<Seat>>>);
+
+struct Seat {
+    session: Session,
+    /// What the room said first.
+    first: Batch,
+    named: bool,
 }
 
 /// A socket counts for its namespace as long as this lives.
@@ -54,21 +95,20 @@ impl Drop for InSpace {
 
 pub(super) fn start(socket: SocketRef, classic: &Arc<Classic>) {
     let Some(inbox) = Mailbox::take(&socket) else { return };
-    let channel = socket.ns().trim_start_matches('/').to_owned();
-    let sender = classic.sender(socket.id, &channel).filter(|sender| !sender.is_empty());
-    let origin = origin::of_request(socket.req_parts(), ClientKind::Classic);
-    let shared = Arc::clone(&classic.shared);
-    let session = Session::new(Arc::clone(&shared), origin, Encoding::Frames, None);
+    let Some(Entered(seat)) = socket.extensions.remove::<Entered>() else { return };
+    let Some(Seat { session, first, named }) = seat.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return;
+    };
     let member = Member {
         outbox: Arc::clone(&session.transport.outbox),
         session,
         socket,
-        named: sender.is_some(),
+        named,
         next_id: 1,
         names: BTreeMap::new(),
-        shared,
+        shared: Arc::clone(&classic.shared),
     };
-    tokio::spawn(member.serve(channel, sender, inbox));
+    tokio::spawn(member.serve(first, inbox));
 }
 
 /// One classic client in a room.
@@ -86,17 +126,10 @@ struct Member {
 }
 
 impl Member {
-    async fn serve(mut self, channel: String, sender: Option<String>, mut inbox: Inbox) {
-        let join = Join {
-            room: channel,
-            name: sender.unwrap_or_else(|| NAMELESS.to_owned()),
-            hide_address: false,
-            media: tandem_api::signal::Media::default(),
-            entry: tandem_api::signal::Entry::Open,
-        };
-        let _: Onward = self.session.handle_hello(Hello::Join(join)).await;
-        loop {
-            let go_on = tokio::select! {
+    async fn serve(mut self, first: Batch, mut inbox: Inbox) {
+        let mut go_on = self.write(first).await;
+        while go_on.is_ok() {
+            go_on = tokio::select! {
                 biased;
                 batch = self.outbox.next() => self.write(batch).await,
                 said = inbox.next() => match said {
@@ -104,9 +137,6 @@ impl Member {
                     None => Err(TooSlow),
                 },
             };
-            if go_on.is_err() {
-                break;
-            }
         }
         let id = self.take_id();
         let _: Onward = self.session.handle_frame(ClientFrame::Leave { id }, 0).await;
@@ -163,7 +193,7 @@ impl Member {
         match event {
             Event::Joined(joined) => {
                 self.names.extend(joined.participants.into_iter().map(|other| (other.id, other.name)));
-                Some(("connect", Value::Bool(true)))
+                None
             }
             Event::ParticipantJoined { participant } | Event::ParticipantChanged { participant } => {
                 self.names.insert(participant.id, participant.name);

@@ -78,7 +78,7 @@ fn classic_vocabulary(io: &SocketIo, classic: &Arc<Classic>) {
 
     let to_start = Arc::clone(classic);
     let to_prepare = Arc::clone(classic);
-    let prepare = move |socket: SocketRef| ready(channel::prepare(&socket, &to_prepare));
+    let prepare = move |socket: SocketRef| channel::prepare(socket, Arc::clone(&to_prepare));
     let start = move |socket: SocketRef| {
         channel::start(socket, &to_start);
         ready(())
