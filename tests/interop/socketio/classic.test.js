@@ -131,7 +131,8 @@ describe("rooms are the same for everyone", () => {
     own.emit("frame", { type: "join", room: "mixed", name: "new" });
     const joined = await frames.next("joined");
     const classic = joined.participants.find((participant) => participant.client === "classic");
-    assert.equal(classic.name, "old");
+    // Both namespaces were opened at once: the name may come a moment after the participant.
+    if (classic.name !== "old") assert.equal((await frames.next("participant_changed")).participant.name, "old");
 
     const toOld = once(oldIn, "message");
     own.emit("frame", { type: "message", id: 1, data: { any: "thing" } });

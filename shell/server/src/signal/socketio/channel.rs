@@ -22,7 +22,7 @@ use tandem_api::signal::{
     ClientFrame, ClientKind, Event, Hello, Join, Note, Numbered, Outcome, ParseError, Reason, ServerFrame,
 };
 
-use super::classic::Classic;
+use super::classic::{CALLED, Classic};
 use super::mailbox::{Inbox, Mailbox, Said, TooSlow, emit};
 use crate::engine::{After, Batch, Encoding, Outbox, Parcel};
 use crate::signal::session::{Onward, Session};
@@ -149,6 +149,12 @@ impl Member {
 
     async fn hear(&mut self, said: Said) {
         let bytes = said.bytes;
+        if said.event == CALLED {
+            if let Ok(Value::String(sender)) = said.data {
+                self.call_itself(sender).await;
+            }
+            return;
+        }
         let parsed = said.data.and_then(parse_message);
         let (sender, data) = match parsed {
             Ok(parsed) => parsed,
@@ -157,13 +163,18 @@ impl Member {
                 return;
             }
         };
+        self.call_itself(sender).await;
+        let id = self.take_id();
+        let _: Onward = self.session.handle_frame(ClientFrame::Message { id, to: None, data }, bytes).await;
+    }
+
+    /// The first name it gives is the one on the roster.
+    async fn call_itself(&mut self, name: String) {
         if !self.named {
             self.named = true;
             let id = self.take_id();
-            let _: Onward = self.session.handle_frame(ClientFrame::Rename { id, name: sender }, 0).await;
+            let _: Onward = self.session.handle_frame(ClientFrame::Rename { id, name }, 0).await;
         }
-        let id = self.take_id();
-        let _: Onward = self.session.handle_frame(ClientFrame::Message { id, to: None, data }, bytes).await;
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), TooSlow> {

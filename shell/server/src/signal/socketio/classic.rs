@@ -7,10 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::socket::Sid;
 
+use super::mailbox::Mailbox;
 use crate::signal::{KeyVerifier, Shared};
+
+/// Said to a channel's task when `/` learns what the client calls itself.
+pub(super) const CALLED: &str = "called";
 
 /// Channels that one connection may announce, and namespaces it may be in.
 const PER_SOCKET: usize = 16;
@@ -53,8 +58,14 @@ impl Classic {
         if of_socket.len() >= PER_SOCKET && !of_socket.contains_key(&channel) {
             return Err(format!("expected at most {PER_SOCKET} channels of one connection"));
         }
-        if of_socket.insert(channel.clone(), sender).is_none() {
-            *state.channels.entry(channel).or_default() += 1;
+        if of_socket.insert(channel.clone(), sender.clone()).is_none() {
+            *state.channels.entry(channel.clone()).or_default() += 1;
+        }
+        drop(state);
+        // A client that opens both namespaces at once is in the channel before it could say who it is.
+        let entered = self.io.of(format!("/{channel}")).and_then(|space| space.get_socket(socket));
+        if let Some(entered) = entered.filter(|_| !sender.is_empty()) {
+            Mailbox::tell(&entered, CALLED, Value::String(sender));
         }
         Ok(())
     }

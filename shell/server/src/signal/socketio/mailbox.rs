@@ -77,6 +77,13 @@ impl Mailbox {
         Some(Inbox { receiver, inner: mailbox.inner })
     }
 
+    /// Says something to the task of this socket, in the client's stead.
+    pub fn tell(socket: &SocketRef, event: &str, data: Value) {
+        if let Some(mailbox) = socket.extensions.get::<Self>() {
+            mailbox.put(event.to_owned(), Ok(data));
+        }
+    }
+
     fn put(&self, event: String, data: Result<Value, String>) {
         let bytes = data.as_ref().map_or(0, weigh);
         let waiting = self.inner.bytes.fetch_add(bytes, Ordering::Relaxed);
