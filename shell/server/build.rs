@@ -40,7 +40,7 @@ fn watch(web: &Path, workspace: &Path) {
         println!("cargo:rerun-if-changed={}", workspace.join(file).display());
     }
     for part in ["sdk", "app"] {
-        for name in ["src", "public", "package.json", "vite.config.ts", "svelte.config.js", "tsconfig.json"] {
+        for name in ["src", "public", "build", "package.json", "vite.config.ts", "svelte.config.js", "tsconfig.json"] {
             let path = web.join(part).join(name);
             if path.exists() {
                 println!("cargo:rerun-if-changed={}", path.display());

@@ -8,8 +8,8 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Policies the web client creates; nothing else may turn a string into script or markup.
-const TRUSTED_TYPES: &str = "svelte-trusted-html tandem-worker";
+/// The policy the web client creates; nothing else may turn a string into script or markup.
+const TRUSTED_TYPES: &str = "svelte-trusted-html";
 
 /// For pages and what they load.
 fn policy() -> String {
@@ -23,7 +23,7 @@ fn policy() -> String {
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), autoplay=(self), \
     picture-in-picture=(self), screen-wake-lock=(self), speaker-selection=(self), clipboard-write=(self), \
     accelerometer=(), geolocation=(), gyroscope=(), magnetometer=(), midi=(), payment=(), serial=(), usb=(), hid=(), \
-    bluetooth=(), browsing-topics=()";
+    browsing-topics=()";
 
 /// The headers that are the same on every answer.
 #[derive(Clone, Debug)]
