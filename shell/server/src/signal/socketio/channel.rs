@@ -99,6 +99,11 @@ pub(super) fn start(socket: SocketRef, classic: &Arc<Classic>) {
     let Some(Seat { session, first, named }) = seat.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return;
     };
+    // It may have said its name while it was entering.
+    let channel = socket.ns().trim_start_matches('/');
+    if let Some(sender) = classic.sender(socket.id, channel).filter(|sender| !named && !sender.is_empty()) {
+        Mailbox::tell(&socket, CALLED, Value::String(sender));
+    }
     let member = Member {
         outbox: Arc::clone(&session.transport.outbox),
         session,
