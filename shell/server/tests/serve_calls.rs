@@ -105,10 +105,9 @@ async fn a_restart_tells_everyone_and_everyone_comes_back_to_the_same_place() {
     let (mut ann, joined) = Person::join(&running, "Ann").await;
     let session = get(&running, &key, "/rooms/blue-otter").await["session"].clone();
 
-    // Whoever is told goes, and comes back.
     let listen = async move {
         let told = ann.hear("draining").await;
-        drop(ann);
+        ann.until_closed().await;
         told
     };
     let (told, home) = tokio::join!(listen, running.stop());
@@ -122,6 +121,5 @@ async fn a_restart_tells_everyone_and_everyone_comes_back_to_the_same_place() {
     again.say(json!({ "type": "resume", "token": joined["resume_token"], "last": 1 })).await;
     assert_eq!(again.hear("joined").await["you"], joined["you"]);
     assert_eq!(get(&running, &key, "/rooms/blue-otter").await["participants"][0]["state"], "here");
-    drop(again);
-    running.stop().await;
+    tokio::join!(running.stop(), again.until_closed());
 }

@@ -118,6 +118,10 @@ impl Worker {
                 break;
             }
         }
+        // Nobody will put anything in any more: what is there is written, then the transport closes.
+        for outbox in self.outboxes.values() {
+            outbox.finish();
+        }
         for (room, kept) in self.unstored {
             // A store that is gone stores nothing more.
             let _ = self.sinks.store.send(Stored::Keep { room, kept }).await;
