@@ -29,8 +29,11 @@ export class Green {
   async start(): Promise<void> {
     await this.#list();
     this.silent = !this.preferences.microphoneOn;
-    if (this.preferences.microphoneOn && (await isAllowed("microphone"))) await this.turnOn("microphone");
-    if (this.preferences.cameraOn && (await isAllowed("camera"))) await this.turnOn("camera");
+    const microphone = this.preferences.microphoneOn && (await isAllowed("microphone"));
+    const camera = this.preferences.cameraOn && (await isAllowed("camera"));
+    if (microphone && camera) await this.turnOnBoth();
+    else if (microphone) await this.turnOn("microphone");
+    else if (camera) await this.turnOn("camera");
   }
 
   remember(changes: Partial<Preferences>): void {
