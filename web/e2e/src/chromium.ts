@@ -5,7 +5,8 @@ export const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
 const flags = [
   "--no-sandbox",
-  "--use-fake-device-for-media-stream",
+  // Few frames: several browsers share the cores of one machine.
+  "--use-fake-device-for-media-stream=fps=10",
   "--use-fake-ui-for-media-stream",
   "--auto-select-desktop-capture-source=Entire screen",
   "--autoplay-policy=no-user-gesture-required",

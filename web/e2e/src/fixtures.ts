@@ -61,7 +61,8 @@ export const test = base.extend<Fixtures, { shared: TandemServer }>({
         baseURL: server.origin,
         ignoreHTTPSErrors: true,
         locale: "en-GB",
-        viewport: { width: 1280, height: 800 },
+        permissions: ["camera", "microphone"],
+        viewport: { width: 1100, height: 700 },
         ...options,
       });
       await context.addInitScript(install, handicap);

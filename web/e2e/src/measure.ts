@@ -51,7 +51,7 @@ export function flow(page: Page): Promise<Flow> {
   });
 }
 
-/** Waits until at least 20 more frames and audio packets have come in than there are now. */
+/** Waits until at least 10 more frames and audio packets have come in than there are now. */
 export async function advances(
   page: Page,
   what: readonly ("frames" | "audioPackets")[] = ["frames", "audioPackets"],
@@ -63,7 +63,7 @@ export async function advances(
         const after = await flow(page);
         // A connection that was closed in between takes its figures along: count from there.
         if (what.some((key) => after[key] < before[key])) before = after;
-        return what.every((key) => after[key] >= before[key] + 20);
+        return what.every((key) => after[key] >= before[key] + 10);
       },
       { message: `${what.join(" and ")} advance`, timeout: 60_000, intervals: [250] },
     )

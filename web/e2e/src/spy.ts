@@ -96,12 +96,16 @@ export function install(handicap: Handicap): void {
   // Blank pages are no secure context and have none.
   const devices = navigator.mediaDevices as MediaDevices | undefined;
   if (!devices) return;
+  // A small picture, since several browsers share the cores of one machine.
+  const small = { width: 320, height: 180 };
   for (const name of ["getUserMedia", "getDisplayMedia"] as const) {
     const ask = devices[name].bind(devices);
     devices[name] = async (constraints?: MediaStreamConstraints): Promise<MediaStream> => {
       if (handicap.noDevices && name === "getUserMedia")
         throw new DOMException("Requested device not found", "NotFoundError");
-      const stream = await ask(constraints);
+      const stream = await ask(
+        constraints?.video && name === "getUserMedia" ? { ...constraints, video: small } : constraints,
+      );
       spy[name === "getUserMedia" ? "tracks" : "screens"].push(...stream.getTracks());
       return stream;
     };
