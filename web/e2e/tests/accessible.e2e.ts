@@ -72,8 +72,9 @@ test("from the front page into a call and out again by keyboard alone", async ({
       const focused = await page.evaluate(() => {
         const at = document.activeElement;
         if (!(at instanceof HTMLElement)) return "";
+        const labelledBy = document.getElementById(at.getAttribute("aria-labelledby") ?? "")?.textContent;
         const label = at instanceof HTMLInputElement ? at.labels?.[0]?.textContent : null;
-        return (at.getAttribute("aria-label") ?? label ?? at.textContent ?? "").trim();
+        return (at.getAttribute("aria-label") ?? labelledBy ?? label ?? at.textContent ?? "").trim();
       });
       if (typeof name === "string" ? focused === name : name.test(focused)) return;
     }
