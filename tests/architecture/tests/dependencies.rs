@@ -141,8 +141,7 @@ fn linked_tree(root: &str) -> BTreeSet<String> {
         .output()
         .expect("cargo tree runs");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().replace('_', "-")).collect();
-    names
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().replace('_', "-")).collect()
 }
 
 fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
