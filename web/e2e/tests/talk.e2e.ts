@@ -42,6 +42,25 @@ test("the one who starts a room from the front page and the one who gets the lin
   await talk(ann, ben);
 });
 
+test("pictures and voices play on: nothing that is measured or said starts them anew", async ({ person, room }) => {
+  const ann = await person("Ann");
+  const ben = await person("Ben");
+  await ann.enters(room);
+  await ben.enters(room);
+  await talk(ann, ben);
+  // Ten frames a second: long enough for the statistics, which come every two seconds, to come several times.
+  const leastFrames = (): Promise<number> =>
+    ann.page
+      .locator("video")
+      .evaluateAll((videos) =>
+        Math.min(...videos.map((video) => (video as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames)),
+      );
+  const voice = (): Promise<number> =>
+    ann.page.locator("audio").evaluate((audio) => Math.floor((audio as HTMLAudioElement).currentTime));
+  await expect.poll(leastFrames).toBeGreaterThan(60);
+  await expect.poll(voice).toBeGreaterThan(6);
+});
+
 test("someone who leaves sees how long it lasted, the other hears of it, and coming back works", async ({
   person,
   room,
