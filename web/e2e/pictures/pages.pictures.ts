@@ -9,8 +9,8 @@ const folder = resolve(import.meta.dirname, "../../../docs/pictures");
 
 type Look = "light" | "dark" | "phone";
 const looks: Record<Look, BrowserContextOptions> = {
-  light: { colorScheme: "light", viewport: { width: 1280, height: 800 } },
-  dark: { colorScheme: "dark", viewport: { width: 1280, height: 800 } },
+  light: { colorScheme: "light", viewport: { width: 1152, height: 720 } },
+  dark: { colorScheme: "dark", viewport: { width: 1152, height: 720 } },
   phone: {
     colorScheme: "light",
     viewport: { width: 390, height: 780 },
@@ -41,6 +41,9 @@ async function sharp({ page }: Person, width: number): Promise<void> {
   await expect.poll(ready, { timeout: 120_000 }).toBe(true);
 }
 
+/** A room of its own for each look, with the plain name in the first. */
+const named = (room: string, look: Look): string => (look === "light" ? room : `${room}-${look}`);
+
 async function seat(person: Person, scene: keyof typeof scenes): Promise<Person> {
   await person.page.addInitScript(sitInFront, scenes[scene]);
   return person;
@@ -62,7 +65,7 @@ for (const look of ["light", "dark", "phone"] as const) {
       if (name === "landing") await page.getByTestId("room-name").fill("sunday-coffee");
       await picture(page, `${name}-${look}`);
     }
-    const room = `sunday-coffee-${look}`;
+    const room = named("sunday-coffee", look);
     await mira.opens(room);
     await picture(page, `green-room-${look}`);
     await mira.joins();
@@ -76,7 +79,7 @@ for (const look of ["light", "dark", "phone"] as const) {
   test(`a call: ${look}`, async ({ person }) => {
     const mira = await seat(await person("Mira", { context: looks[look] }), "mira");
     const jonas = await seat(await person("Jonas"), "jonas");
-    const room = `coffee-with-jonas-${look}`;
+    const room = named("coffee-with-jonas", look);
     await mira.enters(room);
     await jonas.enters(room);
     await talk(mira, jonas);
@@ -103,7 +106,7 @@ for (const look of ["light", "dark"] as const) {
   test(`three in a call: ${look}`, async ({ person }) => {
     const mira = await seat(await person("Mira", { context: looks[look] }), "mira");
     const others = [await seat(await person("Jonas"), "jonas"), await seat(await person("Amara"), "amara")];
-    const room = `garden-plan-${look}`;
+    const room = named("garden-plan", look);
     await mira.enters(room);
     for (const other of others) await other.enters(room);
     await talk(mira, ...others);
