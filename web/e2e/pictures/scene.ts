@@ -183,7 +183,7 @@ export function sitInFront(scene: Scene): void {
     pen.fill();
   };
 
-  const face = (y: number, shut: number): void => {
+  const face = (y: number): void => {
     const skin = fade(
       width / 2 + (scene.window < 0.5 ? -46 : 46),
       y - 40,
@@ -206,9 +206,9 @@ export function sitInFront(scene: Scene): void {
     for (const side of [-1, 1]) {
       const x = width / 2 + side * 37;
       oval(x, y + 34, 22, 14, "rgb(214 96 80 / 13%)");
-      oval(x, y - 4, 13, 9 * shut + 0.8, "#fffdf9");
-      oval(x + 1, y - 4, 7.5, 8.4 * shut + 0.8, "#35251d");
-      oval(x + 3.5, y - 7, 2.2, 2.2 * shut, "#ffffff");
+      oval(x, y - 4, 13, 9.8, "#fffdf9");
+      oval(x + 1, y - 4, 7.5, 9.2, "#35251d");
+      oval(x + 3.5, y - 7, 2.2, 2.2, "#ffffff");
       pen.lineCap = "round";
       pen.strokeStyle = scene.hair;
       pen.lineWidth = 6;
@@ -259,7 +259,7 @@ export function sitInFront(scene: Scene): void {
     hairBehind(y);
     neck(y);
     body();
-    face(y, now % 4.2 < 0.14 ? 0.08 : 1);
+    face(y);
     fringe(y);
     pen.restore();
     const sun = scene.window * width;
