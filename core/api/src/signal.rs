@@ -356,7 +356,7 @@ pub struct Participant {
     pub client: ClientKind,
     /// Raised each time the participant's page starts anew; connections of an earlier epoch are dead.
     pub epoch: u32,
-    /// Unix time in milliseconds.
+    /// Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
     pub joined_at: u64,
 }
 

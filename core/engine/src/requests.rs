@@ -167,6 +167,8 @@ impl Room {
             return Ok(());
         }
         member.admission = Admission::In;
+        // Who was here first decides whom a mesh carries: waiting at the door does not count.
+        member.who.joined_at = now.unix_ms;
         self.record_joined(ctx, now, ringing);
         self.tell_participant(ctx, ringing, 0);
         self.tell_room(ctx);

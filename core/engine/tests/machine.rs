@@ -56,6 +56,20 @@ fn how_newcomers_enter_is_decided_by_the_one_who_opens_the_room_only() {
 }
 
 #[test]
+fn one_who_rang_joined_when_the_host_accepted_and_not_when_the_bell_was_pressed() {
+    let mut house = House::new();
+    house.hello(1, Hello::Join(Join { entry: Entry::Ring, ..join("a", "Ann") }));
+    house.hello(2, Hello::Join(join("a", "Bo")));
+    house.pass(Duration::from_secs(7));
+    house.ask(1, |id| ClientFrame::Accept { id, participant: "p2".into() });
+    let accepted = house.events(1).into_iter().rev().find_map(|event| match event {
+        Event::ParticipantChanged { participant } => Some(participant),
+        _ => None,
+    });
+    assert_eq!(accepted.map(|bo| (bo.state, bo.joined_at)), Some((Presence::Here, START_MS + 7_000)));
+}
+
+#[test]
 fn a_second_join_on_the_same_connection_is_refused_and_the_first_goes_on() {
     let mut house = House::new();
     house.join(1, "a", "Ann");

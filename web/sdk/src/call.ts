@@ -4,7 +4,7 @@ import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
 import { Files } from "./files/files";
-import type { IceServer, Joined, Media, Participant, Room } from "./generated";
+import type { IceServer, Join, Joined, Media, Participant, Room } from "./generated";
 import { Link } from "./link";
 import { LocalMedia } from "./media/local";
 import { Mesh } from "./peer/mesh";
@@ -220,7 +220,13 @@ class TandemCall implements Call {
     const storage = options.storage === undefined ? this.#deps.storage : options.storage;
     const place = new PlaceKeeper(storage, server, room);
     this.#mesh.setHideAddress(hideAddress);
-    const join = { room, name, hide_address: hideAddress, media: this.#media.flags, entry };
+    const join = (): Join => ({
+      room,
+      name: this.me?.name ?? name,
+      hide_address: hideAddress,
+      media: this.#media.flags,
+      entry,
+    });
     const session: Session = new Session(
       { join, place: place.take(), media: () => this.#media.flags },
       {
@@ -304,10 +310,12 @@ class TandemCall implements Call {
     visit.link.confirm();
     this.#setIce(joined.ice_servers);
     // Entering anew after a long absence: whoever we knew is someone else now, and so are we.
-    if (how === "new" && this.#roster) this.#mesh.close();
+    const anew = how === "new" && this.#roster !== null;
+    if (anew) this.#mesh.close();
     visit.told = joined.participants.find(({ id }) => id === joined.you)?.media ?? null;
     this.#step(enter(this.#roster, joined, how));
     if (how === "restored") this.#mesh.handleRestored();
+    if (anew) this.#notify({ kind: "rejoined" });
     this.#enterState();
     this.#tellMedia();
   }

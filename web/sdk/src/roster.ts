@@ -53,18 +53,26 @@ export function find(roster: Roster, id: string): Participant | null {
 }
 
 /**
- * Those between whom media flows directly: the first so many that speak our protocol. Everybody computes the same set
- * from the same roster.
+ * Those between whom media flows directly: the first so many that were let in and speak our protocol. Everybody computes
+ * the same set from the same roster.
  */
 export function meshOf(roster: Roster): ReadonlySet<string> {
-  const able = roster.participants.filter(({ state, client }) => state !== "ringing" && client === "web");
+  const able = ableOf(roster).sort((a, b) => a.joined_at - b.joined_at || numberOf(a) - numberOf(b));
   return new Set(able.slice(0, roster.limits.mesh).map(({ id }) => id));
 }
 
 /** More are in than a mesh carries. */
 export function isMeshFull(roster: Roster): boolean {
-  const able = roster.participants.filter(({ state, client }) => state !== "ringing" && client === "web");
-  return able.length > roster.limits.mesh;
+  return ableOf(roster).length > roster.limits.mesh;
+}
+
+function ableOf(roster: Roster): Participant[] {
+  return roster.participants.filter(({ state, client }) => state !== "ringing" && client === "web");
+}
+
+/** The 7 of `p7`. */
+function numberOf({ id }: Participant): number {
+  return Number(id.slice(1));
 }
 
 function onParticipant(roster: Roster, participant: Participant): Step {

@@ -48,7 +48,8 @@ export interface Place {
 }
 
 export interface SessionOptions {
-  join: Join;
+  /** How to enter, at this moment: the name may have changed since the first time. */
+  join(): Join;
   /** From an earlier life of the page. */
   place: Place | null;
   /** Media at this moment, for a `resume` that starts anew. */
@@ -74,7 +75,11 @@ export class Session {
   #acknowledged = 0;
   #nextId = 1;
   #pending: Pending[] = [];
+  /** When the server was last heard: a page that slept learns of the loss long after it. */
+  #heardAt: number | null = null;
   #lostAt: number | null = null;
+  /** Entered at least once. */
+  #wasIn = false;
   #resumeMs = 0;
   #frameBytes = Number.POSITIVE_INFINITY;
   /** A request the server could not read; which one, it tells when we resume. */
@@ -99,7 +104,7 @@ export class Session {
     if (this.#phase === "closed") return;
     this.#phase = "greeting";
     if (!this.#place) {
-      this.#output.send({ type: "join", ...this.#options.join, media: this.#options.media() });
+      this.#output.send({ type: "join", ...this.#options.join(), media: this.#options.media() });
       return;
     }
     const media = this.#options.media();
@@ -112,12 +117,13 @@ export class Session {
   /** The transport is gone. */
   handleLost(now: number): void {
     if (this.#phase === "closed") return;
-    if (this.#phase === "live") this.#lostAt = now;
+    if (this.#phase === "live") this.#lostAt = this.#heardAt ?? now;
     this.#phase = "offline";
   }
 
   handleFrame(now: number, frame: unknown): void {
     if (this.#phase === "closed" || this.#phase === "offline") return;
+    this.#heardAt = now;
     const incoming = parseServerFrame(frame);
     switch (incoming.kind) {
       case "bad":
@@ -209,6 +215,11 @@ export class Session {
   }
 
   #onRefused(now: number, reason: Reason, detail: string, fatal: boolean): void {
+    if (reason === "already_joined" && fatal) {
+      // Another page has resumed with our token. Taking the place back would make it do the same, for ever.
+      this.#end(reason, detail);
+      return;
+    }
     if (this.#phase === "live") {
       // A frame of ours was not even read, so its number is free and all later ones are wrong. `resumed` will say which.
       if (UNREADABLE.has(reason)) this.#unread = new CallError(reason, detail);
@@ -218,14 +229,17 @@ export class Session {
     }
     if (reason === "resume_expired" && this.#place) {
       this.#onPlaceLost(now, detail);
-    } else if (TRANSIENT.has(reason) && (this.#place || reason === "draining")) {
+    } else if (TRANSIENT.has(reason) && (this.#place || this.#wasIn || reason === "draining")) {
       this.#output.reopen("backoff");
     } else {
       this.#end(reason, detail);
     }
   }
 
-  /** Our place is gone. If that is because we were away for too long, enter anew; else we were put out meanwhile. */
+  /**
+   * Our place is gone. If that is because we were away for too long, enter anew; else we were put out meanwhile. (Put out
+   * during a long absence cannot be told from it; who must not come back needs a locked room in any case.)
+   */
   #onPlaceLost(now: number, detail: string): void {
     const outage = this.#lostAt === null ? Number.POSITIVE_INFINITY : now - this.#lostAt;
     if (this.#last !== null && outage < this.#resumeMs) {
@@ -266,6 +280,7 @@ export class Session {
     }
     const how: Entrance = this.#place === null ? "new" : this.#last === null ? "reloaded" : "restored";
     this.#phase = "live";
+    this.#wasIn = true;
     this.#lostAt = null;
     this.#place = { token: joined.resume_token };
     this.#resumeMs = joined.resume_ms;

@@ -9,7 +9,11 @@ export interface Sample {
   bytesOut: number;
   packetsIn: number;
   lostIn: number;
-  /** So many samples in a row the encoder was held back by the way out; at the beginning of a call it always is. */
+  /** Bytes of video alone. */
+  pictureOut: number;
+  /** Since when pictures go out without a break; `null` while none do. */
+  flowingSince: number | null;
+  /** So many samples in a row the encoder was held back by the way out. While the rate still climbs it always is: not counted. */
   narrow: number;
 }
 
@@ -51,13 +55,21 @@ export function digest(report: Iterable<[string, unknown]>, before: Sample | nul
   const limited = limits(outbound);
   const local = entries.get(text(pair?.["localCandidateId"]) ?? "");
   const remote = entries.get(text(pair?.["remoteCandidateId"]) ?? "");
+  const pictureOut = sum(
+    outbound.filter((entry) => entry["kind"] === "video"),
+    "bytesSent",
+  );
+  const flowingSince = pictureOut > (before?.pictureOut ?? 0) ? (before?.flowingSince ?? now) : null;
+  const climbed = flowingSince !== null && now - flowingSince >= CLIMB_MS;
   const sample: Sample = {
     at: now,
     bytesIn: sum(inbound, "bytesReceived"),
     bytesOut: sum(outbound, "bytesSent"),
     packetsIn: sum(inbound, "packetsReceived"),
     lostIn: sum(inbound, "packetsLost"),
-    narrow: limited.has("bandwidth") ? (before?.narrow ?? 0) + 1 : 0,
+    pictureOut,
+    flowingSince,
+    narrow: climbed && limited.has("bandwidth") ? (before?.narrow ?? 0) + 1 : 0,
   };
   const video = largest(inbound.filter((entry) => entry["kind"] === "video"));
   const roundTrip = number(pair?.["currentRoundTripTime"]) ?? max(heard, "roundTripTime");
@@ -187,3 +199,5 @@ function text(value: unknown): string | null {
 const FAIR_LOSS = 0.03;
 const POOR_LOSS = 0.08;
 const NARROW_SAMPLES = 5;
+/** Congestion control begins at some 300 kbit/s and needs this long to find out what the way out carries. */
+const CLIMB_MS = 20_000;

@@ -121,7 +121,8 @@ export type Notice =
   | { kind: "joined" | "ringing" | "back" | "away"; name: string; participant: string }
   | { kind: "left"; name: string; participant: string; reason: LeaveReason }
   | { kind: "host"; name: string; you: boolean }
-  | { kind: "locked" | "unlocked" | "draining" | "restored" | "screen_ended" }
+  /** `rejoined`: one's place was lost in a long outage, and taken anew; whoever was here sees a newcomer. */
+  | { kind: "locked" | "unlocked" | "draining" | "restored" | "rejoined" | "screen_ended" }
   | { kind: "device_lost"; device: "microphone" | "camera" };
 
 export { CallError, type ErrorReason } from "./errors";

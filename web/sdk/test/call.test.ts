@@ -241,6 +241,58 @@ test("a duplicated tab does not take the place of the first", async () => {
   expect(ann.call.state).toEqual({ state: "joined" });
 });
 
+test("a ringer who is accepted late takes nobody's place in the mesh", async () => {
+  server.limits = { ...server.limits, mesh: 2 };
+  const ann = await joined("Ann", { entry: "ring" });
+  const late = person();
+  const entering = late.call.join({ room: "room", name: "Late" });
+  await settle();
+  const bob = person();
+  const bobEnters = bob.call.join({ room: "room", name: "Bob" });
+  await settle();
+  await ann.call.accept("p3");
+  await bobEnters;
+  await settle();
+  const before = peerOf(bob).camera;
+  await ann.call.accept("p2");
+  await entering;
+  await settle();
+  expect(peerOf(bob)).toMatchObject({ info: { name: "Ann" }, connection: "connected" });
+  expect(peerOf(bob).camera).toBe(before);
+  expect(late.call.peers.map(({ connection }) => connection)).toEqual(["none", "none"]);
+  expect([ann, bob, late].map(({ call }) => call.meshFull)).toEqual([true, true, true]);
+});
+
+test("a second tab with the same token takes the call over, and the first says so and keeps still", async () => {
+  const [ann, bob] = await pair();
+  bob.hidePage();
+  const tab = createCall(bob.deps);
+  await tab.join({ room: "room", name: "Bob" });
+  await clock.advance(60_000);
+  expect(bob.call.state).toMatchObject({ state: "ended", reason: "already_joined" });
+  expect(tab.state).toEqual({ state: "joined" });
+  expect(tab.me).toMatchObject({ id: "p2", epoch: 2 });
+  expect(ann.call.peers).toHaveLength(1);
+  expect(server.heard.filter(({ type }) => type === "resume")).toHaveLength(1);
+});
+
+test("one who comes back after a long sleep is in again, by the name of before, with new connections", async () => {
+  const [ann, bob] = await pair();
+  await bob.call.rename("Robert");
+  server.reachable = false;
+  server.dropAll();
+  server.remove("p2", "lost", false);
+  server.reachable = true;
+  clock.time += 3_600_000;
+  await clock.advance(20_000);
+  expect(bob.call.state).toEqual({ state: "joined" });
+  expect(bob.call.me).toMatchObject({ id: "p3", name: "Robert" });
+  expect(bob.notices).toContainEqual({ kind: "rejoined" });
+  expect(peerOf(bob).connection).toBe("connected");
+  expect(peerOf(ann)).toMatchObject({ info: { id: "p3", name: "Robert" }, connection: "connected" });
+  expect(FakePeerConnection.all.filter(({ signalingState }) => signalingState !== "closed")).toHaveLength(2);
+});
+
 test("whoever was away too long enters anew; whoever was put out meanwhile does not", async () => {
   const [ann, bob] = await pair();
   server.reachable = false;

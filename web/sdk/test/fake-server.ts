@@ -50,6 +50,9 @@ export class FakeServer {
   reachable = true;
   /** Refuses requests of these types, with this reason. */
   refuse = new Map<ClientFrame["type"], Reason>();
+  /** Of the last participant. */
+  #number = 0;
+  /** A clock that ticks with every entry. */
   #counter = 0;
 
   createSocket = (): WebSocket => new FakeSocket(this) as unknown as WebSocket;
@@ -142,7 +145,8 @@ export class FakeServer {
   #join(socket: FakeSocket, hello: Extract<Hello, { type: "join" }>): void {
     if (this.locked) return socket.refuse("room_locked", "The room is locked.");
     this.#counter += 1;
-    const id = `p${this.#counter}`;
+    this.#number += 1;
+    const id = `p${this.#number}`;
     const ringing = this.entry === "ring" && this.seats.length > 0;
     if (this.seats.length === 0) {
       this.host = id;
@@ -167,8 +171,9 @@ export class FakeServer {
   #resume(socket: FakeSocket, hello: Extract<Hello, { type: "resume" }>): void {
     const seat = this.seats.find(({ token }) => token === hello.token);
     if (!seat) return socket.refuse("resume_expired", "Too late.");
-    seat.socket?.drop();
+    const before = seat.socket;
     seat.socket = null;
+    before?.refuse("already_joined", "You have gone on over another connection.");
     if (hello.last === undefined || hello.last === null || seat.received === -1) {
       const reloaded = hello.last === undefined || hello.last === null;
       const epoch = seat.participant.epoch + 1;
@@ -248,7 +253,8 @@ export class FakeServer {
         this.#push(seat, { type: "ice_servers", ice_servers: this.iceServers });
         return null;
       case "accept":
-        this.#change(this.seat(frame.participant), { state: "here" });
+        this.#counter += 1;
+        this.#change(this.seat(frame.participant), { state: "here", joined_at: this.#counter });
         return null;
       case "decline":
         this.remove(frame.participant, "declined");

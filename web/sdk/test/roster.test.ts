@@ -21,6 +21,13 @@ test("the mesh is the first ones that are in and speak our protocol", () => {
   expect(isMeshFull(more)).toBe(true);
 });
 
+test("whoever is let in late comes after those who are in, whatever the order of arrival", () => {
+  const late = { ...someone("p2"), joined_at: 50 };
+  const full = roster(someone("p1"), late, someone("p3"));
+  expect([...meshOf(full)]).toEqual(["p1", "p3"]);
+  expect([...meshOf(roster(someone("p10"), someone("p9"), someone("p11")))]).toEqual(["p9", "p10"]);
+});
+
 test.each([
   ["ringing", "here", "joined"],
   ["here", "away", "away"],

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import type { ClientFrame, Hello, Joined } from "../src/generated";
+import type { ClientFrame, Hello, Join, Joined } from "../src/generated";
 import { Session, type SessionOutput } from "../src/session";
 import { LIMITS } from "./fake-server";
 
@@ -26,6 +26,7 @@ const MEDIA = { audio: true, video: false, screen: false };
 let sent: (Hello | ClientFrame)[];
 let happened: string[];
 let session: Session;
+let join: Join;
 
 beforeEach(() => {
   session = create(null);
@@ -43,8 +44,8 @@ function create(token: string | null): Session {
     reopen: (patience) => happened.push(`reopen ${patience}`),
     closed: (reason) => happened.push(`closed ${reason}`),
   };
-  const join = { room: "room", name: "Ann", hide_address: false, media: MEDIA, entry: "open" as const };
-  return new Session({ join, place: token === null ? null : { token }, media: () => MEDIA }, output);
+  join = { room: "room", name: "Ann", hide_address: false, media: MEDIA, entry: "open" };
+  return new Session({ join: () => join, place: token === null ? null : { token }, media: () => MEDIA }, output);
 }
 
 function event(n: number, rest: object): void {
@@ -179,6 +180,36 @@ test("a place lost by too long an absence is entered anew, one lost sooner was t
   session.handleOpen();
   note(2_000, { type: "refused", reason: "resume_expired", detail: "", fatal: true });
   expect(happened).toEqual(["closed resume_expired"]);
+});
+
+test("a place lost while the page slept is entered anew: what counts is when the server was last heard", () => {
+  live();
+  event(2, chat);
+  session.handleLost(3_600_000);
+  session.handleOpen();
+  note(3_601_000, { type: "refused", reason: "resume_expired", detail: "", fatal: true });
+  expect(happened).toEqual(["chat", "reopen at_once"]);
+});
+
+test("entering anew, one goes by the name of the moment and waits where there is no room for the moment", () => {
+  live();
+  join.name = "Anna";
+  session.handleLost(0);
+  session.handleOpen();
+  note(40_000, { type: "refused", reason: "resume_expired", detail: "", fatal: true });
+  session.handleOpen();
+  expect(sent.at(-1)).toMatchObject({ type: "join", name: "Anna" });
+  note(41_000, { type: "refused", reason: "server_full", detail: "", fatal: true });
+  expect(happened).toEqual(["reopen at_once", "reopen backoff"]);
+  session.handleOpen();
+  note(42_000, { type: "refused", reason: "room_locked", detail: "", fatal: true });
+  expect(happened.at(-1)).toBe("closed room_locked");
+});
+
+test("one whose place is taken over by another tab does not fight for it", () => {
+  live();
+  note(0, { type: "refused", reason: "already_joined", detail: "You have gone on elsewhere.", fatal: true });
+  expect(happened).toEqual(["closed already_joined"]);
 });
 
 test("refusals that pass are waited out, others end the attempt", () => {

@@ -65,7 +65,16 @@ test("rates are differences, and need two samples", () => {
 });
 
 test("counters that fell give no rate", () => {
-  const before: Sample = { at: 0, bytesIn: 9_999, bytesOut: 0, packetsIn: 0, lostIn: 0, narrow: 0 };
+  const before: Sample = {
+    at: 0,
+    bytesIn: 9_999,
+    bytesOut: 0,
+    packetsIn: 0,
+    lostIn: 0,
+    pictureOut: 0,
+    flowingSince: null,
+    narrow: 0,
+  };
   expect(digest(report({ bytesIn: 1 }), before, 2_000).quality.bitsIn).toBeNull();
 });
 
@@ -81,15 +90,32 @@ test.each([
   expect(quality(given).quality).toMatchObject({ level, trouble });
 });
 
-test("an encoder held back at the beginning is no trouble, one that stays so is", () => {
+/** When the verdict is `fair`, in seconds, if a sample is taken every two; `flows` tells whether pictures go out. */
+function fairAt(seconds: number, limit: (at: number) => string, flows: (at: number) => boolean = () => true): number[] {
   let sample: Sample | null = null;
-  const levels: string[] = [];
-  for (let i = 0; i < 6; i += 1) {
-    const next: Digest = digest(report({ limit: "bandwidth" }), sample, i * 2_000);
+  let bytesOut = 0;
+  const fair: number[] = [];
+  for (let at = 0; at <= seconds; at += 2) {
+    if (flows(at)) bytesOut += 10_000;
+    const next: Digest = digest(report({ limit: limit(at), bytesOut }), sample, at * 1_000);
     sample = next.sample;
-    levels.push(next.quality.level);
+    if (next.quality.level === "fair") fair.push(at);
   }
-  expect(levels).toEqual(["good", "good", "good", "good", "fair", "fair"]);
+  return fair;
+}
+
+test("while the sending rate still climbs, an encoder held back is no trouble; one that stays so is", () => {
+  expect(fairAt(32, () => "bandwidth")).toEqual([28, 30, 32]);
+  expect(fairAt(60, (at) => (at < 18 ? "bandwidth" : "none"))).toEqual([]);
+});
+
+test("an encoder held back later is trouble after ten seconds", () => {
+  expect(fairAt(70, (at) => (at >= 60 ? "bandwidth" : "none"))).toEqual([68, 70]);
+});
+
+test("a camera that was off climbs again", () => {
+  const pause = (at: number): boolean => at < 40 || at >= 60;
+  expect(fairAt(80, (at) => (at >= 60 ? "bandwidth" : "none"), pause)).toEqual([]);
 });
 
 test("a path is relayed when either end is", () => {

@@ -17,6 +17,7 @@ export function noticeText(notice: Notice, t: Catalogue["notices"]): string {
     case "unlocked":
     case "draining":
     case "restored":
+    case "rejoined":
       return t[notice.kind];
     case "screen_ended":
       return t.screenEnded;

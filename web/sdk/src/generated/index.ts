@@ -147,7 +147,7 @@ export type Participant = { id: string, name: string, media: Media, state: Prese
  */
 epoch: number,
 /**
- * Unix time in milliseconds.
+ * Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
  */
 joined_at: number, };
 
