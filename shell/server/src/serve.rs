@@ -7,6 +7,7 @@
 
 mod bind;
 mod calls;
+mod descriptors;
 mod relay;
 
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    descriptors::raise(&loaded.settings);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads cannot be started")?;
     let outcome = runtime.block_on(async {
@@ -116,8 +118,8 @@ impl Server {
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
         let data = DataDir::open(&settings.data_dir)?;
         let claim = data.claim()?;
-        let listener = bind(settings.http.address, settings.http.port, "http.port").await?;
-        let plain = redirect_listener(&settings).await?;
+        let listener = bind(settings.http.address, settings.http.port, "http.port")?;
+        let plain = redirect_listener(&settings)?;
         let ports =
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
@@ -262,12 +264,12 @@ fn serving(
     })
 }
 
-async fn redirect_listener(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+fn redirect_listener(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
     let http = &settings.http;
     if http.behind_proxy || http.redirect_port == 0 {
         return Ok(None);
     }
-    bind(http.address, http.redirect_port, "http.redirect_port").await.map(Some)
+    bind(http.address, http.redirect_port, "http.redirect_port").map(Some)
 }
 
 fn count(number: u32) -> usize {
