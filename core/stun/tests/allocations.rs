@@ -11,7 +11,7 @@ use tandem_stun::credential;
 use tandem_stun::turn::{OpenRefused, Transport};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    DontFragment, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 use world::*;
@@ -180,14 +180,20 @@ fn what_an_allocate_may_not_ask_for_is_refused_by_its_number() {
     let client = world.client("alice", "1.2.3.4:1000");
     let udp = RequestedTransport::new(17);
     let unknown = RawAttribute::new(0x7abc.into(), &[]);
-    let cases: [(&[&dyn AttributeWrite], u16); 7] = [
+    let (token, v4, v6) =
+        (ReservationToken::new(5), RequestedAddressFamily::new(AddressFamily::IPV4), AddressFamily::IPV6);
+    let both = AdditionalAddressFamily::new(v6);
+    let cases: [(&[&dyn AttributeWrite], u16); 10] = [
         (&[], 400),
         (&[&RequestedTransport::new(6)], 442),
         (&[&udp, &unknown], 420),
-        (&[&udp, &DontFragment::new()], 420),
-        (&[&udp, &EvenPort::new(true)], 508),
-        (&[&udp, &ReservationToken::new(5)], 508),
-        (&[&udp, &ReservationToken::new(5), &EvenPort::new(false)], 400),
+        (&[&udp, &token], 508),
+        (&[&udp, &token, &EvenPort::new(false)], 400),
+        (&[&udp, &token, &v4], 400),
+        (&[&udp, &token, &both], 400),
+        (&[&udp, &v4, &both], 400),
+        (&[&udp, &both, &EvenPort::new(true)], 400),
+        (&[&udp, &RawAttribute::new(AdditionalAddressFamily::TYPE, &[1, 0, 0, 0])], 400),
     ];
     for (attributes, code) in cases {
         assert_eq!(world.request(&client, ALLOCATE, attributes), Answer::Error(code));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stun_types::attribute::RawAttribute;
 use stun_types::message::{Message, MessageClass, MessageWrite};
-use tandem_stun::turn::{DropReason, FiveTuple, Forward, Transport};
+use tandem_stun::turn::{DropReason, FiveTuple, Forward, Fragmentation, Transport};
 use tandem_stun::wire::{self, Frame, Packet};
 use turn_types::attribute::{Data, XorPeerAddress};
 use turn_types::message::{CREATE_PERMISSION, SEND};
@@ -41,7 +41,8 @@ fn a_permitted_peer_is_reached_by_send_and_answers_by_data() {
     let up = send_indication(address(PEER), b"hello");
     assert_eq!(world.packet(client.tuple, &up), Forward::Dropped(DropReason::NoPermission));
     assert!(is_success(&world.permit(&client, PEER)));
-    let expected = Forward::ToPeer { relay, peer: address(PEER), payload: b"hello" };
+    let expected =
+        Forward::ToPeer { relay, peer: address(PEER), payload: b"hello", fragmentation: Fragmentation::Allowed };
     assert_eq!(world.packet(client.tuple, &up), expected);
     let (to, bytes) = written(world.relay.handle_peer(world.now, relay, address("8.8.8.8:1"), b"hi"));
     assert_eq!((to, indication(&bytes)), (client.tuple, (address("8.8.8.8:1"), b"hi".to_vec())));
@@ -58,7 +59,8 @@ fn a_bound_channel_carries_both_ways_and_pads_on_streams_only() {
         let relay = world.relay_of(relayed);
         assert!(is_success(&world.bind(&client, 0x4001, address(PEER))));
         let up = channel_data(0x4001, b"hello");
-        let expected = Forward::ToPeer { relay, peer: address(PEER), payload: b"hello" };
+        let expected =
+            Forward::ToPeer { relay, peer: address(PEER), payload: b"hello", fragmentation: Fragmentation::Allowed };
         assert_eq!(world.packet(client.tuple, &up), expected);
         let (_, bytes) = written(world.relay.handle_peer(world.now, relay, address(PEER), b"hello"));
         assert_eq!(bytes.len(), 9 + padding);

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_client::{Client, start, until};
+use stun_types::message::Message;
 use tandem_server::relay::{Config, Handle, Tls};
+use turn_types::attribute::{Icmp, XorPeerAddress};
 
 fn at(relay: &Handle) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, relay.port()).into()
@@ -40,6 +42,31 @@ fn packets_reach_a_peer_outside_and_come_back_over_udp_and_tcp() {
         socket.send_to(b"back", relayed).expect("sent");
         assert_eq!(client.hear(), (0x4000, b"back".to_vec()));
     }
+}
+
+#[test]
+fn a_client_is_told_that_nobody_listens_and_other_peers_lose_nothing_by_it() {
+    let relay = start(allow_loopback);
+    let (socket, address) = peer();
+    let (gone, gone_at) = peer();
+    drop(gone);
+    let mut client = Client::udp(at(&relay), "alice");
+    client.allocate().expect("an allocation");
+    client.bind(0x4000, address).expect("a channel");
+    client.bind(0x4001, gone_at).expect("a channel");
+    for round in 0..20_u8 {
+        client.say(0x4001, b"is anybody there?");
+        client.say(0x4000, &[round]);
+        let mut bytes = [0; 100];
+        let length = socket.recv(&mut bytes).expect("a datagram in time");
+        assert_eq!(bytes[..length], [round]);
+    }
+    let told = client.receive();
+    let parsed = Message::from_bytes(&told).expect("a message");
+    let icmp = parsed.attribute::<Icmp>().expect("an ICMP attribute");
+    assert_eq!((icmp.icmp_type(), icmp.code()), (3, 3), "port unreachable");
+    let peer = parsed.attribute::<XorPeerAddress>().expect("a peer").addr(parsed.transaction_id());
+    assert_eq!(peer, gone_at);
 }
 
 #[test]

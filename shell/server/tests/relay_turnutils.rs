@@ -2,13 +2,14 @@
 
 mod relay_client;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::num::NonZeroU16;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, until};
-use tandem_server::relay::{self, Config, Handle, Tls};
+use tandem_server::relay::{self, Config, Handle, PeerRules, Tls};
 use tandem_stun::credential;
 
 fn config() -> Config {
@@ -61,9 +62,45 @@ fn uclient(relay: &Handle, options: &[&str], server: &str) {
     until("something was relayed", || relay.stats().turn.packets > 0);
 }
 
+/// The same with a peer outside that echoes.
+fn uclient_to_peer(relay: &Handle, options: &[&str]) {
+    let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let port = echo.local_addr().expect("an address").port().to_string();
+    let stop = echo.try_clone().expect("a handle");
+    stop.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let thread = std::thread::spawn(move || {
+        let mut bytes = [0; 2_000];
+        while let Ok((length, from)) = echo.recv_from(&mut bytes) {
+            echo.send_to(&bytes[..length], from).expect("sent");
+        }
+    });
+    uclient(relay, &[options, &["-e", "127.0.0.1", "-r", &port]].concat(), "127.0.0.1");
+    thread.join().expect("the echo ends");
+}
+
 #[test]
 fn clients_reach_each_other_by_channels_over_udp() {
     uclient(&start(config()), &["-y", "-c", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn pairs_of_an_even_port_and_the_one_above_reach_each_other() {
+    // RTP and RTCP: EVEN-PORT, then RESERVATION-TOKEN from another port, perhaps at another shard.
+    for options in [&["-y", "-m", "8"][..], &["-y", "-t", "-m", "4"]] {
+        uclient(&start(Config { shards: NonZeroU16::new(3), ..config() }), options, "127.0.0.1");
+    }
+}
+
+#[test]
+fn one_allocation_of_both_families_reaches_peers_of_both() {
+    uclient(&start(config()), &["-y", "-Z", "-m", "4"], "127.0.0.1");
+}
+
+#[test]
+fn packets_that_may_not_be_fragmented_are_relayed() {
+    uclient(&start(config()), &["-y", "-c", "-s", "-g", "-m", "2"], "127.0.0.1");
+    let outside = Config { peers: PeerRules { allow_loopback: true, ..PeerRules::default() }, ..config() };
+    uclient_to_peer(&start(outside), &["-c", "-s", "-g", "-m", "2"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::config::FiveTuple;
 use super::limiter::Bucket;
 use super::peers::Reach;
 use super::ports::Parity;
+use super::reservations::Token;
 
 pub(super) struct Allocation {
     pub(super) generation: u32,
@@ -24,20 +25,31 @@ pub(super) struct Allocation {
     pub(super) relayed: SocketAddr,
     pub(super) expires: Instant,
     pub(super) opening: Option<Opening>,
-    /// The transaction id of the Allocate, whose retransmission is answered again.
-    pub(super) transaction: [u8; 12],
+    pub(super) granted: Granted,
     pub(super) bucket: Bucket,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
 }
 
 /// Who allocated.
+#[derive(Clone)]
 pub(super) struct Owner {
     /// As in the USERNAME attribute.
     pub(super) username: String,
     /// Without the expiry.
     pub(super) user: String,
     pub(super) key: IntegrityKey,
+}
+
+/// What the answer to the Allocate said, for its retransmissions.
+#[derive(Clone, Copy)]
+pub(super) struct Granted {
+    /// The transaction id of the Allocate.
+    pub(super) transaction: [u8; 12],
+    /// RESERVATION-TOKEN: the next higher port is kept.
+    pub(super) reserved: Option<Token>,
+    /// ADDRESS-ERROR-CODE: why there is no relayed address of the other family.
+    pub(super) lacks: Option<u16>,
 }
 
 /// An Allocate that waits for its relay socket.

@@ -41,7 +41,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn code(&self) -> u16 {
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::BadRequest => 400,
             Self::Forbidden => 403,

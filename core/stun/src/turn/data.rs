@@ -28,6 +28,8 @@ pub enum Forward<'p> {
         peer: SocketAddr,
         /// What.
         payload: &'p [u8],
+        /// Whether it may be fragmented on its way.
+        fragmentation: Fragmentation,
     },
     /// Goes to a client: `head`, then `payload`, then zeros up to a multiple of four bytes if `padded`.
     ToClient {
@@ -51,6 +53,15 @@ pub enum Forward<'p> {
         /// What.
         payload: &'p [u8],
     },
+}
+
+/// Whether routers may fragment a packet (RFC 8656 §15, the alternate behaviour: they may unless the client says no).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragmentation {
+    /// DF is clear.
+    Allowed,
+    /// DF is set: the client has asked for it by DONT-FRAGMENT, to probe the path.
+    Forbidden,
 }
 
 /// Why a packet is not relayed.
@@ -84,49 +95,51 @@ impl Server {
         number: u16,
         payload: &'p [u8],
     ) -> Forward<'p> {
-        let Some(slot) = self.table.by_tuple(&from) else { return self.drop_packet(DropReason::NoAllocation) };
-        let channel = self.table.get(slot).and_then(|allocation| allocation.channels.by_number(now, number));
-        let Some(channel) = channel else { return self.drop_packet(DropReason::NoChannel) };
-        self.send_up(now, slot, (channel.peer, channel.reach), payload)
+        let legs = self.table.by_tuple(&from);
+        let Some(first) = legs.first() else { return self.drop_packet(DropReason::NoAllocation) };
+        let bound = |slot| Some((slot, self.table.get(slot)?.channels.by_number(now, number)?));
+        let Some((slot, channel)) = bound(first).or_else(|| legs.iter().find_map(bound)) else {
+            return self.drop_packet(DropReason::NoChannel);
+        };
+        self.send_up(now, slot, Peer::new(channel.peer, channel.reach), payload)
     }
 
     /// RFC 8656 §11.2.
     pub(super) fn on_send<'p>(&mut self, now: Instant, from: FiveTuple, stun: Stun<'p>) -> Forward<'p> {
-        let Some(slot) = self.table.by_tuple(&from) else { return self.drop_packet(DropReason::NoAllocation) };
-        let Some((peer, payload)) = parse_send(stun) else { return self.drop_packet(DropReason::Malformed) };
-        let reach = self.table.get(slot).and_then(|allocation| {
-            let same_family = allocation.relayed.is_ipv4() == peer.is_ipv4();
-            allocation.permissions.reach(now, peer.ip()).filter(|_| same_family && peer.port() != 0)
+        let legs = self.table.by_tuple(&from);
+        if legs.first().is_none() {
+            return self.drop_packet(DropReason::NoAllocation);
+        }
+        let Some((peer, payload, fragmentation)) = parse_send(stun) else {
+            return self.drop_packet(DropReason::Malformed);
+        };
+        let permitted = legs.towards(peer.ip()).and_then(|slot| {
+            let reach = self.table.get(slot)?.permissions.reach(now, peer.ip())?;
+            (peer.port() != 0).then_some((slot, reach))
         });
-        let Some(reach) = reach else { return self.drop_packet(DropReason::NoPermission) };
-        self.send_up(now, slot, (peer, reach), payload)
+        let Some((slot, reach)) = permitted else { return self.drop_packet(DropReason::NoPermission) };
+        self.send_up(now, slot, Peer { at: peer, reach, fragmentation }, payload)
     }
 
-    fn send_up<'p>(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        (peer, reach): (SocketAddr, Reach),
-        payload: &'p [u8],
-    ) -> Forward<'p> {
+    fn send_up<'p>(&mut self, now: Instant, slot: u32, peer: Peer, payload: &'p [u8]) -> Forward<'p> {
         if !self.take_bytes(now, slot, payload) {
             return self.drop_packet(DropReason::Rate);
         }
-        match reach {
+        match peer.reach {
             Reach::Outside => self.send_outside(slot, peer, payload),
-            Reach::Inside => self.send_inside(now, slot, peer, payload),
-            Reach::InsideOrOutside => match self.table.by_relayed(peer).is_some() {
-                true => self.send_inside(now, slot, peer, payload),
-                false if self.peers.is_listener(peer) => self.drop_packet(DropReason::Forbidden),
+            Reach::Inside => self.send_inside(now, slot, peer.at, payload),
+            Reach::InsideOrOutside => match self.table.by_relayed(peer.at).is_some() {
+                true => self.send_inside(now, slot, peer.at, payload),
+                false if self.peers.is_listener(peer.at) => self.drop_packet(DropReason::Forbidden),
                 false => self.send_outside(slot, peer, payload),
             },
         }
     }
 
-    fn send_outside<'p>(&mut self, slot: u32, peer: SocketAddr, payload: &'p [u8]) -> Forward<'p> {
+    fn send_outside<'p>(&mut self, slot: u32, peer: Peer, payload: &'p [u8]) -> Forward<'p> {
         let Some(relay) = self.table.id_of(slot) else { return self.drop_packet(DropReason::NoAllocation) };
         self.count_relayed(payload);
-        Forward::ToPeer { relay, peer, payload }
+        Forward::ToPeer { relay, peer: peer.at, payload, fragmentation: peer.fragmentation }
     }
 
     /// The peer is a relay address of ours: nothing leaves the process.
@@ -147,8 +160,24 @@ impl Server {
         }
     }
 
+    /// The shard that relays at an address of ours, if it is not this one.
     fn other_shard(&self, to: SocketAddr) -> Option<u16> {
-        self.ports.shard_of(to.port()).filter(|&shard| shard != self.settings.shard)
+        let borrower = self.reservations.borrower(to);
+        borrower.or_else(|| self.ports.shard_of(to.port()).filter(|&shard| shard != self.settings.shard))
+    }
+
+    /// What another shard has sent to a relay address of this one.
+    pub(super) fn on_hairpin<'p>(
+        &mut self,
+        now: Instant,
+        (from, to): (SocketAddr, SocketAddr),
+        payload: &'p [u8],
+    ) -> Forward<'p> {
+        match (self.table.by_relayed(to), self.reservations.borrower(to)) {
+            (Some(slot), _) => self.deliver(now, slot, from, payload),
+            (None, Some(shard)) => Forward::ToShard { shard, from, to, payload },
+            (None, None) => self.drop_packet(DropReason::NoAllocation),
+        }
     }
 
     /// RFC 8656 §11.3 and §12.7.
@@ -179,7 +208,7 @@ impl Server {
         Head::data_indication(from, transaction, length)
     }
 
-    fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
+    pub(super) fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
         let limits = &self.settings.limits;
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
         let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
@@ -192,22 +221,38 @@ impl Server {
     }
 }
 
+/// Where a packet goes, and how.
+#[derive(Clone, Copy)]
+struct Peer {
+    at: SocketAddr,
+    reach: Reach,
+    fragmentation: Fragmentation,
+}
+
+impl Peer {
+    fn new(at: SocketAddr, reach: Reach) -> Self {
+        Self { at, reach, fragmentation: Fragmentation::Allowed }
+    }
+}
+
 /// Peer and data of a Send indication. The first of each kind counts; an unknown attribute that must be understood
-/// (DONT-FRAGMENT is one, for us) makes the indication void, RFC 8489 §6.3.2.
-fn parse_send(stun: Stun<'_>) -> Option<(SocketAddr, &[u8])> {
+/// makes the indication void, RFC 8489 §6.3.2.
+fn parse_send(stun: Stun<'_>) -> Option<(SocketAddr, &[u8], Fragmentation)> {
     let transaction = stun.transaction();
-    let (mut peer, mut data) = (None, None);
+    let (mut peer, mut data, mut fragmentation) = (None, None, Fragmentation::Allowed);
     for (kind, value) in stun.attributes() {
         match kind {
             wire::XOR_PEER_ADDRESS => peer = peer.or(Some(wire::read_xor_address(value, &transaction)?)),
             wire::DATA => data = data.or(Some(value)),
+            DONT_FRAGMENT => fragmentation = Fragmentation::Forbidden,
             MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256 => break,
             0..0x8000 => return None,
             _ => {}
         }
     }
-    Some((peer?, data?))
+    Some((peer?, data?, fragmentation))
 }
 
 const MESSAGE_INTEGRITY: u16 = 0x0008;
+const DONT_FRAGMENT: u16 = 0x001A;
 const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;

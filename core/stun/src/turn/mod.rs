@@ -15,12 +15,17 @@ mod answer;
 mod authenticate;
 mod config;
 mod data;
+mod icmp;
 mod limiter;
 mod nonce;
+mod notes;
+mod opening;
+mod parked;
 mod peers;
 mod ports;
 mod request;
 mod requests_with_allocation;
+mod reservations;
 mod seeded;
 mod table;
 
@@ -32,12 +37,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, RelayId, Transport};
-pub use data::{DropReason, Forward};
+pub use data::{DropReason, Forward, Fragmentation};
+pub use icmp::IcmpError;
+pub use notes::Note;
+pub use reservations::Token;
 
 use crate::wire::{self, Packet};
 use authenticate::Gate;
+use parked::Parked;
 use peers::Peers;
 use ports::Ports;
+use reservations::Reservations;
 use table::Table;
 
 /// The relay machine of one shard.
@@ -47,6 +57,8 @@ pub struct Server {
     gate: Gate,
     peers: Peers,
     ports: Ports,
+    reservations: Reservations,
+    claims: Parked<Token>,
     rng: ChaCha8Rng,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -89,6 +101,13 @@ pub enum Output {
         /// Who asked for it.
         client: FiveTuple,
     },
+    /// Give a note to the machine of another shard, which takes it by [`Server::handle_note`].
+    Tell {
+        /// Which shard.
+        shard: u16,
+        /// What.
+        note: Note,
+    },
     /// The client of a stream has been shut out: close it.
     Disconnect {
         /// The client.
@@ -110,7 +129,7 @@ pub enum OpenRefused {
 /// What happened so far; all but `allocations` only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Live allocations.
+    /// Live allocations; one of both families counts twice.
     pub allocations: u64,
     /// Allocations made.
     pub allocated: u64,
@@ -147,6 +166,8 @@ impl Server {
             table: Table::new(hash),
             peers: Peers::new(config.peers.clone(), &config.addresses),
             ports: Ports::new(config.ports),
+            reservations: Reservations::default(),
+            claims: Parked::new(),
             gate: Gate::new(&config, nonce_key, hash),
             settings: Settings { limits: config.limits, shard: config.ports.shard, addresses: config.addresses },
             rng,
@@ -197,24 +218,25 @@ impl Server {
         to: SocketAddr,
         payload: &'p [u8],
     ) -> Forward<'p> {
-        match self.table.by_relayed(to) {
-            Some(slot) => self.deliver(now, slot, from, payload),
-            None => self.drop_packet(DropReason::NoAllocation),
-        }
+        self.on_hairpin(now, (from, to), payload)
     }
 
     /// A client's stream has ended: so does its allocation.
     pub fn handle_closed(&mut self, from: FiveTuple) {
-        if let Some(slot) = self.table.by_tuple(&from) {
+        for slot in self.table.by_tuple(&from).iter() {
             self.release(slot);
         }
     }
 
-    /// Ends allocations that have expired.
+    /// Ends what has expired: allocations, kept ports, requests that wait in vain.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.table.expired(now) {
             self.release(slot);
         }
+        while let Some(unclaimed) = self.reservations.expired(now) {
+            self.give_back(unclaimed);
+        }
+        while self.claims.expire(now).is_some() {}
     }
 
     /// The shell's wall clock, whenever it may have been set.
@@ -249,7 +271,8 @@ impl Server {
 
     /// When to call [`Server::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.table.next_deadline()
+        let deadlines = [self.table.next_deadline(), self.reservations.next_deadline(), self.claims.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What happened so far.
@@ -259,7 +282,7 @@ impl Server {
 
     fn release(&mut self, slot: u32) {
         let Some((relay, allocation)) = self.table.remove(slot) else { return };
-        self.ports.release(allocation.bound);
+        self.give_back(allocation.bound);
         self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
     }
 }

@@ -1,6 +1,6 @@
 //! Free relay ports, one list per local address: taken at random (RFC 8656 §7.2), given back when an allocation ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,10 @@ pub(super) enum Parity {
     Any,
     /// EVEN-PORT with R=0: the next higher port stays free for others.
     Even,
+    /// EVEN-PORT with R=1: the next higher port is taken, too.
+    Pair,
+    /// RESERVATION-TOKEN: the port that was kept, and no other.
+    Kept,
 }
 
 impl Ports {
@@ -38,17 +42,35 @@ impl Ports {
         let free = self.free.get_mut(&ip)?;
         let count = u64::try_from(free.len()).ok().filter(|&count| count > 0)?;
         let start = usize::try_from(rng.next_u64() % count).ok()?;
-        let fits = |port: &u16| parity == Parity::Any || port.is_multiple_of(2);
+        let is_free = (parity == Parity::Pair).then(|| free.iter().copied().collect::<BTreeSet<u16>>());
+        let fits = |port: &u16| match (parity, &is_free) {
+            (Parity::Any, _) => true,
+            (Parity::Even, _) => port.is_multiple_of(2),
+            (Parity::Pair, Some(is_free)) => port.is_multiple_of(2) && is_free.contains(&(port | 1)),
+            (Parity::Pair, None) | (Parity::Kept, _) => false,
+        };
         let index = free.iter().cycle().skip(start).take(free.len()).position(fits)?;
         let port = free.swap_remove((start + index) % free.len());
+        if parity == Parity::Pair {
+            free.retain(|&other| other != port | 1);
+        }
         Some(SocketAddr::new(ip, port))
     }
 
-    /// Gives a port back.
-    pub(super) fn release(&mut self, address: SocketAddr) {
+    /// Gives a port back. `false`: it is another shard's.
+    pub(super) fn release(&mut self, address: SocketAddr) -> bool {
+        if self.shard_of(address.port()) != Some(self.slice.shard) {
+            return false;
+        }
         if let Some(free) = self.free.get_mut(&address.ip()) {
             free.push(address.port());
         }
+        true
+    }
+
+    /// Whether there is a shard of this number.
+    pub(super) fn has_shard(&self, shard: u16) -> bool {
+        shard < self.slice.shards
     }
 
     /// Whose port it is. `None`: no relay port.
@@ -98,6 +120,19 @@ mod tests {
         let mut all: Vec<u16> = (0..3).flat_map(|shard| slice(shard).ports()).collect();
         all.sort_unstable();
         assert_eq!(all, (50_001..=50_100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pair_is_taken_whole_or_not_at_all() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut ports = Ports::new(PortSlice { first: 49_999, last: 50_004, shard: 0, shards: 1 });
+        let first = ports.take(&mut rng, LOCAL, Parity::Pair).expect("a free pair");
+        let single = ports.take(&mut rng, LOCAL, Parity::Pair).expect("another one");
+        assert_eq!((first.port() % 2, single.port() % 2), (0, 0));
+        assert_eq!(ports.take(&mut rng, LOCAL, Parity::Pair), None, "50004 has no sibling in the range");
+        let mut left: Vec<_> = std::iter::from_fn(|| ports.take(&mut rng, LOCAL, Parity::Any)).collect();
+        left.sort();
+        assert_eq!(left.iter().map(SocketAddr::port).collect::<Vec<_>>(), [49_999, 50_004]);
     }
 
     #[test]

@@ -3,22 +3,26 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use stun_types::attribute::{AttributeStaticType, AttributeType, XorMappedAddress};
+use smallvec::{SmallVec, smallvec};
+use stun_types::attribute::{AttributeStaticType, AttributeType};
 use stun_types::message::{BINDING, Message, MessageClass, StunWriteError, TransactionId};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress,
-    XorRelayedAddress,
+    AdditionalAddressFamily, ChannelNumber, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, XorPeerAddress, XorRelayedAddress,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
-use super::allocation::{Allocation, Channels, Opening, Owner, Permissions};
+use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{self, Refusal, Request};
 use super::authenticate::{Authentic, Closed};
-use super::config::{FiveTuple, RelayId};
+use super::config::FiveTuple;
 use super::limiter::{Bucket, Rate};
+use super::notes::Note;
+use super::parked::Parking;
 use super::ports::Parity;
-use super::{OpenRefused, Output, Server};
+use super::reservations::Token;
+use super::{Output, Server};
 use crate::binding;
 use crate::wire::Stun;
 
@@ -57,7 +61,7 @@ impl Server {
     }
 
     fn on_request(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
-        let slot = self.table.by_tuple(&from);
+        let slot = self.table.by_tuple(&from).first();
         let holder = slot.and_then(|slot| self.table.get(slot)).map(|allocation| &allocation.owner);
         let outcome = match self.gate.check(now, from.client, message, holder) {
             Err(closed) => return self.on_closed(now, from, message, closed),
@@ -103,7 +107,7 @@ impl Server {
         admitted
     }
 
-    fn send(&mut self, to: FiveTuple, message: Result<Vec<u8>, StunWriteError>) {
+    pub(super) fn send(&mut self, to: FiveTuple, message: Result<Vec<u8>, StunWriteError>) {
         match message {
             Ok(message) => self.outputs.push_back(Output::Send { to, message }),
             Err(error) => debug_assert!(false, "an answer could not be written: {error}"),
@@ -134,30 +138,114 @@ impl Server {
 
     /// RFC 8656 §7.2, the steps that follow authentication.
     fn allocate(&mut self, now: Instant, from: FiveTuple, owner: Owner, message: &Message<'_>) -> Result<(), Refusal> {
-        let wanted = parse_allocate(message, from.server)?;
+        let mut wanted = parse_allocate(message, from.server)?;
         let limits = self.settings.limits;
+        let mut used = self.table.count_of_user(&owner.user);
+        if wanted.token.is_none() {
+            // A port that is kept has been counted when it was.
+            used += self.reservations.count_of_user(&owner.user);
+        }
         if self.table.len() >= limits.allocations {
             return Err(Refusal::InsufficientCapacity);
         }
-        if self.table.count_of_user(&owner.user) >= limits.allocations_per_user {
+        let free = limits.allocations_per_user.saturating_sub(used);
+        if free == 0 {
             return Err(Refusal::AllocationQuotaReached);
         }
-        let ip = self.relay_address(from.server.ip(), wanted.family).ok_or(Refusal::AddressFamilyNotSupported)?;
-        let bound = self.ports.take(&mut self.rng, ip, wanted.parity).ok_or(Refusal::InsufficientCapacity)?;
-        self.peers.add_own(ip);
-        let request = Request::from(message);
-        let lifetime = clamp_lifetime(wanted.lifetime, limits.max_lifetime);
-        let user = owner.user.clone();
+        let one_only = free == 1 && wanted.additional.take().is_some();
+        let Some(places) = self.places(now, from, &owner, (&wanted, message))? else { return Ok(()) };
+        let lacks = places.lacks.or(one_only.then_some(Refusal::InsufficientCapacity));
+        let opening = Opening {
+            lifetime: clamp_lifetime(wanted.lifetime, limits.max_lifetime),
+            parity: wanted.parity,
+            fingerprint: Request::from(message).fingerprint,
+            tries: 1,
+        };
+        let granted = Granted {
+            transaction: transaction_bytes(message.transaction_id()),
+            reserved: None,
+            lacks: lacks.as_ref().map(Refusal::code),
+        };
+        for bound in places.bound {
+            self.open_leg(now, (from, owner.clone()), bound, (opening, granted))?;
+        }
+        Ok(())
+    }
+
+    /// The addresses to relay from. `None`: another shard has been asked for a kept port.
+    fn places(
+        &mut self,
+        now: Instant,
+        from: FiveTuple,
+        owner: &Owner,
+        (wanted, message): (&Wanted, &Message<'_>),
+    ) -> Result<Option<Places>, Refusal> {
+        if let Some(token) = wanted.token {
+            let kept = self.claim(now, from, owner, (token, message))?;
+            return Ok(kept.map(|at| Places { bound: smallvec![at], lacks: None }));
+        }
+        let reached = from.server.ip();
+        let first = self.place(reached, wanted.family, wanted.parity);
+        let Some(additional) = wanted.additional else {
+            return first.map(|at| Some(Places { bound: smallvec![at], lacks: None }));
+        };
+        match (first, self.place(reached, additional, wanted.parity)) {
+            (Ok(first), Ok(second)) => Ok(Some(Places { bound: smallvec![first, second], lacks: None })),
+            (Ok(at), Err(why)) | (Err(why), Ok(at)) => Ok(Some(Places { bound: smallvec![at], lacks: Some(why) })),
+            (Err(why), Err(_)) => Err(why),
+        }
+    }
+
+    fn place(&mut self, reached: IpAddr, family: AddressFamily, parity: Parity) -> Result<SocketAddr, Refusal> {
+        let ip = self.relay_address(reached, family).ok_or(Refusal::AddressFamilyNotSupported)?;
+        self.ports.take(&mut self.rng, ip, parity).ok_or(Refusal::InsufficientCapacity)
+    }
+
+    /// RESERVATION-TOKEN: the port that is kept here, or a question to the shard that keeps it.
+    fn claim(
+        &mut self,
+        now: Instant,
+        from: FiveTuple,
+        owner: &Owner,
+        (token, message): (Token, &Message<'_>),
+    ) -> Result<Option<SocketAddr>, Refusal> {
+        let keeper = token.shard();
+        match self.reservations.claim(token, &owner.user) {
+            Some(at) => Ok(Some(at)),
+            None if keeper == self.settings.shard || !self.ports.has_shard(keeper) => {
+                Err(Refusal::InsufficientCapacity)
+            }
+            None => {
+                if self.claims.park(now, token, from, message.as_bytes()) == Parking::Ask {
+                    let note = Note::Claim { token, user: owner.user.clone(), shard: self.settings.shard };
+                    self.outputs.push_back(Output::Tell { shard: keeper, note });
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// One relayed address in the making.
+    fn open_leg(
+        &mut self,
+        now: Instant,
+        (from, owner): (FiveTuple, Owner),
+        bound: SocketAddr,
+        (opening, granted): (Opening, Granted),
+    ) -> Result<(), Refusal> {
+        self.peers.add_own(bound.ip());
+        let limits = &self.settings.limits;
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
+        let user = owner.user.clone();
         let relay = self.table.insert(Allocation {
             generation: 0,
             tuple: from,
             owner,
             bound,
             relayed: bound,
-            expires: now + lifetime,
-            opening: Some(Opening { lifetime, parity: wanted.parity, fingerprint: request.fingerprint, tries: 1 }),
-            transaction: transaction_bytes(request.transaction),
+            expires: now + opening.lifetime,
+            opening: Some(opening),
+            granted,
             bucket: Bucket::full(now, rate),
             permissions: Permissions::default(),
             channels: Channels::default(),
@@ -177,84 +265,26 @@ impl Server {
             own().find(|ip| fits(ip) && ip.is_loopback() && reached.is_loopback()).or_else(|| own().find(usable))
         })
     }
+}
 
-    /// The shell has opened a relay socket, or could not.
-    pub fn handle_opened(&mut self, now: Instant, relay: RelayId, result: Result<(), OpenRefused>) {
-        let Some(slot) = self.table.by_id(relay) else { return };
-        match result {
-            Ok(()) => self.on_opened(now, slot),
-            Err(OpenRefused::Taken) => self.retry_open(slot, relay),
-            Err(OpenRefused::Quota) => self.on_not_opened(slot, &Refusal::AllocationQuotaReached),
-            Err(OpenRefused::Exhausted) => self.on_not_opened(slot, &Refusal::InsufficientCapacity),
-        }
-    }
-
-    fn on_opened(&mut self, now: Instant, slot: u32) {
-        let addresses = self.settings.addresses.clone();
-        let Some(allocation) = self.table.get_mut(slot) else { return };
-        let Some(opening) = allocation.opening.take() else { return };
-        allocation.relayed = advertised(allocation.bound, addresses.external_v4, addresses.external_v6);
-        self.counters.allocated += 1;
-        self.table.publish(slot);
-        self.table.set_expiry(slot, now + opening.lifetime);
-        self.send_allocated(now, slot, opening.fingerprint);
-    }
-
-    /// The success response of an Allocate, the first time and to its retransmissions.
-    pub(super) fn send_allocated(&mut self, now: Instant, slot: u32, fingerprint: bool) {
-        let Some(allocation) = self.table.get(slot) else { return };
-        let transaction = transaction_from(allocation.transaction);
-        let left = allocation.expires.saturating_duration_since(now).as_secs();
-        let relayed = XorRelayedAddress::new(allocation.relayed, transaction);
-        let lifetime = Lifetime::new(u32::try_from(left).unwrap_or(u32::MAX));
-        let mapped = XorMappedAddress::new(allocation.tuple.client, transaction);
-        let request = Request { method: ALLOCATE, transaction, fingerprint };
-        let message = answer::success(request, &[&relayed, &lifetime, &mapped], Some(&allocation.owner.key));
-        self.send(allocation.tuple, message);
-    }
-
-    /// The port belongs to another process: try the next one, a few times.
-    fn retry_open(&mut self, slot: u32, relay: RelayId) {
-        let Some(allocation) = self.table.get_mut(slot) else { return };
-        let Some(opening) = &mut allocation.opening else { return };
-        opening.tries += 1;
-        let (tries, taken) = (opening.tries, allocation.bound);
-        let next = self.ports.take(&mut self.rng, taken.ip(), opening.parity);
-        match next {
-            Some(at) if tries <= MAX_TRIES => {
-                self.ports.release(taken);
-                allocation.bound = at;
-                allocation.relayed = at;
-                let (user, client) = (allocation.owner.user.clone(), allocation.tuple);
-                self.outputs.push_back(Output::Open { relay, at, user, client });
-            }
-            next => {
-                if let Some(unused) = next {
-                    self.ports.release(unused);
-                }
-                self.on_not_opened(slot, &Refusal::InsufficientCapacity);
-            }
-        }
-    }
-
-    fn on_not_opened(&mut self, slot: u32, refusal: &Refusal) {
-        let Some((_, allocation)) = self.table.remove(slot) else { return };
-        self.ports.release(allocation.bound);
-        let fingerprint = allocation.opening.is_some_and(|opening| opening.fingerprint);
-        let transaction = transaction_from(allocation.transaction);
-        let request = Request { method: ALLOCATE, transaction, fingerprint };
-        self.counters.refused += 1;
-        self.send(allocation.tuple, answer::refusal(request, refusal, Some(&allocation.owner.key)));
-    }
+/// Where an Allocate is to be relayed from.
+struct Places {
+    bound: SmallVec<[SocketAddr; 2]>,
+    /// Why there is but one although two were asked for.
+    lacks: Option<Refusal>,
 }
 
 /// What an Allocate asks for.
 struct Wanted {
     family: AddressFamily,
+    /// Dual allocation.
+    additional: Option<AddressFamily>,
     lifetime: Option<Duration>,
     parity: Parity,
+    token: Option<Token>,
 }
 
+/// RFC 8656 §7.2, steps 3 to 9: what the request says, and what contradicts itself.
 fn parse_allocate(message: &Message<'_>, server: SocketAddr) -> Result<Wanted, Refusal> {
     check_unknown(message)?;
     if !message.has_attribute(RequestedTransport::TYPE) {
@@ -264,31 +294,64 @@ fn parse_allocate(message: &Message<'_>, server: SocketAddr) -> Result<Wanted, R
     if transport.protocol() != RequestedTransport::UDP {
         return Err(Refusal::UnsupportedTransport);
     }
-    let default = if server.is_ipv4() { AddressFamily::IPV4 } else { AddressFamily::IPV6 };
+    let parity = match optional::<EvenPort>(message)?.map(|even| even.requested()) {
+        Some(true) => Parity::Pair,
+        Some(false) => Parity::Even,
+        None => Parity::Any,
+    };
+    let token = optional::<ReservationToken>(message)?.map(|token| Token::from_bits(token.token()));
+    let requested = message.has_attribute(RequestedAddressFamily::TYPE);
+    let additional = optional::<AdditionalAddressFamily>(message)?.map(|additional| additional.family());
+    let additional = additional.or_else(|| draft_additional(message));
+    let contradicts = match (token, additional) {
+        (Some(_), _) if parity != Parity::Any || requested || additional.is_some() => true,
+        (_, Some(family)) => family == AddressFamily::IPV4 || requested || parity == Parity::Pair,
+        _ => false,
+    };
+    if contradicts {
+        return Err(Refusal::BadRequest);
+    }
+    let parity = if token.is_some() { Parity::Kept } else { parity };
+    let family = parse_family(message, server, additional)?;
+    Ok(Wanted { family, additional, lifetime: parse_lifetime(message)?, parity, token })
+}
+
+fn parse_family(
+    message: &Message<'_>,
+    server: SocketAddr,
+    additional: Option<AddressFamily>,
+) -> Result<AddressFamily, Refusal> {
+    if message.has_attribute(RequestedAddressFamily::TYPE) {
+        let requested = message.attribute::<RequestedAddressFamily>();
+        return requested.map(|family| family.family()).map_err(|_| Refusal::AddressFamilyNotSupported);
+    }
     // Deviation: without REQUESTED-ADDRESS-FAMILY the family the client uses, where RFC 8656 §7.2 says IPv4; a host
     // that is reached by IPv6 only has no other.
-    let family = match message.has_attribute(RequestedAddressFamily::TYPE) {
-        true => message.attribute::<RequestedAddressFamily>().map_err(|_| Refusal::AddressFamilyNotSupported)?.family(),
-        false => default,
-    };
-    if message.has_attribute(ReservationToken::TYPE) {
-        // RFC 8656 §7.2: with EVEN-PORT it is a contradiction, alone it names no reservation of ours.
-        let contradiction = message.has_attribute(EvenPort::TYPE);
-        return Err(if contradiction { Refusal::BadRequest } else { Refusal::InsufficientCapacity });
+    let v4 = server.is_ipv4() || additional.is_some();
+    Ok(if v4 { AddressFamily::IPV4 } else { AddressFamily::IPV6 })
+}
+
+/// Deviation: the number ADDITIONAL-ADDRESS-FAMILY had before RFC 8656, which coturn and its clients use to this day.
+fn draft_additional(message: &Message<'_>) -> Option<AddressFamily> {
+    let raw = message.raw_attribute(DRAFT_ADDITIONAL_ADDRESS_FAMILY)?;
+    (raw.value.first() == Some(&2)).then_some(AddressFamily::IPV6)
+}
+
+/// An attribute that may be missing, but not be malformed.
+fn optional<'m, A>(message: &'m Message<'_>) -> Result<Option<A>, Refusal>
+where
+    A: stun_types::attribute::AttributeFromRaw<'m> + AttributeStaticType,
+{
+    if !message.has_attribute(A::TYPE) {
+        return Ok(None);
     }
-    let parity = match message.has_attribute(EvenPort::TYPE) {
-        true if message.attribute::<EvenPort>().map_err(|_| Refusal::BadRequest)?.requested() => {
-            return Err(Refusal::InsufficientCapacity);
-        }
-        true => Parity::Even,
-        false => Parity::Any,
-    };
-    Ok(Wanted { family, lifetime: parse_lifetime(message)?, parity })
+    message.attribute::<A>().map(Some).map_err(|_| Refusal::BadRequest)
 }
 
 /// RFC 8489 §6.3.1: what must be understood and is not.
 pub(super) fn check_unknown(message: &Message<'_>) -> Result<(), Refusal> {
-    let known: [AttributeType; 8] = [
+    let known: [AttributeType; 9] = [
+        DontFragment::TYPE,
         ChannelNumber::TYPE,
         Lifetime::TYPE,
         XorPeerAddress::TYPE,
@@ -316,20 +379,6 @@ pub(super) fn clamp_lifetime(wanted: Option<Duration>, max: Duration) -> Duratio
     wanted.unwrap_or(DEFAULT_LIFETIME).max(DEFAULT_LIFETIME).min(max.max(DEFAULT_LIFETIME))
 }
 
-/// The address clients are told: the one outside the NAT, except on loopback.
-fn advertised(
-    bound: SocketAddr,
-    external_v4: Option<std::net::Ipv4Addr>,
-    external_v6: Option<std::net::Ipv6Addr>,
-) -> SocketAddr {
-    let external = match bound.ip() {
-        ip if ip.is_loopback() => None,
-        IpAddr::V4(_) => external_v4.map(IpAddr::V4),
-        IpAddr::V6(_) => external_v6.map(IpAddr::V6),
-    };
-    SocketAddr::new(external.unwrap_or(bound.ip()), bound.port())
-}
-
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -345,7 +394,7 @@ pub(super) fn transaction_bytes(transaction: TransactionId) -> [u8; 12] {
     bytes
 }
 
-fn transaction_from(bytes: [u8; 12]) -> TransactionId {
+pub(super) fn transaction_from(bytes: [u8; 12]) -> TransactionId {
     let mut whole = [0; 16];
     if let Some(low) = whole.last_chunk_mut::<12>() {
         *low = bytes;
@@ -353,7 +402,7 @@ fn transaction_from(bytes: [u8; 12]) -> TransactionId {
     u128::from_be_bytes(whole).into()
 }
 
+/// draft-martinsen-tram-ssoda.
+const DRAFT_ADDITIONAL_ADDRESS_FAMILY: AttributeType = AttributeType::new(0x8032);
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
-/// Ports tried for one Allocate when others have taken them.
-const MAX_TRIES: u8 = 8;

@@ -14,6 +14,7 @@ use super::allocation::BindRefused;
 use super::answer::{self, Refusal, Request};
 use super::peers::Reach;
 use super::request::{check_unknown, clamp_lifetime, parse_lifetime, transaction_bytes};
+use super::table::Legs;
 use super::{Output, Server};
 
 impl Server {
@@ -22,18 +23,18 @@ impl Server {
         let Some(allocation) = self.table.get(slot) else { return Ok(()) };
         let (to, key) = (allocation.tuple, allocation.owner.key.clone());
         let request = Request::from(message);
-        if message.method() == ALLOCATE && allocation.transaction == transaction_bytes(request.transaction) {
+        if message.method() == ALLOCATE && allocation.granted.transaction == transaction_bytes(request.transaction) {
             // A retransmission: the same answer, or patience while the socket is being opened.
-            if allocation.opening.is_none() {
-                self.send_allocated(now, slot, request.fingerprint);
-            }
+            self.answer_allocate(now, slot, request.fingerprint);
             return Ok(());
         }
+        let legs = self.table.by_tuple(&to);
+        let is_opening = |slot| self.table.get(slot).is_some_and(|allocation| allocation.opening.is_some());
         let outcome = match message.method() {
-            _ if allocation.opening.is_some() => Err(Refusal::AllocationMismatch),
-            REFRESH => self.refresh(now, slot, message).map(Some),
-            CREATE_PERMISSION => self.create_permission(now, slot, message).map(|()| None),
-            CHANNEL_BIND => self.channel_bind(now, slot, message).map(|()| None),
+            _ if legs.iter().any(is_opening) => Err(Refusal::AllocationMismatch),
+            REFRESH => self.refresh(now, legs, message).map(Some),
+            CREATE_PERMISSION => self.create_permission(now, legs, message).map(|()| None),
+            CHANNEL_BIND => self.channel_bind(now, legs, message).map(|()| None),
             // RFC 8656 §7.2 step 2: the five-tuple is in use.
             _ => Err(Refusal::AllocationMismatch),
         };
@@ -49,56 +50,63 @@ impl Server {
         Ok(())
     }
 
-    /// RFC 8656 §8.2.
-    fn refresh(&mut self, now: Instant, slot: u32, message: &Message<'_>) -> Result<Lifetime, Refusal> {
+    /// RFC 8656 §8.2: of one family if it is named, else of all there are.
+    fn refresh(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<Lifetime, Refusal> {
         check_unknown(message)?;
-        let is_v4 = self.table.get(slot).is_some_and(|allocation| allocation.relayed.is_ipv4());
+        let mut slots: SmallVec<[u32; 2]> = legs.iter().collect();
         if message.has_attribute(RequestedAddressFamily::TYPE) {
             let wanted = message.attribute::<RequestedAddressFamily>().map_err(|_| Refusal::BadRequest)?;
-            if (wanted.family() == AddressFamily::IPV4) != is_v4 {
-                return Err(Refusal::PeerAddressFamilyMismatch);
-            }
+            let is_v4 = wanted.family() == AddressFamily::IPV4;
+            slots.retain(|slot| self.table.get(*slot).is_some_and(|leg| leg.relayed.is_ipv4() == is_v4));
+        }
+        if slots.is_empty() {
+            return Err(Refusal::PeerAddressFamilyMismatch);
         }
         let wanted = parse_lifetime(message)?;
         if wanted.is_some_and(|lifetime| lifetime.is_zero()) {
-            self.release(slot);
+            slots.into_iter().for_each(|slot| self.release(slot));
             return Ok(Lifetime::new(0));
         }
         let lifetime = clamp_lifetime(wanted, self.settings.limits.max_lifetime);
-        self.table.set_expiry(slot, now + lifetime);
+        slots.into_iter().for_each(|slot| self.table.set_expiry(slot, now + lifetime));
         Ok(Lifetime::new(u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)))
     }
 
     /// RFC 8656 §10.2: all of the addresses, or none.
-    fn create_permission(&mut self, now: Instant, slot: u32, message: &Message<'_>) -> Result<(), Refusal> {
+    fn create_permission(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<(), Refusal> {
         check_unknown(message)?;
-        let mut ips: SmallVec<[IpAddr; 8]> = SmallVec::new();
-        let mut reaches: SmallVec<[Reach; 8]> = SmallVec::new();
+        let mut wanted: SmallVec<[(u32, IpAddr, Reach); 8]> = SmallVec::new();
         let limit = self.settings.limits.permissions;
         for (_, raw) in message.iter_attributes().filter(|(_, raw)| raw.get_type() == XorPeerAddress::TYPE) {
             let peer = XorPeerAddress::try_from(&raw).map_err(|_| Refusal::BadRequest)?;
             let ip = peer.addr(message.transaction_id()).ip();
-            reaches.push(self.judge(slot, ip)?);
-            ips.push(ip);
-            if ips.len() > limit {
+            let (slot, reach) = self.judge(legs, ip)?;
+            wanted.push((slot, ip, reach));
+            if wanted.len() > limit {
                 return Err(Refusal::InsufficientCapacity);
             }
         }
-        if ips.is_empty() {
+        if wanted.is_empty() {
             return Err(Refusal::BadRequest);
         }
-        let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
-        if !allocation.permissions.has_room(now, limit, &ips) {
-            return Err(Refusal::InsufficientCapacity);
+        for slot in legs.iter() {
+            let ips: SmallVec<[IpAddr; 8]> =
+                wanted.iter().filter(|(of, ..)| *of == slot).map(|&(_, ip, _)| ip).collect();
+            let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
+            if !allocation.permissions.has_room(now, limit, &ips) {
+                return Err(Refusal::InsufficientCapacity);
+            }
         }
-        for (ip, reach) in ips.into_iter().zip(reaches) {
-            allocation.permissions.install(now, ip, reach);
+        for (slot, ip, reach) in wanted {
+            if let Some(allocation) = self.table.get_mut(slot) {
+                allocation.permissions.install(now, ip, reach);
+            }
         }
         Ok(())
     }
 
     /// RFC 8656 §12.2.
-    fn channel_bind(&mut self, now: Instant, slot: u32, message: &Message<'_>) -> Result<(), Refusal> {
+    fn channel_bind(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<(), Refusal> {
         check_unknown(message)?;
         let number = message.attribute::<ChannelNumber>().map_err(|_| Refusal::BadRequest)?.channel();
         let peer = message.attribute::<XorPeerAddress>().map_err(|_| Refusal::BadRequest)?;
@@ -107,7 +115,12 @@ impl Server {
         if !(0x4000..=0x7FFE).contains(&number) || peer.port() == 0 {
             return Err(Refusal::BadRequest);
         }
-        let reach = self.judge(slot, peer.ip())?;
+        let (slot, reach) = self.judge(legs, peer.ip())?;
+        // A number means one peer of the five-tuple, whatever its family.
+        let sibling = self.table.sibling(slot).and_then(|sibling| self.table.get(sibling));
+        if sibling.is_some_and(|sibling| sibling.channels.by_number(now, number).is_some()) {
+            return Err(Refusal::BadRequest);
+        }
         let limits = self.settings.limits;
         let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
         allocation.channels.check(now, number, peer, limits.channels).map_err(|refused| match refused {
@@ -122,11 +135,9 @@ impl Server {
         Ok(())
     }
 
-    fn judge(&self, slot: u32, ip: IpAddr) -> Result<Reach, Refusal> {
-        let allocation = self.table.get(slot).ok_or(Refusal::AllocationMismatch)?;
-        if allocation.relayed.is_ipv4() != ip.is_ipv4() {
-            return Err(Refusal::PeerAddressFamilyMismatch);
-        }
-        self.peers.judge(ip).ok_or(Refusal::Forbidden)
+    /// The slot that would relay to a peer, and how far it reaches.
+    fn judge(&self, legs: Legs, ip: IpAddr) -> Result<(u32, Reach), Refusal> {
+        let slot = legs.towards(ip).ok_or(Refusal::PeerAddressFamilyMismatch)?;
+        self.peers.judge(ip).map(|reach| (slot, reach)).ok_or(Refusal::Forbidden)
     }
 }

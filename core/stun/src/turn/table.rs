@@ -1,7 +1,7 @@
 //! All allocations of a shard, and the ways to find one: by five-tuple, relay socket, relayed address, user, expiry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use slab::Slab;
@@ -10,10 +10,37 @@ use super::allocation::Allocation;
 use super::config::{FiveTuple, RelayId};
 use super::seeded::{Seeded, SeededMap};
 
+/// The slots of one five-tuple: one relayed address, or one of each family (RFC 8656 §7.2, dual allocation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Legs {
+    v4: Option<u32>,
+    v6: Option<u32>,
+}
+
+impl Legs {
+    /// The slot that relays to peers of this family.
+    pub(super) fn towards(self, ip: IpAddr) -> Option<u32> {
+        if ip.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
+    /// One of them, IPv4 first.
+    pub(super) fn first(self) -> Option<u32> {
+        self.v4.or(self.v6)
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = u32> {
+        [self.v4, self.v6].into_iter().flatten()
+    }
+
+    fn place(&mut self, ip: IpAddr) -> &mut Option<u32> {
+        if ip.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    }
+}
+
 /// Allocations by slot number, with every index to them.
 pub(super) struct Table {
     slots: Slab<Allocation>,
-    by_tuple: SeededMap<FiveTuple, u32>,
+    by_tuple: SeededMap<FiveTuple, Legs>,
     by_relayed: SeededMap<SocketAddr, u32>,
     by_user: BTreeMap<String, BTreeSet<u32>>,
     deadlines: BTreeSet<(Instant, u32)>,
@@ -36,8 +63,14 @@ impl Table {
         self.slots.len()
     }
 
-    pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Option<u32> {
-        self.by_tuple.get(tuple).copied()
+    pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Legs {
+        self.by_tuple.get(tuple).copied().unwrap_or_default()
+    }
+
+    /// The other slot of the same five-tuple.
+    pub(super) fn sibling(&self, slot: u32) -> Option<u32> {
+        let legs = self.by_tuple(&self.get(slot)?.tuple);
+        legs.iter().find(|&other| other != slot)
     }
 
     pub(super) fn by_relayed(&self, relayed: SocketAddr) -> Option<u32> {
@@ -75,7 +108,7 @@ impl Table {
         let slot = u32::try_from(entry.key()).ok()?;
         self.generation = self.generation.wrapping_add(1);
         allocation.generation = self.generation;
-        self.by_tuple.insert(allocation.tuple, slot);
+        *self.by_tuple.entry(allocation.tuple).or_default().place(allocation.bound.ip()) = Some(slot);
         self.by_user.entry(allocation.owner.user.clone()).or_default().insert(slot);
         self.deadlines.insert((allocation.expires, slot));
         entry.insert(allocation);
@@ -100,7 +133,12 @@ impl Table {
 
     pub(super) fn remove(&mut self, slot: u32) -> Option<(RelayId, Allocation)> {
         let allocation = self.slots.try_remove(usize::try_from(slot).ok()?)?;
-        self.by_tuple.remove(&allocation.tuple);
+        if let Some(legs) = self.by_tuple.get_mut(&allocation.tuple) {
+            *legs.place(allocation.bound.ip()) = None;
+            if *legs == Legs::default() {
+                self.by_tuple.remove(&allocation.tuple);
+            }
+        }
         for address in [allocation.bound, allocation.relayed] {
             if self.by_relayed.get(&address) == Some(&slot) {
                 self.by_relayed.remove(&address);

@@ -13,7 +13,7 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Addresses, Config, FiveTuple, Forward, Limits, OpenRefused, Output, PeerRules, PortSlice, RelayId, Server,
+    Addresses, Config, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice, RelayId, Server,
     Transport,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
@@ -31,6 +31,8 @@ pub struct World {
     pub open: BTreeMap<RelayId, SocketAddr>,
     pub sent: Vec<(FiveTuple, Vec<u8>)>,
     pub disconnected: Vec<FiveTuple>,
+    /// For other shards.
+    pub told: Vec<(u16, Note)>,
     transaction: u128,
 }
 
@@ -90,6 +92,7 @@ impl World {
             open: BTreeMap::new(),
             sent: Vec::new(),
             disconnected: Vec::new(),
+            told: Vec::new(),
             transaction: 0,
         }
     }
@@ -125,6 +128,7 @@ impl World {
                 Output::Close { relay, .. } => {
                     self.open.remove(&relay);
                 }
+                Output::Tell { shard, note } => self.told.push((shard, note)),
                 Output::Disconnect { client } => self.disconnected.push(client),
             }
         }
@@ -231,6 +235,12 @@ impl World {
         let peer = XorPeerAddress::new(peer, transaction);
         let bytes = client.sign(CHANNEL_BIND, transaction, &[&ChannelNumber::new(number), &peer]);
         self.ask(client.tuple, &bytes)
+    }
+
+    /// What another shard's machine says.
+    pub fn hear(&mut self, note: Note) {
+        self.relay.handle_note(self.now, note);
+        self.drain();
     }
 
     /// The relay socket of an address.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Config;
+use super::errors;
 use super::sys;
 
 /// Everything that has been opened.
@@ -131,6 +132,7 @@ pub(super) fn relay_socket(at: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     sys::prepare_udp(&socket, false, at.is_ipv4())?;
+    errors::prepare(&socket, at.is_ipv4())?;
     socket.bind(&at.into())?;
     Ok(socket)
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tandem_stun::turn::Note;
+
 use super::sys::Wake;
 
 /// Of one shard.
@@ -16,6 +18,8 @@ pub(super) struct Mailbox {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Revoke(String),
+    /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
+    Note(Note),
     Stop,
 }
 

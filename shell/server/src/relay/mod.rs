@@ -7,6 +7,7 @@
 //!
 //! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
 
+mod errors;
 mod listeners;
 mod mailbox;
 mod quota;

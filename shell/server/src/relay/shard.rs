@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, Server, Transport};
+use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, RelayId, Server, Transport};
 use tandem_stun::wire::{self, Frame, Head};
 
+use super::errors;
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox, Order};
 use super::quota::Quota;
@@ -190,7 +191,7 @@ impl Shard {
             // Looked up each time: what was read may have closed it.
             let Some((id, fd)) = self.wiring.relay(slot) else { return };
             if !self.receiver.receive(fd).unwrap_or(false) {
-                return;
+                return self.on_relay_errors(now, (id, fd));
             }
             let mut out = Vec::with_capacity(64);
             for received in self.receiver.iter() {
@@ -204,6 +205,18 @@ impl Shard {
                 return;
             }
         }
+    }
+
+    /// Ready with nothing to read: ICMP errors wait, perhaps.
+    fn on_relay_errors(&mut self, now: Instant, (id, fd): (RelayId, RawFd)) {
+        for _ in 0..MAX_ERRORS {
+            match errors::receive(fd) {
+                Some(Some(error)) => self.machine.handle_icmp(now, id, error),
+                Some(None) => {}
+                None => break,
+            }
+        }
+        self.drain(now);
     }
 
     fn on_stream(&mut self, now: Instant, key: u64) {
@@ -262,6 +275,7 @@ impl Shard {
         for order in contents.orders.drain(..) {
             match order {
                 Order::Revoke(user) => self.machine.revoke(now, &user),
+                Order::Note(note) => self.machine.handle_note(now, note),
                 Order::Stop => next = Next::Stop,
             }
         }
@@ -321,6 +335,7 @@ impl Shard {
                         self.shared.quota.release(&user);
                     }
                 }
+                Output::Tell { shard, note } => self.wiring.tell(shard, note),
                 Output::Disconnect { client } => self.streams.disconnect(client),
             }
         }
@@ -381,6 +396,8 @@ const ACCEPTOR: u64 = 3 << 32;
 const STREAM: u64 = 4 << 32;
 /// Batches read from one socket before the others get their turn.
 const MAX_BATCHES: usize = 4;
+/// ICMP errors taken from one socket before the others get their turn.
+const MAX_ERRORS: usize = 32;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The wall clock may be set while we run.
 const CLOCK_EVERY: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! The few system calls the standard library has no words for: epoll, eventfd, `recvmmsg` with `UDP_GRO`, `sendmmsg`
-//! with `UDP_SEGMENT`. All `unsafe` of the relay is here.
+//! with `UDP_SEGMENT`. All `unsafe` of the
+//! relay is here and in `errors`.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -8,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use tandem_stun::wire::Head;
+
+use super::errors;
 
 /// Waits for many descriptors.
 pub(super) struct Epoll {
@@ -121,7 +124,7 @@ pub(super) fn prepare_udp(socket: &socket2::Socket, wants_local: bool, is_v4: bo
     Ok(())
 }
 
-fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(super) fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
     // SAFETY: the option is an int, and `value` lives through the call.
     check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) })?;
@@ -323,7 +326,7 @@ impl Sender {
     }
 
     fn send_by_socket(&mut self, fd: RawFd, packets: &[Outgoing<'_>]) -> usize {
-        let (mut lost, mut rest) = (0, packets);
+        let (mut lost, mut rest, mut again) = (0, packets, 0);
         while !rest.is_empty() {
             let prepared = self.prepare(rest);
             let count = libc::c_uint::try_from(prepared).unwrap_or_default();
@@ -339,6 +342,8 @@ impl Sender {
             let failed = self.runs.first().map_or(1, |&(_, packets)| packets);
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => {}
+                // What an earlier packet, perhaps to another peer, has come to is told here: this one has not left yet.
+                Some(code) if errors::is_of_earlier(code) && again < MAX_AGAIN => again += 1,
                 // The device or path cannot segment: never again, but one by one.
                 Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE) if failed > 1 => self.segmentation = false,
                 Some(libc::EAGAIN | libc::ENOBUFS) => return lost + rest.len(),
@@ -463,7 +468,7 @@ unsafe fn put<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_
     }
 }
 
-fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub(super) fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let place = &raw const *storage;
     match libc::c_int::from(storage.ss_family) {
         libc::AF_INET => {
@@ -483,7 +488,7 @@ fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+pub(super) fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
     let place = &raw mut *storage;
     match address {
         SocketAddr::V4(address) => {
@@ -508,14 +513,16 @@ fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> l
     }
 }
 
-fn socklen(size: usize) -> libc::socklen_t {
+pub(super) fn socklen(size: usize) -> libc::socklen_t {
     libc::socklen_t::try_from(size).unwrap_or_default()
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Sends that are repeated because the kernel told of an earlier one instead.
+const MAX_AGAIN: usize = 16;
 /// Datagrams per call.
 const BATCH: usize = 32;
 /// GRO may merge up to 64 KiB.

@@ -6,11 +6,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use socket2::Socket;
-use tandem_stun::turn::{FiveTuple, Forward, OpenRefused, RelayId, Transport};
+use tandem_stun::turn::{FiveTuple, Forward, Fragmentation, Note, OpenRefused, RelayId, Transport};
 use tandem_stun::wire::Head;
 
+use super::errors;
 use super::listeners;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Order};
 use super::sys::{Epoll, Interest, Outgoing};
 
 /// The datagram sockets of one shard, and the way to the others.
@@ -71,8 +72,14 @@ impl Wiring {
     pub(super) fn route<'p>(&mut self, forward: Forward<'p>) -> Routed<'p> {
         match forward {
             Forward::Nothing | Forward::Dropped(_) => Routed::Done,
-            Forward::ToPeer { relay, peer, payload } => {
+            Forward::ToPeer { relay, peer, payload, fragmentation } => {
                 match self.relay(u64::from(relay.slot())).filter(|(id, _)| *id == relay) {
+                    Some((_, fd)) if fragmentation == Fragmentation::Forbidden => {
+                        if errors::send_unfragmented(fd, peer, payload).is_err() {
+                            self.lost += 1;
+                        }
+                        Routed::Done
+                    }
                     Some((_, fd)) => {
                         let (head, source) = (Head::EMPTY, None);
                         Routed::Datagram(Outgoing { fd, to: peer, source, head, payload, padded: false })
@@ -102,6 +109,13 @@ impl Wiring {
                 Routed::Datagram(Outgoing { fd: socket.as_raw_fd(), to: client.client, source, head, payload, padded })
             }
             None => self.lose(),
+        }
+    }
+
+    /// Gives a note to the machine of another shard.
+    pub(super) fn tell(&mut self, shard: u16, note: Note) {
+        if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
+            mailbox.order(Order::Note(note));
         }
     }
 
