@@ -151,7 +151,7 @@ impl Browser {
                 self.refusals.push((reason, detail));
             }
             Note::Draining { .. } => self.draining = true,
-            Note::Pong {} => {}
+            Note::Seen(_) | Note::Pong {} => {}
         }
     }
 

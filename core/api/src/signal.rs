@@ -41,6 +41,8 @@ pub enum Hello {
     Join(Join),
     /// Come back after a lost transport.
     Resume(Resume),
+    /// See who is there before entering. Answered by `seen`; then the transport closes.
+    Look(Look),
 }
 
 /// Enter a room as a new participant.
@@ -86,6 +88,14 @@ pub struct Resume {
     /// What the participant brings from here on (only read when `last` is absent).
     #[serde(default)]
     pub media: Media,
+}
+
+/// See who is there before entering.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// Name of the room as it stands in the link.
+    pub room: String,
 }
 
 /// A numbered request, or an unnumbered note, from a joined client.
@@ -226,6 +236,8 @@ pub struct Numbered {
 pub enum Note {
     /// The session goes on; `received` is the last request that was processed.
     Resumed { received: u64 },
+    /// Answer to `look`.
+    Seen(Seen),
     /// Answer to `ping`.
     Pong {},
     /// The frame, or the join, was not accepted. The transport closes when `fatal`.
@@ -237,6 +249,30 @@ pub enum Note {
     },
     /// The server is going down; connect again after this many milliseconds.
     Draining { reconnect_ms: u64 },
+}
+
+/// A room through the open door: what entering it would show, and no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Seen {
+    pub door: Door,
+    /// How many are in; 0 unless `door` is `open`.
+    pub participants: u32,
+    /// The first few of them in the order of arrival; none unless `door` is `open`.
+    pub names: Vec<String>,
+}
+
+/// How a newcomer would find the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// Nobody is in, or there is no such room: whoever enters is its host.
+    Empty,
+    /// Somebody is in, and whoever has the link enters.
+    Open,
+    /// Somebody is in, and a newcomer rings.
+    Ring,
+    /// Somebody is in, and nobody else enters.
+    Locked,
 }
 
 /// What happens in a room.

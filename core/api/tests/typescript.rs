@@ -38,10 +38,13 @@ fn typescript() -> String {
     print::<Hello>(&config, &mut out);
     print::<Join>(&config, &mut out);
     print::<Resume>(&config, &mut out);
+    print::<Look>(&config, &mut out);
     print::<ClientFrame>(&config, &mut out);
     print::<ServerFrame>(&config, &mut out);
     print::<Numbered>(&config, &mut out);
     print::<Note>(&config, &mut out);
+    print::<Seen>(&config, &mut out);
+    print::<Door>(&config, &mut out);
     print::<Event>(&config, &mut out);
     print::<Joined>(&config, &mut out);
     print::<Room>(&config, &mut out);

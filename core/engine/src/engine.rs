@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tandem_api::signal::{ClientFrame, Hello, Join, LeaveReason, Note, Reason, Resume};
+use tandem_api::signal::{ClientFrame, Door, Hello, Join, LeaveReason, Look, Note, Reason, Resume, Seen};
 use tandem_policy::names::{PersonName, RoomName};
 
 use crate::context::{Context, Refusal, RoomKey, Stats};
@@ -82,6 +82,7 @@ impl Engine {
         let answer = match hello {
             Hello::Join(join) => self.join(now, transport, origin, join),
             Hello::Resume(resume) => self.resume(now, transport, origin, &resume),
+            Hello::Look(look) => self.look(transport, &look),
         };
         if let Err(refusal) = answer {
             self.ctx.refuse(transport, refusal);
@@ -92,8 +93,7 @@ impl Engine {
         if self.draining.is_some() {
             return Err(Refusal::new(Reason::Draining, "The server is going down: try again in a moment."));
         }
-        let room = RoomName::parse(&join.room)
-            .map_err(|error| Refusal::new(Reason::BadName, format!("in the name of the room: {error}")))?;
+        let room = room_name(&join.room)?;
         let name = PersonName::parse(&join.name)
             .map_err(|error| Refusal::new(Reason::BadName, format!("in your name: {error}")))?;
         let newcomer = Newcomer {
@@ -143,11 +143,21 @@ impl Engine {
         resumed
     }
 
+    /// Gives no place and leaves no trace: it shows what entering would, and whoever has the link can enter.
+    fn look(&mut self, transport: TransportId, look: &Look) -> Result<(), Refusal> {
+        let name = room_name(&look.room)?;
+        let room = self.rooms.find(name.as_str()).and_then(|key| self.rooms.room(key));
+        let nobody = Seen { door: Door::Empty, participants: 0, names: Vec::new() };
+        self.ctx.note(transport, Note::Seen(room.map_or(nobody, Room::seen)));
+        self.ctx.emit(Output::Close { transport });
+        Ok(())
+    }
+
     fn handle_frame(&mut self, now: Now, transport: TransportId, frame: ClientFrame) {
         let Some(seat) = self.ctx.seats.get(&transport).copied() else {
             // The last `ack` of one who was told that it is out may come late.
             if !matches!(frame, ClientFrame::Ack { .. }) {
-                let detail = "expected `join` or `resume` as the first message";
+                let detail = "expected `join`, `resume` or `look` as the first message";
                 self.ctx.refuse(transport, Refusal::new(Reason::NotJoined, detail));
             }
             return;
@@ -205,4 +215,8 @@ impl Engine {
             self.rooms.remove(key);
         }
     }
+}
+
+fn room_name(text: &str) -> Result<RoomName, Refusal> {
+    RoomName::parse(text).map_err(|error| Refusal::new(Reason::BadName, format!("in the name of the room: {error}")))
 }

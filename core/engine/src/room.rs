@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_api::signal::{
-    self, ClientKind, Counts, Entry, Event, Joined, LeaveReason, Limits, Media, Note, Presence, Reason,
+    self, ClientKind, Counts, Door, Entry, Event, Joined, LeaveReason, Limits, Media, Note, Presence, Reason, Seen,
 };
 
 use crate::context::{Context, Refusal, RoomKey, Seat, deadline};
@@ -140,6 +140,22 @@ impl Room {
     pub(crate) fn view_for_others(&self, ctx: &Context) -> RoomView {
         let session = self.running.as_ref().map(|running| running.id.clone());
         RoomView { room: self.view(ctx), session, participants: self.roster() }
+    }
+
+    /// As one sees it who has not entered. A door that is not open tells nothing of those behind it.
+    pub(crate) fn seen(&self) -> Seen {
+        let door = match (self.host, self.locked, self.rules.entry) {
+            (0, _, _) => Door::Empty,
+            (_, true, _) => Door::Locked,
+            (_, false, Entry::Ring) => Door::Ring,
+            (_, false, Entry::Open) => Door::Open,
+        };
+        if door != Door::Open {
+            return Seen { door, participants: 0, names: Vec::new() };
+        }
+        let present = self.members.values().filter(|member| member.is_in());
+        let names = present.take(MOST_NAMES).map(|member| member.who.name.clone()).collect();
+        Seen { door, participants: self.counts().participants, names }
     }
 
     // --- telling ---
@@ -417,3 +433,5 @@ impl Room {
 
 /// However short-lived credentials are: telling new ones has an end.
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
+/// Enough for a sentence.
+const MOST_NAMES: usize = 5;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use house::{House, START_MS, config, join, offer, origin, trickle, wanted};
 use tandem_api::signal::{
-    ClientFrame, ClientKind, Entry, Event, Hello, Join, LeaveReason, Media, Note, Outcome, PathKind, Presence, Reason,
-    Resume,
+    ClientFrame, ClientKind, Door, Entry, Event, Hello, Join, LeaveReason, Look, Media, Note, Outcome, PathKind,
+    Presence, Reason, Resume, Seen,
 };
 use tandem_engine::{Command, Config, CreateRoom, Input, Origin, Output, Record, Relay, Reply, TransportId};
 
@@ -67,6 +67,45 @@ fn one_who_rang_joined_when_the_host_accepted_and_not_when_the_bell_was_pressed(
         _ => None,
     });
     assert_eq!(accepted.map(|bo| (bo.state, bo.joined_at)), Some((Presence::Here, START_MS + 7_000)));
+}
+
+fn look(house: &mut House, transport: u64, room: &str) -> Seen {
+    house.hello(transport, Hello::Look(Look { room: room.into() }));
+    assert!(house.all.contains(&Output::Close { transport: TransportId(transport) }), "it was closed");
+    match house.notes(transport).pop() {
+        Some(Note::Seen(seen)) => seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_looks_sees_the_first_few_and_how_many_and_leaves_no_trace() {
+    let mut house = House::new();
+    let nobody = Seen { door: Door::Empty, participants: 0, names: Vec::new() };
+    assert_eq!(look(&mut house, 1, "Kitchen"), nobody);
+    assert_eq!(house.engine.stats().rooms, 0, "looking makes no room");
+    for (transport, name) in (2..).zip(["Ann", "Bo", "Cy", "Di", "Ed", "Flo"]) {
+        house.join(transport, "kitchen", name);
+    }
+    house.clear();
+    let seen = look(&mut house, 8, "KITCHEN");
+    assert_eq!((seen.door, seen.participants), (Door::Open, 6));
+    assert_eq!(seen.names, ["Ann", "Bo", "Cy", "Di", "Ed"]);
+    assert_eq!(house.events(2), [], "nobody is told");
+    let stats = house.engine.stats();
+    assert_eq!((stats.participants, stats.transports), (6, 6));
+    house.hello(9, Hello::Look(Look { room: "ro\u{202e}om".into() }));
+    assert_eq!(house.refused(9).0, Reason::BadName);
+}
+
+#[test]
+fn a_locked_room_and_one_where_newcomers_ring_tell_nothing_of_those_within() {
+    let mut house = House::new();
+    house.join(1, "a", "Ann");
+    house.ask(1, |id| ClientFrame::Lock { id, locked: true });
+    assert_eq!(look(&mut house, 2, "a"), Seen { door: Door::Locked, participants: 0, names: Vec::new() });
+    house.hello(3, Hello::Join(Join { entry: Entry::Ring, ..join("b", "Bo") }));
+    assert_eq!(look(&mut house, 4, "b"), Seen { door: Door::Ring, participants: 0, names: Vec::new() });
 }
 
 #[test]

@@ -64,6 +64,12 @@ export async function openDevice(
   }
 }
 
+/** What a call asks of both, for an element that opens them itself; empty identities leave the choice to the browser. */
+export function captureConstraints(microphoneId: string, cameraId: string): MediaStreamConstraints {
+  const wish = (deviceId: string): MediaTrackConstraints => (deviceId === "" ? {} : { deviceId: { ideal: deviceId } });
+  return { audio: { ...AUDIO, ...wish(microphoneId) }, video: { ...VIDEO, ...wish(cameraId) } };
+}
+
 /** Whether `setSpeaker` and the speaker of `playTestTone` do anything. */
 export function canChooseSpeaker(): boolean {
   return typeof HTMLMediaElement !== "undefined" && "setSinkId" in HTMLMediaElement.prototype;

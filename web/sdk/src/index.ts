@@ -6,4 +6,5 @@ export type { Deps, Timers } from "./deps";
 export * from "./devices";
 export { levelOf, SpeechDetector, startMeter, type Meter } from "./level";
 export * from "./links";
+export { lookInto, type LookOptions } from "./look";
 export { roomName } from "./names";

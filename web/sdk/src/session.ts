@@ -173,6 +173,8 @@ export class Session {
 
   #onNote(now: number, note: Note): void {
     switch (note.type) {
+      // Not asked for here.
+      case "seen":
       case "pong":
         return;
       case "draining":

@@ -132,6 +132,7 @@ const EVENTS: Record<Event["type"], Check> = {
 
 const NOTES: Record<Note["type"], Check> = {
   resumed: shape({ received: isCount }),
+  seen: shape({ door: oneOf("empty", "open", "ring", "locked"), participants: isCount, names: listOf(isText) }),
   pong: isRecord,
   refused: shape({ reason: isText, detail: isText, fatal: isFlag }),
   draining: shape({ reconnect_ms: isCount }),

@@ -13,6 +13,7 @@ import type {
   Participant,
   Reason,
   Room,
+  Seen,
 } from "../src/generated";
 
 export const LIMITS: Limits = {
@@ -125,6 +126,8 @@ export class FakeServer {
         return this.#join(socket, frame);
       case "resume":
         return this.#resume(socket, frame);
+      case "look":
+        return socket.deliver({ type: "seen", ...this.#seen() });
       case "ack":
         return;
       case "ping":
@@ -188,6 +191,13 @@ export class FakeServer {
       if (event.n > hello.last) socket.deliver(event);
     }
     this.#change(seat, { state: "here" });
+  }
+
+  #seen(): Seen {
+    const present = this.seats.filter(({ participant }) => participant.state !== "ringing");
+    const door = present.length === 0 ? "empty" : this.locked ? "locked" : this.entry;
+    const shown = door === "open" ? present : [];
+    return { door, participants: shown.length, names: shown.slice(0, 5).map(({ participant }) => participant.name) };
   }
 
   #joined(seat: Seat): Event {

@@ -14,7 +14,7 @@ pub fn parse_hello(text: &str) -> Result<Hello, ParseError> {
     if FRAMES.contains(&kind.as_str()) {
         return Err(ParseError {
             reason: Reason::NotJoined,
-            detail: format!("expected `join` or `resume` as the first message, got `{kind}`"),
+            detail: format!("expected `join`, `resume` or `look` as the first message, got `{kind}`"),
         });
     }
     read(text, &kind, &HELLOS)
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for KindVisitor {
 }
 
 const DETAIL_CHARS: usize = 300;
-const HELLOS: [&str; 2] = ["join", "resume"];
+const HELLOS: [&str; 3] = ["join", "resume", "look"];
 const FRAMES: [&str; 18] = [
     "ack",
     "ping",
@@ -132,7 +132,7 @@ const FRAMES: [&str; 18] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Entry, Join, Media, Resume};
+    use super::super::{Entry, Join, Look, Media, Resume};
     use super::*;
 
     #[test]
@@ -153,6 +153,14 @@ mod tests {
         let expected = Hello::Resume(Resume { token: "t".into(), last: None, media: Media::default() });
         assert_eq!(parse_hello(r#"{"type":"resume","token":"t"}"#).unwrap(), expected);
         assert_eq!(parse_hello(r#"{"type":"resume","token":"t","last":null}"#).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_look_names_a_room_and_nothing_else() {
+        let look = Hello::Look(Look { room: "tovu".into() });
+        assert_eq!(parse_hello(r#"{"type":"look","room":"tovu"}"#).unwrap(), look);
+        let error = parse_hello(r#"{"type":"look","room":"tovu","name":"Ann"}"#).unwrap_err();
+        assert!(error.detail.contains("unknown field `name`"), "{error}");
     }
 
     #[test]

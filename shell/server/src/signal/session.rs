@@ -87,7 +87,7 @@ impl Session {
     /// No hello came in time.
     pub fn no_hello(&self) -> Onward {
         let seconds = self.shared.config.hello_timeout.as_secs();
-        self.refuse(Reason::NotJoined, format!("expected `join` or `resume` within {seconds} s"))
+        self.refuse(Reason::NotJoined, format!("expected `join`, `resume` or `look` within {seconds} s"))
     }
 
     /// A frame of more bytes than allowed.

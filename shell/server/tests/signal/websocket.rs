@@ -156,6 +156,17 @@ async fn what_is_not_understood_is_refused_by_name_and_too_much_of_it_closes() {
 }
 
 #[tokio::test]
+async fn who_looks_is_told_who_is_there_and_the_connection_ends() {
+    let server = start().await;
+    let (_ann, _) = Client::join(&server, "window", "Ann").await;
+    let mut passer_by = Client::open(&server).await;
+    passer_by.send(json!({ "type": "look", "room": "window" })).await;
+    let seen = passer_by.next().await;
+    assert_eq!(seen, json!({ "type": "seen", "door": "open", "participants": 1, "names": ["Ann"] }));
+    assert_eq!(passer_by.next_or_end().await, None);
+}
+
+#[tokio::test]
 async fn the_first_message_must_be_a_hello() {
     let server = start().await;
     let mut client = Client::open(&server).await;

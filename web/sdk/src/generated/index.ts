@@ -6,7 +6,7 @@ export const SUBPROTOCOL = "tandem.v1";
 /**
  * The first frame on a transport.
  */
-export type Hello = { "type": "join" } & Join | { "type": "resume" } & Resume;
+export type Hello = { "type": "join" } & Join | { "type": "resume" } & Resume | { "type": "look" } & Look;
 
 /**
  * Enter a room as a new participant.
@@ -51,6 +51,15 @@ last?: number | null,
 media: Media, };
 
 /**
+ * See who is there before entering.
+ */
+export type Look = {
+/**
+ * Name of the room as it stands in the link.
+ */
+room: string, };
+
+/**
  * A numbered request, or an unnumbered note, from a joined client.
  */
 export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, };
@@ -76,11 +85,29 @@ private: boolean, } | { "type": "message", from: string, data: unknown, } | { "t
 /**
  * About the transport, not the session: never repeated.
  */
-export type Note = { "type": "resumed", received: number, } | { "type": "pong", } | { "type": "refused", reason: Reason,
+export type Note = { "type": "resumed", received: number, } | { "type": "seen" } & Seen | { "type": "pong", } | { "type": "refused", reason: Reason,
 /**
  * A sentence for a person.
  */
 detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, };
+
+/**
+ * A room through the open door: what entering it would show, and no more.
+ */
+export type Seen = { door: Door,
+/**
+ * How many are in; 0 unless `door` is `open`.
+ */
+participants: number,
+/**
+ * The first few of them in the order of arrival; none unless `door` is `open`.
+ */
+names: Array<string>, };
+
+/**
+ * How a newcomer would find the room.
+ */
+export type Door = "empty" | "open" | "ring" | "locked";
 
 /**
  * What happens in a room.

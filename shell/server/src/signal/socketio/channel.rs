@@ -204,7 +204,9 @@ impl Member {
         let event = match frame {
             ServerFrame::Event(Numbered { event, .. }) => event,
             ServerFrame::Note(Note::Refused { reason, detail, .. }) => return Some(refused(reason, &detail)),
-            ServerFrame::Note(Note::Resumed { .. } | Note::Pong {} | Note::Draining { .. }) => return None,
+            ServerFrame::Note(Note::Resumed { .. } | Note::Seen(_) | Note::Pong {} | Note::Draining { .. }) => {
+                return None;
+            }
         };
         match event {
             Event::Joined(joined) => {
