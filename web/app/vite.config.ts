@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 import { brotliSiblings } from "./build/brotli.ts";
+import { framePages } from "./build/frame.ts";
 import { preloadFont } from "./build/preload-font.ts";
 
 const here = import.meta.dirname;
@@ -11,7 +12,7 @@ const pages = ["index", "room", "call", "help", "api", "404"];
 export default defineConfig({
   root: here,
   base: "/",
-  plugins: [svelte(), preloadFont(/inter-latin-wght-normal.*\.woff2$/), brotliSiblings()],
+  plugins: [framePages(), svelte(), preloadFont(/inter-latin-wght-normal.*\.woff2$/), brotliSiblings()],
   server: {
     // A page of the development server talks to a Tandem on its usual port, or to the one named.
     proxy: { "/api": { target: process.env.TANDEM_URL ?? "https://localhost:8443", secure: false, ws: true } },
