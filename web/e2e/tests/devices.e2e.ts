@@ -82,3 +82,20 @@ test("someone without camera and microphone is told so, joins anyway, sees and h
   await advances(ben.page);
   await expect(ann.tile("Ben")).toContainText(words.call.muted);
 });
+
+test("whoever has everything off turns both on with one press", async ({ person, room }) => {
+  const { page } = await person("Ann");
+  await page.addInitScript(() =>
+    localStorage.setItem("tandem.preferences", JSON.stringify({ microphoneOn: false, cameraOn: false })),
+  );
+  await page.goto(`/r/${room}`);
+  // The browser's own button where it has one, else ours, which stands inside it.
+  const own = await page.evaluate(() => "HTMLUserMediaElement" in window);
+  await page.getByTestId(own ? "capture" : "ask-devices").click();
+  await expect(page.getByTestId("preview")).toBeVisible();
+  for (const device of ["green-microphone", "green-camera"]) {
+    await expect(page.getByTestId(device)).toHaveAttribute("aria-pressed", "true");
+  }
+  await page.getByTestId("join").click();
+  await expect(page.getByLabel(words.bar.label)).toBeVisible();
+});

@@ -93,3 +93,27 @@ test("four see and hear each other; a fifth is told why there are no pictures, a
   for (const { page } of four) await expect(page.getByText(words.call.meshFull)).toHaveCount(0);
   await talk(...four);
 });
+
+test("before entering one sees who is there, unless the room is locked or one has to ring", async ({
+  person,
+  room,
+}) => {
+  const ann = await person("Ann");
+  await ann.enters(room);
+  const ben = await person("Ben");
+  const line = ben.page.getByTestId("who-is-here");
+  await ben.opens(room);
+  await expect(line).toHaveText(words.green.here(["Ann"], 1));
+  await expect(ann.page.getByTestId("alone")).toBeVisible();
+  await ann.opensPeople();
+  await ann.panel.getByRole("button", { name: words.people.lock }).click();
+  await ben.opens(room);
+  await expect(line).toHaveText(words.green.door.locked);
+  await ben.opens(`${room}-empty`);
+  await expect(line).toHaveText(words.green.door.empty);
+
+  const carl = await person("Carl");
+  await carl.enters(`${room}-bell`, { door: "call" });
+  await ben.opens(`${room}-bell`, { door: "call" });
+  await expect(line).toHaveText(words.green.door.ring);
+});

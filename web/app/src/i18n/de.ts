@@ -4,6 +4,8 @@ import type { Catalogue } from "./index.svelte.ts";
 const plural = new Intl.PluralRules("de");
 const count = (n: number, one: string, other: string): string => `${n} ${plural.select(n) === "one" ? one : other}`;
 
+const list = new Intl.ListFormat("de", { type: "conjunction" });
+
 export const de: Catalogue = {
   common: {
     product: "Tandem",
@@ -73,6 +75,16 @@ export const de: Catalogue = {
     turnOffCamera: "Kamera ausschalten",
     promiseRoom: "Es geht auch ohne Kamera oder Mikrofon.",
     promiseCall: "Bevor die andere Seite annimmt, wird nichts über Ihr Netz gesendet.",
+    door: {
+      empty: "Noch ist niemand da.",
+      ring: "Es ist jemand da. Sie klingeln, und wer leitet, entscheidet.",
+      locked: "Der Raum ist abgeschlossen. Vorerst kommt niemand mehr hinein.",
+    },
+    here: (names, total) => {
+      const rest = total - names.length;
+      const all = rest > 0 ? [...names, count(rest, "weitere Person", "weitere Personen")] : names;
+      return total === 1 ? `${list.format(all)} ist da.` : `${list.format(all)} sind da.`;
+    },
     known: (room) => `Sie waren schon einmal in ${room}.`,
   },
 
@@ -285,7 +297,7 @@ export const de: Catalogue = {
     },
     stats: "Verbindung",
     invite: "Einladen",
-    settings: "Geräte",
+    settings: "Geräte und Töne",
     shortcuts: "Tasten",
     fullscreen: "Ganzer Bildschirm",
     fullscreenOff: "Ganzen Bildschirm verlassen",
@@ -337,8 +349,11 @@ export const de: Catalogue = {
   },
 
   settings: {
-    title: "Geräte",
+    title: "Geräte und Töne",
     lead: "Was Sie wählen, gilt sofort.",
+    sounds: "Töne",
+    soundsHint:
+      "Kurz und leise, wenn jemand kommt, geht, klingelt oder schreibt. Keine, solange Sie Ihren Bildschirm teilen.",
     speakerHint: "Dieser Browser überlässt dem System die Wahl des Lautsprechers.",
   },
 

@@ -3,6 +3,8 @@
 const plural = new Intl.PluralRules("en");
 const count = (n: number, one: string, other: string): string => `${n} ${plural.select(n) === "one" ? one : other}`;
 
+const list = new Intl.ListFormat("en-GB", { type: "conjunction" });
+
 export const en = {
   common: {
     product: "Tandem",
@@ -72,6 +74,16 @@ export const en = {
     turnOffCamera: "Turn off the camera",
     promiseRoom: "You can join without a camera or a microphone.",
     promiseCall: "Nothing about your network is sent before the other side accepts.",
+    door: {
+      empty: "Nobody is here yet.",
+      ring: "Someone is here. You ring, and the host decides.",
+      locked: "The room is locked. Nobody else can enter for now.",
+    },
+    here: (names: readonly string[], total: number) => {
+      const rest = total - names.length;
+      const all = rest > 0 ? [...names, count(rest, "other", "others")] : names;
+      return `${list.format(all)} ${total === 1 ? "is" : "are"} here.`;
+    },
     known: (room: string) => `You were in ${room} before.`,
   },
 
@@ -282,7 +294,7 @@ export const en = {
     },
     stats: "Connection",
     invite: "Invite",
-    settings: "Devices",
+    settings: "Devices and sounds",
     shortcuts: "Shortcuts",
     fullscreen: "Full screen",
     fullscreenOff: "Leave full screen",
@@ -334,8 +346,10 @@ export const en = {
   },
 
   settings: {
-    title: "Devices",
+    title: "Devices and sounds",
     lead: "Changes take effect at once.",
+    sounds: "Sounds",
+    soundsHint: "Short, quiet tones when someone comes, goes, rings or writes. None while you share your screen.",
     speakerHint: "This browser lets the system choose the speaker.",
   },
 

@@ -34,7 +34,7 @@ export const help: readonly Topic[] = [
       {
         question: "Die Seite wurde neu geladen. Bin ich draußen?",
         text: [
-          "Nein. Die Seite kehrt von selbst ins Gespräch zurück. Verlieren Sie das Netz, wird Ihr Platz eine halbe Minute lang freigehalten, und was zwischen den Browsern fließt, fließt weiter, so gut es geht.",
+          "Nein. Die Seite kehrt von selbst ins Gespräch zurück. Verlieren Sie das Netz, wird Ihr Platz eine halbe Minute lang freigehalten, und was zwischen den Browsern fließt, fließt weiter, so gut es geht. Danach tritt die Seite von selbst neu bei, unter demselben Namen.",
         ],
       },
     ],
@@ -54,6 +54,7 @@ export const help: readonly Topic[] = [
         question: "Was sehen die anderen?",
         text: [
           "Ihren Namen, Ihr Bild, Ihre Stimme und ob Mikrofon und Kamera an sind. Wo Medien direkt fließen, erfahren ihre Browser auch Ihre Netzadresse, wie bei jeder direkten Verbindung.",
+          "Wer den Link hat, sieht außerdem vor dem Beitreten, wie viele in einem offenen Raum sind, und die ersten paar Namen. Ein abgeschlossener Raum und einer, an dem man klingelt, zeigen niemanden.",
         ],
       },
       {
@@ -118,7 +119,7 @@ export const help: readonly Topic[] = [
       {
         question: "Ich höre nichts",
         text: [
-          "Sehen Sie nach, ob das Mikrofon der anderen Seite an ist. Wählen Sie unter „Mehr“, „Geräte“ einen anderen Lautsprecher und spielen Sie den Prüfton. Bietet die Seite „Ton einschalten“ an, drücken Sie darauf: Manche Browser warten darauf.",
+          "Sehen Sie nach, ob das Mikrofon der anderen Seite an ist. Wählen Sie unter „Mehr“, „Geräte und Töne“ einen anderen Lautsprecher und spielen Sie den Prüfton. Bietet die Seite „Ton einschalten“ an, drücken Sie darauf: Manche Browser warten darauf.",
         ],
       },
       {

@@ -39,7 +39,7 @@ export const help: readonly Topic[] = [
       {
         question: "My page was reloaded. Am I out?",
         text: [
-          "No. The page goes straight back into the call. When you lose the network, your place is kept for half a minute, and what flows between the browsers goes on as far as it can.",
+          "No. The page goes straight back into the call. When you lose the network, your place is kept for half a minute, and what flows between the browsers goes on as far as it can. After that the page enters anew by itself, by the same name.",
         ],
       },
     ],
@@ -59,6 +59,7 @@ export const help: readonly Topic[] = [
         question: "What do the others see?",
         text: [
           "Your name, your picture, your voice, and whether your microphone and camera are on. Where media flows directly, their browsers also learn your network address, as with any direct connection.",
+          "Whoever has the link also sees, before entering, how many are in an open room and the first few names. A locked room, and one where newcomers ring, show nobody.",
         ],
       },
       {
@@ -121,7 +122,7 @@ export const help: readonly Topic[] = [
       {
         question: "I hear nothing",
         text: [
-          "Look whether the other side's microphone is on. Under “More”, “Devices”, choose another speaker and play the test tone. If the page offers “Turn on the sound”, press it: some browsers wait for that.",
+          "Look whether the other side's microphone is on. Under “More”, “Devices and sounds”, choose another speaker and play the test tone. If the page offers “Turn on the sound”, press it: some browsers wait for that.",
         ],
       },
       {

@@ -9,6 +9,7 @@ export interface Preferences {
   readonly microphoneOn: boolean;
   readonly cameraOn: boolean;
   readonly hideAddress: boolean;
+  readonly sounds: boolean;
 }
 
 const KEY = "tandem.preferences";
@@ -20,6 +21,7 @@ const DEFAULTS: Preferences = {
   microphoneOn: true,
   cameraOn: true,
   hideAddress: false,
+  sounds: true,
 };
 
 export function readPreferences(): Preferences {
@@ -50,5 +52,6 @@ export function parsePreferences(value: unknown): Preferences {
     microphoneOn: flag("microphoneOn", DEFAULTS.microphoneOn),
     cameraOn: flag("cameraOn", DEFAULTS.cameraOn),
     hideAddress: flag("hideAddress", DEFAULTS.hideAddress),
+    sounds: flag("sounds", DEFAULTS.sounds),
   };
 }

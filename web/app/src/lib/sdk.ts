@@ -1,10 +1,12 @@
 // The SDK as the pages use it: its public face, imported in one place.
 export {
   canChooseSpeaker,
+  captureConstraints,
   canShareNatively,
   copyLink,
   createCall,
   listDevices,
+  lookInto,
   onDevicesChanged,
   openDevice,
   permissionFor,
@@ -30,5 +32,6 @@ export type {
   Peer,
   Quality,
   Room,
+  Seen,
   ShareTarget,
 } from "@tandem/sdk";

@@ -1,4 +1,5 @@
 // What the green room holds: the tracks, the devices, and what went wrong. The page only shows it.
+import type { Captured } from "../../lib/capture.ts";
 import {
   devicesByKind,
   deviceTrouble,
@@ -9,7 +10,7 @@ import {
   type DeviceTrouble,
   type Input,
 } from "../../lib/media.ts";
-import { onDevicesChanged } from "../../lib/sdk.ts";
+import { captureConstraints, onDevicesChanged } from "../../lib/sdk.ts";
 import { readPreferences, rememberPreferences, type Preferences } from "../../lib/preferences.ts";
 
 export class Green {
@@ -62,6 +63,24 @@ export class Green {
     } finally {
       this.asking = false;
     }
+  }
+
+  /** What the browser's own button asks for. */
+  get constraints(): MediaStreamConstraints {
+    return captureConstraints(this.preferences.microphoneId, this.preferences.cameraId);
+  }
+
+  /** The browser's own button has opened both, or one of them. */
+  adopt({ microphone, camera }: Captured): void {
+    this.trouble = null;
+    if (microphone !== null) this.#take("microphone", microphone);
+    if (camera !== null) this.#take("camera", camera);
+  }
+
+  /** It has not. Joining then does not ask once more. */
+  refuse(why: DeviceTrouble): void {
+    this.trouble = { what: "both", why };
+    this.silent = true;
   }
 
   turnOff(input: Input): void {
