@@ -9,6 +9,7 @@ mod bind;
 mod calls;
 mod descriptors;
 mod relay;
+mod wellbeing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -126,6 +127,7 @@ impl Server {
         let relay = relay::start(&settings, &data, Some(certificates.clone()))?;
         let health = Health::default();
         let calls = Calls::start(&settings, &data, relay.as_ref(), &health).await?;
+        wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
         let router = router(&settings, &calls, &health, &gate, &certificates)?;
 

@@ -19,7 +19,10 @@ async fn it_is_alive_and_ready_over_http_1_and_2() {
     let one = reqwest::Client::builder().add_root_certificate(root).http1_only().build().expect("a client");
     let ready = one.get(running.url("/readyz")).send().await.expect("an answer");
     assert_eq!((ready.version(), ready.status()), (reqwest::Version::HTTP_11, StatusCode::OK));
-    assert_eq!(ready.text().await.expect("a body"), "{\"status\":\"ready\"}");
+    let report: serde_json::Value = ready.json().await.expect("a body");
+    let ok = serde_json::json!({ "status": "ok" });
+    let parts = serde_json::json!({ "certificate": ok, "signalling": ok, "store": ok });
+    assert_eq!(report, serde_json::json!({ "status": "ready", "parts": parts }));
     running.stop().await;
 }
 

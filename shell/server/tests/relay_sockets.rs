@@ -245,7 +245,10 @@ fn a_stopped_relay_frees_its_ports() {
     let port = relay.port();
     let mut client = Client::udp(at(&relay), "alice");
     let relayed = client.allocate().expect("an allocation");
+    let (running, all) = relay.running();
+    assert!(running == all && all > 0, "{running} of {all} shards run");
     relay.shutdown();
+    assert_eq!(relay.running(), (0, all), "none is left");
     UdpSocket::bind(relayed).expect("the relay port is free");
     let again = start(|config| config.port = port);
     assert_eq!(again.port(), port);

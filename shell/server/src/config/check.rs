@@ -32,6 +32,11 @@ fn tls(all: &Settings, found: &mut Vec<String>) {
     if tls.acme_staging && tls.acme_directory.is_some() {
         found.push("tls.acme_staging and tls.acme_directory exclude each other: remove one".to_owned());
     }
+    if tls.acme_ca.is_some() && tls.acme_directory.is_none() {
+        found.push(
+            "tls.acme_ca is set, but not tls.acme_directory: Let's Encrypt needs no authority of yours".to_owned(),
+        );
+    }
     if let Some(directory) = tls.acme_directory.as_ref().filter(|url| !url.starts_with("https://")) {
         found.push(format!("tls.acme_directory: expected a URL that begins with https://, got \"{directory}\""));
     }

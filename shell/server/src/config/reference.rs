@@ -51,8 +51,11 @@ fn table(page: &mut String, section: &str) {
     for setting in in_section(section) {
         let default = (setting.value)(&defaults).map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
         let (key, variable, noun) = (setting.key(), setting.variable(), setting.noun);
+        // As `--help` shows it; with an underscore it is understood, too.
+        let flag = key.replace('_', "-");
         let (sentence, effect) = (setting.sentence, setting.effect.sentence());
-        let _ = writeln!(page, "| `{key}`<br>`{variable}`<br>`--{key}` | {noun} | {default} | {sentence} | {effect} |");
+        let _ =
+            writeln!(page, "| `{key}`<br>`{variable}`<br>`--{flag}` | {noun} | {default} | {sentence} | {effect} |");
     }
 }
 

@@ -145,6 +145,8 @@ settings! {
             "Names to get certificates for by ACME (TLS-ALPN-01: port 443 of these names must lead to `http.port`).";
         acme_email: Option<String> = None, Restart, "Where the certificate authority may write to.";
         acme_directory: Option<String> = None, Restart, "Directory URL of the ACME server, if not Let's Encrypt's.";
+        acme_ca: Option<PathBuf> = None, Restart,
+            "PEM file with the authorities to believe when talking to `tls.acme_directory`, instead of the public ones: for an ACME server of your own.";
         acme_staging: bool = false, Restart, "Use Let's Encrypt's staging server: for trying out, browsers do not trust it.";
     }
     relay: Relay, "STUN and TURN inside" {

@@ -179,6 +179,12 @@ impl EngineHandle {
         wait.await.map_err(|_| Stopped)
     }
 
+    /// Whether the thread is there.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.shared.sender.is_closed()
+    }
+
     /// Ends the thread when it has handled all that was sent before.
     pub async fn stop(&self) {
         // Already stopped is as good.

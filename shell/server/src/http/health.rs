@@ -15,33 +15,56 @@ use super::App;
 use crate::config::types::Access;
 use crate::metrics;
 
-/// What is known about the process's well-being. Parts report to it, `/readyz` shows it.
-#[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<State_>>);
-
-#[derive(Debug, Default)]
-struct State_ {
-    draining: bool,
-    problems: BTreeMap<&'static str, String>,
+/// How a part of the process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Works.
+    Ok,
+    /// Something does not, in these words; calls go on.
+    Degraded(String),
+    /// Without it no call could be served.
+    Failed(String),
 }
+
+/// What is known about the process's well-being, part by part; `/readyz` shows it.
+#[derive(Clone, Default)]
+pub struct Health(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    draining: bool,
+    reported: BTreeMap<&'static str, Condition>,
+    asked: BTreeMap<&'static str, Check>,
+}
+
+type Check = Arc<dyn Fn() -> Condition + Send + Sync>;
 
 /// What `/readyz` answers.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// `ready`, `degraded`, `failed` or `draining`.
     status: &'static str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    problems: BTreeMap<&'static str, String>,
+    parts: BTreeMap<&'static str, Part>,
+}
+
+/// One part of it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Part {
+    /// `ok`, `degraded` or `failed`.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl Health {
-    /// Part `part` does not work as it should; calls may go on.
-    pub fn report(&self, part: &'static str, problem: String) {
-        self.lock().problems.insert(part, problem);
+    /// Part `part` says by itself how it does.
+    pub fn report(&self, part: &'static str, condition: Condition) {
+        self.lock().reported.insert(part, condition);
     }
 
-    /// Part `part` works.
-    pub fn clear(&self, part: &'static str) {
-        self.lock().problems.remove(part);
+    /// Part `part` is asked each time somebody wants to know.
+    pub fn ask(&self, part: &'static str, check: impl Fn() -> Condition + Send + Sync + 'static) {
+        self.lock().asked.insert(part, Arc::new(check));
     }
 
     /// The process is going down.
@@ -50,17 +73,42 @@ impl Health {
     }
 
     fn read(&self) -> (StatusCode, Report) {
-        let state = self.lock();
-        let (code, status) = match (state.draining, state.problems.is_empty()) {
-            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            (false, false) => (StatusCode::OK, "degraded"),
-            (false, true) => (StatusCode::OK, "ready"),
+        let (draining, mut conditions, asked) = {
+            let known = self.lock();
+            (known.draining, known.reported.clone(), known.asked.clone())
         };
-        (code, Report { status, problems: state.problems.clone() })
+        conditions.extend(asked.into_iter().map(|(part, check)| (part, check())));
+        let failed = conditions.values().any(|condition| matches!(condition, Condition::Failed(_)));
+        let (code, status) = if draining {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if failed {
+            (StatusCode::SERVICE_UNAVAILABLE, "failed")
+        } else if conditions.values().any(|condition| *condition != Condition::Ok) {
+            (StatusCode::OK, "degraded")
+        } else {
+            (StatusCode::OK, "ready")
+        };
+        (
+            code,
+            Report {
+                status,
+                parts: conditions.into_iter().map(|(name, condition)| (name, condition.into())).collect(),
+            },
+        )
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State_> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Condition> for Part {
+    fn from(condition: Condition) -> Part {
+        match condition {
+            Condition::Ok => Part { status: "ok", problem: None },
+            Condition::Degraded(problem) => Part { status: "degraded", problem: Some(problem) },
+            Condition::Failed(problem) => Part { status: "failed", problem: Some(problem) },
+        }
     }
 }
 
@@ -69,7 +117,8 @@ pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 503 while it drains; `degraded` means that calls work and something else does not.
+/// `GET /readyz`: 503 while it drains, and when no call could be served; `degraded` means that calls work and something
+/// else does not.
 pub async fn ready(State(app): State<App>) -> Response {
     let (code, report) = app.health.read();
     (code, Json(report)).into_response()
@@ -103,14 +152,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_degrades_and_draining_stops_new_traffic() {
+    fn a_problem_degrades_a_failure_and_draining_keep_new_calls_away() {
         let health = Health::default();
         assert_eq!(health.read().1.status, "ready");
-        health.report("store", "disk full".to_owned());
-        assert_eq!((health.read().0, health.read().1.status), (StatusCode::OK, "degraded"));
-        health.clear("store");
+        health.report("store", Condition::Degraded("disk full".to_owned()));
+        let (code, report) = health.read();
+        assert_eq!((code, report.status), (StatusCode::OK, "degraded"));
+        assert_eq!(report.parts["store"], Part { status: "degraded", problem: Some("disk full".to_owned()) });
+        health.report("store", Condition::Ok);
         assert_eq!(health.read().1.status, "ready");
+        health.ask("relay", || Condition::Failed("gone".to_owned()));
+        assert_eq!((health.read().0, health.read().1.status), (StatusCode::SERVICE_UNAVAILABLE, "failed"));
         health.drain();
-        assert_eq!(health.read().0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((health.read().0, health.read().1.status), (StatusCode::SERVICE_UNAVAILABLE, "draining"));
     }
 }

@@ -168,6 +168,12 @@ impl Handle {
         self.reports.iter().fold(Stats::default(), |sum, report| sum.plus(report.read()))
     }
 
+    /// How many shards run, of how many. A shard's listeners are open as long as it runs.
+    pub fn running(&self) -> (usize, usize) {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        (threads.iter().filter(|thread| !thread.is_finished()).count(), self.mailboxes.len())
+    }
+
     /// Stops all shards and waits for them; all allocations end.
     pub fn shutdown(&self) {
         for mailbox in self.mailboxes.iter() {

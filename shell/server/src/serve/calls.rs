@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::engine::{self, EngineHandle, EngineThread, MailboxLimits, Sinks, Stored};
-use crate::http::health::Health;
+use crate::http::health::{Condition, Health};
 use crate::http::rest::AskEngine;
 use crate::metrics::{STORE_WRITES_DROPPED_TOTAL, STORE_WRITES_TOTAL};
 use crate::{relay, unix_ms};
@@ -103,12 +103,13 @@ async fn write(store: Store, queue: mpsc::Receiver<Stored>, health: Health) {
     let report = |outcome| match outcome {
         Outcome::Written(count) => {
             STORE_WRITES_TOTAL.add(u64::try_from(count).unwrap_or(u64::MAX));
-            health.clear("store");
+            health.report("store", Condition::Ok);
         }
         Outcome::Lost(count, error) => {
             STORE_WRITES_DROPPED_TOTAL.add(u64::try_from(count).unwrap_or(u64::MAX));
             tracing::error!(count, %error, "the database does not take what is to be stored");
-            health.report("store", "the database does not take what is to be stored".to_owned());
+            let problem = "the database does not take what is to be stored: after a restart rooms would be gone";
+            health.report("store", Condition::Degraded(problem.to_owned()));
         }
     };
     store.write(queue, unix_ms, report).await;

@@ -12,9 +12,10 @@ mod acme;
 mod files;
 mod probe;
 mod self_signed;
+mod shown;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,19 +23,23 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_acme::{ResolvesServerCertAcme, is_tls_alpn_challenge};
+use rustls_acme::is_tls_alpn_challenge;
 
 pub use probe::probe;
 
 use crate::config::settings::Tls;
 use crate::data_dir::DataDir;
+use crate::http::health::Condition;
+use acme::Acme;
 
 /// What is shown to clients.
 #[derive(Debug)]
 pub struct Certificates {
     kind: Kind,
     current: ArcSwap<CertifiedKey>,
-    acme: Option<Arc<ResolvesServerCertAcme>>,
+    acme: Option<Acme>,
+    /// Why files that changed are not in use.
+    problem: Mutex<Option<String>>,
 }
 
 /// Where certificates come from.
@@ -67,10 +72,11 @@ impl Certificates {
         let kind = kind(settings, data)?;
         let current = load(&kind)?;
         let acme = match &kind {
-            Kind::Acme { domains, .. } => Some(acme::start(settings, domains, data)?),
+            Kind::Acme { domains, .. } => Some(Acme::start(settings, domains, data)?),
             Kind::SelfSigned { .. } | Kind::Files { .. } => None,
         };
-        let certificates = Arc::new(Certificates { kind, current: ArcSwap::new(current), acme });
+        let certificates =
+            Arc::new(Certificates { kind, current: ArcSwap::new(current), acme, problem: Mutex::default() });
         tokio::spawn(watch(Arc::downgrade(&certificates)));
         Ok(certificates)
     }
@@ -78,12 +84,31 @@ impl Certificates {
     /// Reads the files again; makes the self-signed one again where it will not do any more. On failure the one in use
     /// stays in use.
     pub fn refresh(&self) -> anyhow::Result<()> {
-        let loaded = load(&self.kind)?;
+        let loaded = load(&self.kind);
+        let problem = loaded.as_ref().err().map(|error| format!("the certificate stays as it was: {error:#}"));
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        let loaded = loaded?;
         if loaded.cert != self.current.load().cert {
             self.current.store(loaded);
             tracing::info!("another certificate is in use");
         }
         Ok(())
+    }
+
+    /// Whether browsers can be served with it. `now` is in seconds since 1970.
+    pub fn condition(&self, now: i64) -> Condition {
+        let Some(acme) = &self.acme else {
+            let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return judge(shown::end_of(&self.current_der()), problem, now, SOON);
+        };
+        let course = acme.course();
+        let problem = match (course.ends, course.problem) {
+            (None, None) => Some("the certificate authority has not answered yet".to_owned()),
+            (None, Some(problem)) => Some(format!("no certificate from the authority, browsers warn: {problem}")),
+            (Some(_), problem) => problem.map(|problem| format!("the certificate cannot be renewed: {problem}")),
+        };
+        // It is renewed when a third of its time is left, and says so when it is not.
+        judge(course.ends, problem, now, 0)
     }
 
     /// Will browsers believe it? (HSTS makes sense only then.)
@@ -106,11 +131,30 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let Some(acme) = &self.acme else { return Some(self.current.load_full()) };
         if is_tls_alpn_challenge(&hello) {
-            return acme.resolve(hello);
+            return acme.resolver.resolve(hello);
         }
-        acme.resolve(hello).or_else(|| Some(self.current.load_full()))
+        let Kind::Acme { domains, .. } = &self.kind else { return Some(self.current.load_full()) };
+        let is_ours =
+            hello.server_name().is_some_and(|name| domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)));
+        let ordered = if is_ours { acme.resolver.resolve(hello) } else { None };
+        ordered.or_else(|| Some(self.current.load_full()))
     }
 }
+
+/// A certificate that has ended serves nobody; one that is about to end should have been replaced.
+fn judge(ends: Option<i64>, problem: Option<String>, now: i64, soon: i64) -> Condition {
+    match (ends, problem) {
+        (Some(ends), _) if ends <= now => Condition::Failed("the certificate has expired".to_owned()),
+        (_, Some(problem)) => Condition::Degraded(problem),
+        (Some(ends), None) if ends <= now.saturating_add(soon) => {
+            Condition::Degraded(format!("the certificate ends in {} hours", ends.saturating_sub(now) / 3600))
+        }
+        (_, None) => Condition::Ok,
+    }
+}
+
+/// Three days, in seconds: time to replace a file.
+const SOON: i64 = 3 * 86_400;
 
 /// TLS 1.2 and 1.3 with the given protocols above it.
 pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> anyhow::Result<Arc<ServerConfig>> {
@@ -170,4 +214,22 @@ fn stamp(kind: &Kind) -> Option<[(std::time::SystemTime, u64); 2]> {
     let Kind::Files { certificate, key } = kind else { return None };
     let of = |path: &PathBuf| std::fs::metadata(path).and_then(|data| Ok((data.modified()?, data.len()))).ok();
     Some([of(certificate)?, of(key)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_expired_certificate_keeps_calls_away() {
+        let now = 1_000_000_000;
+        assert_eq!(judge(Some(now + 30 * 86_400), None, now, SOON), Condition::Ok);
+        assert!(matches!(judge(Some(now + 86_400), None, now, SOON), Condition::Degraded(_)));
+        assert!(matches!(
+            judge(Some(now + 30 * 86_400), Some("no answer".to_owned()), now, SOON),
+            Condition::Degraded(_)
+        ));
+        assert!(matches!(judge(None, Some("no answer".to_owned()), now, SOON), Condition::Degraded(_)));
+        assert!(matches!(judge(Some(now), Some("no answer".to_owned()), now, SOON), Condition::Failed(_)));
+    }
 }
