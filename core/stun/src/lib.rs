@@ -6,10 +6,13 @@
 //! RFC 8489 (STUN), RFC 3489 (classic Binding), RFC 8656 and 5766 (TURN).
 
 pub mod credential;
+pub mod integrity;
 pub mod turn;
 pub mod wire;
 
 mod binding;
 mod cidr;
+mod opaque;
 
 pub use cidr::{Cidr, CidrError};
+pub use opaque::opaque;

@@ -1,8 +1,10 @@
 //! The test vectors of RFC 5769, through our own parser and through the message library we sign and verify with.
 
+use stun_types::attribute::Userhash;
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageIntegrityCredentials, ShortTermCredentials,
 };
+use tandem_stun::integrity::{self, Algorithm, Integrity, Key};
 use tandem_stun::wire::{self, Packet, Stun};
 
 fn stun(bytes: &[u8]) -> Stun<'_> {
@@ -37,6 +39,42 @@ fn the_sample_request_of_section_2_1_is_read_and_verified() {
     assert_eq!(value(parsed, 0x0006), b"evtj:h6vY");
     assert_eq!(parsed.attributes().count(), 6);
     verify(&REQUEST, &short_term());
+}
+
+/// RFC 8489, appendix B.1 (with erratum 6268): "マトリックス" of example.org, whose password is "TheMatrIX" when prepared.
+#[test]
+fn the_sample_of_rfc_8489_is_verified_and_its_userhash_is_ours() {
+    let parsed = stun(&SHA256);
+    let user = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
+    let key = |algorithm, password| Key::long_term(algorithm, user, "example.org", password);
+    assert_eq!(Integrity::of(parsed), Some(Integrity::Sha256));
+    assert!(integrity::verify(parsed, Integrity::Sha256, &key(Algorithm::Sha256, "TheMatrIX")));
+    assert!(!integrity::verify(parsed, Integrity::Sha256, &key(Algorithm::Sha256, "TheMatrix")));
+    assert!(!integrity::verify(parsed, Integrity::Sha256, &key(Algorithm::Md5, "TheMatrIX")));
+    assert!(!integrity::verify(parsed, Integrity::Sha1, &key(Algorithm::Sha256, "TheMatrIX")));
+    assert_eq!(value(parsed, 0x001e), Userhash::compute(user, "example.org"));
+    for index in 0..SHA256.len() - 32 {
+        let mut changed = SHA256;
+        changed[index] ^= 1;
+        let Ok(Packet::Stun(changed)) = wire::parse(&changed) else { continue };
+        let holds = integrity::verify(changed, Integrity::Sha256, &key(Algorithm::Sha256, "TheMatrIX"));
+        assert!(!holds, "byte {index} is not covered");
+    }
+}
+
+/// RFC 5769 §2.4 by our own integrity, too.
+#[test]
+fn long_term_and_short_term_samples_are_verified_and_made_again_by_our_own_integrity() {
+    let user = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
+    let long = Key::long_term(Algorithm::Md5, user, "example.org", "TheMatrIX");
+    assert!(integrity::verify(stun(&LONG_TERM), Integrity::Sha1, &long));
+    let short = Key::from_bytes(b"VOkJxbRl1RmTxUk/WvJxBt");
+    for bytes in [&REQUEST[..], &RESPONSE_V4, &RESPONSE_V6] {
+        assert!(integrity::verify(stun(bytes), Integrity::Sha1, &short));
+    }
+    let mut bare = LONG_TERM[..LONG_TERM.len() - 24].to_vec();
+    bare[3] -= 24;
+    assert_eq!(integrity::protect(bare, Integrity::Sha1, &long).as_deref(), Some(&LONG_TERM[..]));
 }
 
 #[test]
@@ -99,4 +137,19 @@ const LONG_TERM: [u8; 116] = [
     0x65, 0x78, 0x61, 0x6d, 0x70, 0x6c, 0x65, 0x2e, 0x6f, 0x72, 0x67, 0x00, 0x00, 0x08, 0x00, 0x14,
     0xf6, 0x70, 0x24, 0x65, 0x6d, 0xd6, 0x4a, 0x3e, 0x02, 0xb8, 0xe0, 0x71, 0x2e, 0x85, 0xc9, 0xa2,
     0x8c, 0xa8, 0x96, 0x66,
+];
+
+#[rustfmt::skip]
+const SHA256: [u8; 164] = [
+    0x00, 0x01, 0x00, 0x90, 0x21, 0x12, 0xa4, 0x42, 0x78, 0xad, 0x34, 0x33, 0xc6, 0xad, 0x72, 0xc0,
+    0x29, 0xda, 0x41, 0x2e, 0x00, 0x1e, 0x00, 0x20, 0x4a, 0x3c, 0xf3, 0x8f, 0xef, 0x69, 0x92, 0xbd,
+    0xa9, 0x52, 0xc6, 0x78, 0x04, 0x17, 0xda, 0x0f, 0x24, 0x81, 0x94, 0x15, 0x56, 0x9e, 0x60, 0xb2,
+    0x05, 0xc4, 0x6e, 0x41, 0x40, 0x7f, 0x17, 0x04, 0x00, 0x15, 0x00, 0x29, 0x6f, 0x62, 0x4d, 0x61,
+    0x74, 0x4a, 0x6f, 0x73, 0x32, 0x41, 0x41, 0x41, 0x43, 0x66, 0x2f, 0x2f, 0x34, 0x39, 0x39, 0x6b,
+    0x39, 0x35, 0x34, 0x64, 0x36, 0x4f, 0x4c, 0x33, 0x34, 0x6f, 0x4c, 0x39, 0x46, 0x53, 0x54, 0x76,
+    0x79, 0x36, 0x34, 0x73, 0x41, 0x00, 0x00, 0x00, 0x00, 0x14, 0x00, 0x0b, 0x65, 0x78, 0x61, 0x6d,
+    0x70, 0x6c, 0x65, 0x2e, 0x6f, 0x72, 0x67, 0x00, 0x00, 0x1d, 0x00, 0x04, 0x00, 0x02, 0x00, 0x00,
+    0x00, 0x1c, 0x00, 0x20, 0xb5, 0xc7, 0xbf, 0x00, 0x5b, 0x6c, 0x52, 0xa2, 0x1c, 0x51, 0xc5, 0xe8,
+    0x92, 0xf8, 0x19, 0x24, 0x13, 0x62, 0x96, 0xcb, 0x92, 0x7c, 0x43, 0x14, 0x93, 0x09, 0x27, 0x8c,
+    0xc6, 0x51, 0x8e, 0x65,
 ];

@@ -7,13 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use stun_types::message::IntegrityKey;
+use stun_types::attribute::Userhash;
 
+use super::answer::Style;
 use super::config::FiveTuple;
 use super::limiter::Bucket;
 use super::peers::Reach;
 use super::ports::Parity;
 use super::reservations::Token;
+use super::users::{Keys, Name, UserKey};
 
 pub(super) struct Allocation {
     pub(super) generation: u32,
@@ -36,9 +38,21 @@ pub(super) struct Allocation {
 pub(super) struct Owner {
     /// As in the USERNAME attribute.
     pub(super) username: String,
-    /// Without the expiry.
+    /// Without the expiry; with the realm, where it is not the default one.
     pub(super) user: String,
-    pub(super) key: IntegrityKey,
+    pub(super) realm: String,
+    pub(super) keys: Keys,
+}
+
+impl Owner {
+    /// Whether that is who we know.
+    pub(super) fn is(&self, user: &UserKey) -> bool {
+        self.realm == user.realm
+            && match &user.name {
+                Name::Plain(name) => *name == self.username,
+                Name::Hash(hash) => Userhash::compute(&self.username, &self.realm) == *hash,
+            }
+    }
 }
 
 /// What the answer to the Allocate said, for its retransmissions.
@@ -53,11 +67,11 @@ pub(super) struct Granted {
 }
 
 /// An Allocate that waits for its relay socket.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Opening {
     pub(super) lifetime: Duration,
     pub(super) parity: Parity,
-    pub(super) fingerprint: bool,
+    pub(super) style: Style,
     pub(super) tries: u8,
 }
 

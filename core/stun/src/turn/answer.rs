@@ -1,10 +1,15 @@
 //! Writing answers: success and error responses, with or without integrity.
 
-use stun_types::attribute::{AttributeStaticType, AttributeWrite, ErrorCode, Fingerprint, UnknownAttributes};
-use stun_types::message::{
-    IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWrite, MessageWriteExt,
-    MessageWriteVec, Method, StunWriteError, TransactionId,
+use stun_types::attribute::{
+    AttributeStaticType, AttributeWrite, ErrorCode, Fingerprint, PasswordAlgorithms, RawAttribute, UnknownAttributes,
 };
+use stun_types::message::{
+    Message, MessageClass, MessageType, MessageWrite, MessageWriteExt, MessageWriteVec, Method, StunWriteError,
+    TransactionId,
+};
+
+use super::authenticate::OFFERED;
+use crate::integrity::{self, Integrity, Key};
 
 /// What of a request its answer repeats.
 #[derive(Clone, Copy)]
@@ -23,6 +28,20 @@ impl From<&Message<'_>> for Request {
             fingerprint: message.has_attribute(Fingerprint::TYPE),
         }
     }
+}
+
+/// What an answer is protected with: the key and the kind of integrity that the request was.
+#[derive(Clone)]
+pub(super) struct Seal {
+    pub(super) integrity: Integrity,
+    pub(super) key: Key,
+}
+
+/// How an answer that comes later is written.
+#[derive(Clone)]
+pub(super) struct Style {
+    pub(super) fingerprint: bool,
+    pub(super) seal: Seal,
 }
 
 /// A reason to refuse that the client is told, RFC 8489 §14.8 and RFC 8656 §19.
@@ -61,23 +80,19 @@ impl Refusal {
 pub(super) fn success(
     request: Request,
     attributes: &[&dyn AttributeWrite],
-    key: Option<&IntegrityKey>,
+    seal: Option<&Seal>,
 ) -> Result<Vec<u8>, StunWriteError> {
-    write(request, MessageClass::Success, attributes, key)
+    write(request, MessageClass::Success, attributes, seal)
 }
 
 /// An error response without reason phrase: it would only make the answer longer than the request.
-pub(super) fn refusal(
-    request: Request,
-    refusal: &Refusal,
-    key: Option<&IntegrityKey>,
-) -> Result<Vec<u8>, StunWriteError> {
+pub(super) fn refusal(request: Request, refusal: &Refusal, seal: Option<&Seal>) -> Result<Vec<u8>, StunWriteError> {
     let code = ErrorCode::builder(refusal.code()).reason("").build()?;
     match refusal {
         Refusal::UnknownAttributes(unknown) => {
-            write(request, MessageClass::Error, &[&code, &UnknownAttributes::new(unknown)], key)
+            write(request, MessageClass::Error, &[&code, &UnknownAttributes::new(unknown)], seal)
         }
-        _ => write(request, MessageClass::Error, &[&code], key),
+        _ => write(request, MessageClass::Error, &[&code], seal),
     }
 }
 
@@ -86,25 +101,30 @@ pub(super) fn challenge(request: Request, code: u16, realm: &str, nonce: &str) -
     let code = ErrorCode::builder(code).reason("").build()?;
     let realm = stun_types::attribute::Realm::new(realm)?;
     let nonce = stun_types::attribute::Nonce::new(nonce)?;
-    write(request, MessageClass::Error, &[&code, &realm, &nonce], None)
+    let algorithms = RawAttribute::new(PasswordAlgorithms::TYPE, OFFERED);
+    write(request, MessageClass::Error, &[&code, &realm, &nonce, &algorithms], None)
 }
 
 fn write(
     request: Request,
     class: MessageClass,
     attributes: &[&dyn AttributeWrite],
-    key: Option<&IntegrityKey>,
+    seal: Option<&Seal>,
 ) -> Result<Vec<u8>, StunWriteError> {
     let kind = MessageType::from_class_method(class, request.method);
     let mut message = Message::builder(kind, request.transaction, MessageWriteVec::with_capacity(128));
     for attribute in attributes {
         message.add_attribute(*attribute)?;
     }
-    if let Some(key) = key {
-        message.add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1)?;
+    let mut message = message.finish();
+    if let Some(Seal { integrity, key }) = seal {
+        message = integrity::protect(message, *integrity, key).ok_or(NO_ROOM)?;
     }
     if request.fingerprint {
-        message.add_fingerprint()?;
+        message = integrity::fingerprint(message).ok_or(NO_ROOM)?;
     }
-    Ok(message.finish())
+    Ok(message)
 }
+
+/// No answer of ours is that long.
+const NO_ROOM: StunWriteError = StunWriteError::IntegrityFailed;

@@ -1,23 +1,33 @@
-//! The gate: long-term credentials (RFC 8489 §9.2.4) that are ephemeral, stateless nonces, and revocation.
+//! The gate: long-term credentials (RFC 8489 §9.2.4), ephemeral or of known users, stateless nonces, and revocation.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use stun_types::attribute::{AttributeStaticType, MessageIntegrity, Nonce, Realm, Username};
-use stun_types::message::{IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message};
+use stun_types::attribute::{
+    AttributeStaticType, AttributeType, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username,
+};
+use stun_types::message::Message;
 
 use super::allocation::Owner;
+use super::answer::Seal;
 use super::config::Config;
 use super::limiter::{Rate, Sources};
-use super::nonce::Nonces;
+use super::nonce::{Features, Nonces};
 use super::seeded::Seeded;
+use super::users::{Found, Keys, Name, UserKey, Users};
 use crate::credential;
+use crate::integrity::{self, Algorithm, Integrity};
+use crate::opaque::opaque;
+use crate::wire::Stun;
 
 /// Decides who comes in. Keeps nothing for those who do not.
 pub(super) struct Gate {
     realm: String,
-    secret: Vec<u8>,
+    /// Realms of pages from elsewhere, by ORIGIN.
+    origins: BTreeMap<String, String>,
+    secrets: Vec<Vec<u8>>,
+    pub(super) users: Users,
     credential_lifetime: Duration,
     wall_clock: (Instant, u64),
     nonces: Nonces,
@@ -27,7 +37,7 @@ pub(super) struct Gate {
 }
 
 /// Why a request does not come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     /// 400: integrity without the attributes it needs.
     Incomplete,
@@ -39,25 +49,33 @@ pub(super) enum Closed {
     Stale,
     /// 441: not the one who made the allocation.
     NotOwner,
+    /// Not yet known: to be asked for.
+    Unknown(UserKey),
 }
 
 impl Gate {
     pub(super) fn new(config: &Config, nonce_key: [u8; 32], hash: Seeded) -> Self {
         let limits = &config.limits;
+        let features = Features { user_hash: config.accounts.ask || !config.accounts.fixed.is_empty() };
         let rate = Rate { per_second: limits.answers_per_second.into(), burst: limits.answers_burst.into() };
         Self {
             realm: config.realm.clone(),
-            secret: config.secret.clone(),
+            origins: config.origins.clone(),
+            secrets: config.secrets.clone(),
+            users: Users::new(&config.accounts),
             credential_lifetime: config.credential_lifetime,
             wall_clock: config.wall_clock,
-            nonces: Nonces::new(nonce_key, config.wall_clock.0),
+            nonces: Nonces::new(nonce_key, config.wall_clock.0, features),
             sources: Sources::new(hash, rate),
             revoked: BTreeMap::new(),
         }
     }
 
-    pub(super) fn realm(&self) -> &str {
-        &self.realm
+    /// The realm a client is asked for: its ORIGIN's, or the default.
+    pub(super) fn realm(&self, message: &Message<'_>) -> &str {
+        let origin = message.raw_attribute(ORIGIN);
+        let realm = origin.and_then(|raw| self.origins.get(std::str::from_utf8(&raw.value).ok()?));
+        realm.unwrap_or(&self.realm)
     }
 
     pub(super) fn nonce(&self, now: Instant, client: SocketAddr) -> String {
@@ -80,6 +98,7 @@ impl Gate {
 
     /// Refuses the credentials this user holds.
     pub(super) fn revoke(&mut self, now: Instant, user: &str) {
+        self.users.forget(user);
         let unix = self.unix(now);
         self.revoked.retain(|_, until| *until > unix);
         if self.revoked.len() >= MAX_REVOKED {
@@ -96,57 +115,129 @@ impl Gate {
         message: &Message<'_>,
         holder: Option<&Owner>,
     ) -> Result<Authentic, Closed> {
-        if !message.has_attribute(MessageIntegrity::TYPE) {
-            return Err(Closed::Unauthenticated);
-        }
-        let username = message.attribute::<Username>().map_err(|_| Closed::Incomplete)?;
-        let realm = message.attribute::<Realm>().map_err(|_| Closed::Incomplete)?;
+        let stun = Stun { kind: 0, bytes: message.as_bytes() };
+        let integrity = Integrity::of(stun).ok_or(Closed::Unauthenticated)?;
+        let realm = message.attribute::<Realm>().map_err(|_| Closed::Incomplete)?.realm().to_owned();
         let nonce = message.attribute::<Nonce>().map_err(|_| Closed::Incomplete)?;
+        let user = UserKey { name: name(message)?, realm };
         if !self.nonces.is_valid(now, client, nonce.nonce()) {
             return Err(Closed::Stale);
         }
-        if realm.realm() != self.realm {
+        let proof = Proof { stun, integrity, algorithm: algorithm(message)? };
+        if user.realm != self.realm && !self.origins.values().any(|realm| *realm == user.realm) {
             return Err(Closed::Wrong);
         }
         match holder {
             // RFC 8656 §5: the same credential for the life of the allocation, even after it has expired.
-            Some(owner) if owner.username == username.username() => {
-                verify(message, &owner.key)?;
-                Ok(Authentic::Holder)
-            }
+            Some(owner) if owner.is(&user) => proof.verify(&owner.keys).map(Authentic::Holder),
             Some(_) => {
-                self.stranger(now, message, username.username())?;
+                self.stranger(now, &proof, user)?;
                 Err(Closed::NotOwner)
             }
-            None => self.stranger(now, message, username.username()).map(Authentic::Stranger),
+            None => self.stranger(now, &proof, user).map(|(owner, seal)| Authentic::Stranger(owner, seal)),
         }
     }
 
-    fn stranger(&self, now: Instant, message: &Message<'_>, username: &str) -> Result<Owner, Closed> {
-        let (expiry, user) = credential::parse_username(username).ok_or(Closed::Wrong)?;
-        let revoked = self.revoked.get(user).is_some_and(|&until| expiry <= until);
-        if expiry <= self.unix(now) || revoked {
-            return Err(Closed::Wrong);
+    fn stranger(&self, now: Instant, proof: &Proof<'_>, user: UserKey) -> Result<(Owner, Seal), Closed> {
+        if let Name::Plain(username) = &user.name
+            && let Some((expiry, name)) = credential::parse_username(username)
+            && !self.secrets.is_empty()
+        {
+            let revoked = self.revoked.get(name).is_some_and(|&until| expiry <= until);
+            if expiry <= self.unix(now) || revoked {
+                return Err(Closed::Wrong);
+            }
+            let keys = self
+                .secrets
+                .iter()
+                .map(|secret| Keys::of_password(username, &user.realm, &credential::password(secret, username)));
+            return admit(keys, proof, (username.clone(), name.to_owned()), &user.realm);
         }
-        let password = credential::password(&self.secret, username);
-        let credentials = LongTermKeyCredentials::new(username.to_owned(), password, self.realm.clone());
-        let key = credentials.make_key(IntegrityAlgorithm::Sha1);
-        verify(message, &key)?;
-        Ok(Owner { username: username.to_owned(), user: user.to_owned(), key })
+        let account = match self.users.find(now, &user) {
+            Found::Known(account) => account,
+            Found::Unknown => return Err(Closed::Wrong),
+            Found::Ask => return Err(Closed::Unknown(user)),
+        };
+        // The default realm's users go by their names; others are told apart in quotas and revocations.
+        let label = match user.realm == self.realm {
+            true => account.username.clone(),
+            false => format!("{}@{}", account.username, user.realm),
+        };
+        admit(account.keys(&user.realm).into_iter(), proof, (account.username.clone(), label), &user.realm)
     }
 }
 
-fn verify(message: &Message<'_>, key: &IntegrityKey) -> Result<(), Closed> {
-    message.validate_integrity_with_key(key).map(|_| ()).map_err(|_| Closed::Wrong)
+/// The first of these keys that verifies.
+fn admit(
+    mut keys: impl Iterator<Item = Keys>,
+    proof: &Proof<'_>,
+    (username, user): (String, String),
+    realm: &str,
+) -> Result<(Owner, Seal), Closed> {
+    let verified = keys.find_map(|keys| proof.verify(&keys).ok().map(|seal| (keys, seal)));
+    let (keys, seal) = verified.ok_or(Closed::Wrong)?;
+    Ok((Owner { username, user, realm: realm.to_owned(), keys }, seal))
 }
 
-/// Who a valid credential belongs to.
+/// A message and how it claims to be protected.
+struct Proof<'m> {
+    stun: Stun<'m>,
+    integrity: Integrity,
+    algorithm: Algorithm,
+}
+
+impl Proof<'_> {
+    /// What the answer is to be sealed with, if the message holds.
+    fn verify(&self, keys: &Keys) -> Result<Seal, Closed> {
+        let key = keys.by(self.algorithm).ok_or(Closed::Wrong)?;
+        match integrity::verify(self.stun, self.integrity, key) {
+            true => Ok(Seal { integrity: self.integrity, key: key.clone() }),
+            false => Err(Closed::Wrong),
+        }
+    }
+}
+
+fn name(message: &Message<'_>) -> Result<Name, Closed> {
+    if message.has_attribute(Username::TYPE) {
+        let username = message.attribute::<Username>().map_err(|_| Closed::Incomplete)?;
+        return opaque(username.username()).map(Name::Plain).ok_or(Closed::Incomplete);
+    }
+    let hash = message.attribute::<Userhash>().map_err(|_| Closed::Incomplete)?;
+    Ok(Name::Hash(*hash.hash()))
+}
+
+/// RFC 8489 §9.2.4: neither attribute means MD5; both must be there, the list as we offered it, and the choice on it.
+/// Every nonce of ours says that there was a list, so taking it out of our answer is noticed.
+fn algorithm(message: &Message<'_>) -> Result<Algorithm, Closed> {
+    let offered = message.raw_attribute(PasswordAlgorithms::TYPE);
+    let chosen = message.raw_attribute(PasswordAlgorithm::TYPE);
+    let (offered, chosen) = match (offered, chosen) {
+        (None, None) => return Ok(Algorithm::Md5),
+        (Some(offered), Some(chosen)) => (offered, chosen),
+        _ => return Err(Closed::Incomplete),
+    };
+    if offered.value.as_ref() != OFFERED {
+        return Err(Closed::Incomplete);
+    }
+    // An algorithm and its parameters, of which there are none.
+    match chosen.value.as_ref() {
+        [0, 1, 0, 0] => Ok(Algorithm::Md5),
+        [0, 2, 0, 0] => Ok(Algorithm::Sha256),
+        _ => Err(Closed::Incomplete),
+    }
+}
+
+/// Who a valid credential belongs to, and what the answer is sealed with.
 pub(super) enum Authentic {
     /// The owner of this five-tuple's allocation.
-    Holder,
+    Holder(Seal),
     /// Somebody without an allocation.
-    Stranger(Owner),
+    Stranger(Owner, Seal),
 }
 
+/// PASSWORD-ALGORITHMS: SHA-256, then MD5, neither with parameters.
+pub(super) const OFFERED: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
 /// A new revocation beyond this pushes out another one.
 const MAX_REVOKED: usize = 65_536;
+/// draft-johnston-tram-stun-origin: scheme, host and port of the page that relays.
+const ORIGIN: AttributeType = AttributeType::new(0x802F);

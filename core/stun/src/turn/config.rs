@@ -1,8 +1,10 @@
 //! What a relay machine is told at construction, and the names of what it deals with.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::users::Accounts;
 use crate::Cidr;
 
 /// How a client reaches us.
@@ -46,8 +48,12 @@ impl RelayId {
 pub struct Config {
     /// RFC 8489 §9.2: shown to clients, part of their key. Short, because every 401 carries it.
     pub realm: String,
-    /// HMAC key of the ephemeral credentials, see [`crate::credential`].
-    pub secret: Vec<u8>,
+    /// Other realms, by the ORIGIN (scheme, host and port) of the pages whose clients are asked for them.
+    pub origins: BTreeMap<String, String>,
+    /// HMAC keys of the ephemeral credentials, see [`crate::credential`]: each is good, while one is being replaced.
+    pub secrets: Vec<Vec<u8>>,
+    /// Users with passwords.
+    pub accounts: Accounts,
     /// How long an issued credential is valid; decides how long a revoked user stays out.
     pub credential_lifetime: Duration,
     /// Wall-clock time at an instant, in seconds since 1970.

@@ -28,6 +28,7 @@ mod requests_with_allocation;
 mod reservations;
 mod seeded;
 mod table;
+mod users;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +42,7 @@ pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
 pub use notes::Note;
 pub use reservations::Token;
+pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey};
 
 use crate::wire::{self, Packet};
 use authenticate::Gate;
@@ -101,6 +103,13 @@ pub enum Output {
         /// Who asked for it.
         client: FiveTuple,
     },
+    /// Find out about a user, and tell by [`Server::handle_answer`].
+    Query {
+        /// Names the question.
+        id: QueryId,
+        /// Who.
+        user: UserKey,
+    },
     /// Give a note to the machine of another shard, which takes it by [`Server::handle_note`].
     Tell {
         /// Which shard.
@@ -147,6 +156,8 @@ pub struct Counters {
     pub challenges: u64,
     /// Requests whose integrity or credential was wrong.
     pub unauthorized: u64,
+    /// Users asked for.
+    pub queries: u64,
     /// Other error answers.
     pub refused: u64,
     /// Answers withheld from sources that ask too much.
@@ -237,6 +248,7 @@ impl Server {
             self.give_back(unclaimed);
         }
         while self.claims.expire(now).is_some() {}
+        self.gate.users.handle_timeout(now);
     }
 
     /// The shell's wall clock, whenever it may have been set.
@@ -271,7 +283,12 @@ impl Server {
 
     /// When to call [`Server::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.table.next_deadline(), self.reservations.next_deadline(), self.claims.next_deadline()];
+        let deadlines = [
+            self.table.next_deadline(),
+            self.reservations.next_deadline(),
+            self.claims.next_deadline(),
+            self.gate.users.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 

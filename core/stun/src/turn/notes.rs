@@ -79,10 +79,10 @@ impl Server {
     fn on_void(&mut self, now: Instant, token: Token) {
         for Waiting { from, bytes } in self.claims.take(&token) {
             let Ok(message) = Message::from_bytes(&bytes) else { continue };
-            if let Ok(Authentic::Stranger(owner)) = self.gate.check(now, from.client, &message, None) {
+            if let Ok(Authentic::Stranger(_, seal)) = self.gate.check(now, from.client, &message, None) {
                 self.counters.refused += 1;
                 let refusal = Refusal::InsufficientCapacity;
-                self.send(from, answer::refusal((&message).into(), &refusal, Some(&owner.key)));
+                self.send(from, answer::refusal((&message).into(), &refusal, Some(&seal)));
             }
         }
     }

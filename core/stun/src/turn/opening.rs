@@ -15,8 +15,8 @@ use turn_types::AddressFamily;
 use turn_types::attribute::{AddressErrorCode, Lifetime, ReservationToken, XorRelayedAddress};
 use turn_types::message::ALLOCATE;
 
-use super::allocation::{Allocation, Opening};
-use super::answer::{self, Refusal, Request};
+use super::allocation::Allocation;
+use super::answer::{self, Refusal, Request, Style};
 use super::config::RelayId;
 use super::ports::Parity;
 use super::request::transaction_from;
@@ -52,17 +52,17 @@ impl Server {
                 allocation.granted.reserved = Some(token);
             }
         }
-        self.answer_allocate(now, slot, opening.fingerprint);
+        self.answer_allocate(now, slot, &opening.style);
     }
 
     /// The success response of an Allocate, the first time and to its retransmissions; not before all is open.
-    pub(super) fn answer_allocate(&mut self, now: Instant, slot: u32, fingerprint: bool) {
+    pub(super) fn answer_allocate(&mut self, now: Instant, slot: u32, style: &Style) {
         let Some(tuple) = self.table.get(slot).map(|allocation| allocation.tuple) else { return };
         let legs = self.table.by_tuple(&tuple);
         let mut legs = legs.iter().filter_map(|slot| self.table.get(slot));
         let (Some(first), second) = (legs.next(), legs.next()) else { return };
         if first.opening.is_none() && second.is_none_or(|second| second.opening.is_none()) {
-            let message = allocated(now, first, second, fingerprint);
+            let message = allocated(now, first, second, style);
             self.send(tuple, message);
         }
     }
@@ -72,36 +72,36 @@ impl Server {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         let Some(opening) = &mut allocation.opening else { return };
         opening.tries += 1;
-        let (opening, taken) = (*opening, allocation.bound);
+        let (parity, taken) = (opening.parity, allocation.bound);
         let tried = opening.tries > MAX_TRIES;
-        let next = if tried { None } else { self.ports.take(&mut self.rng, taken.ip(), opening.parity) };
+        let next = if tried { None } else { self.ports.take(&mut self.rng, taken.ip(), parity) };
         let Some(at) = next else { return self.on_not_opened(now, slot, &Refusal::InsufficientCapacity) };
         allocation.bound = at;
         allocation.relayed = at;
         let (user, client) = (allocation.owner.user.clone(), allocation.tuple);
         self.outputs.push_back(Output::Open { relay, at, user, client });
-        self.give_back_opening(taken, opening);
+        self.give_back_opening(taken, parity);
     }
 
     fn on_not_opened(&mut self, now: Instant, slot: u32, refusal: &Refusal) {
         let sibling = self.table.sibling(slot);
         let Some((_, allocation)) = self.table.remove(slot) else { return };
         let Some(opening) = allocation.opening else { return };
-        self.give_back_opening(allocation.bound, opening);
+        self.give_back_opening(allocation.bound, opening.parity);
         if let Some((slot, sibling)) = sibling.and_then(|slot| Some((slot, self.table.get_mut(slot)?))) {
             sibling.granted.lacks = Some(refusal.code());
-            return self.answer_allocate(now, slot, opening.fingerprint);
+            return self.answer_allocate(now, slot, &opening.style);
         }
         let transaction = transaction_from(allocation.granted.transaction);
-        let request = Request { method: ALLOCATE, transaction, fingerprint: opening.fingerprint };
+        let request = Request { method: ALLOCATE, transaction, fingerprint: opening.style.fingerprint };
         self.counters.refused += 1;
-        self.send(allocation.tuple, answer::refusal(request, refusal, Some(&allocation.owner.key)));
+        self.send(allocation.tuple, answer::refusal(request, refusal, Some(&opening.style.seal)));
     }
 
     /// The port of a socket that was never opened, and the one beside it that would have been kept.
-    fn give_back_opening(&mut self, bound: SocketAddr, opening: Opening) {
+    fn give_back_opening(&mut self, bound: SocketAddr, parity: Parity) {
         self.give_back(bound);
-        if opening.parity == Parity::Pair {
+        if parity == Parity::Pair {
             self.give_back(SocketAddr::new(bound.ip(), bound.port() | 1));
         }
     }
@@ -122,7 +122,7 @@ fn allocated(
     now: Instant,
     allocation: &Allocation,
     sibling: Option<&Allocation>,
-    fingerprint: bool,
+    style: &Style,
 ) -> Result<Vec<u8>, StunWriteError> {
     let granted = allocation.granted;
     let transaction = transaction_from(granted.transaction);
@@ -138,8 +138,8 @@ fn allocated(
     attributes.extend([&lifetime as &dyn AttributeWrite, &mapped]);
     attributes.extend(token.as_ref().map(|token| token as &dyn AttributeWrite));
     attributes.extend(lacks.as_ref().map(|lacks| lacks as &dyn AttributeWrite));
-    let request = Request { method: ALLOCATE, transaction, fingerprint };
-    answer::success(request, &attributes, Some(&allocation.owner.key))
+    let request = Request { method: ALLOCATE, transaction, fingerprint: style.fingerprint };
+    answer::success(request, &attributes, Some(&style.seal))
 }
 
 /// RFC 8656 §18.12, for the family that `allocation` has not.

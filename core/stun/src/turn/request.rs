@@ -14,7 +14,7 @@ use turn_types::attribute::{
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
-use super::answer::{self, Refusal, Request};
+use super::answer::{self, Refusal, Request, Seal, Style};
 use super::authenticate::{Authentic, Closed};
 use super::config::FiveTuple;
 use super::limiter::{Bucket, Rate};
@@ -65,8 +65,8 @@ impl Server {
         let holder = slot.and_then(|slot| self.table.get(slot)).map(|allocation| &allocation.owner);
         let outcome = match self.gate.check(now, from.client, message, holder) {
             Err(closed) => return self.on_closed(now, from, message, closed),
-            Ok(Authentic::Holder) => slot.map(|slot| self.on_holder(now, slot, message)),
-            Ok(Authentic::Stranger(owner)) => Some(self.on_stranger(now, from, owner, message)),
+            Ok(Authentic::Holder(seal)) => slot.map(|slot| self.on_holder(now, (slot, seal), message)),
+            Ok(Authentic::Stranger(owner, seal)) => Some(self.on_stranger(now, from, (owner, seal), message)),
         };
         if let Some(Err(error)) = outcome {
             // Only an answer that does not fit a STUN message, which no request can bring about.
@@ -78,6 +78,8 @@ impl Server {
         let code = match closed {
             Closed::Incomplete => return self.refuse_unproven(now, from, message, &Refusal::BadRequest),
             Closed::NotOwner => return self.refuse_unproven(now, from, message, &Refusal::WrongCredentials),
+            Closed::Unknown(user) if self.admit(now, from) => return self.ask(now, user, from, message.as_bytes()),
+            Closed::Unknown(_) => return,
             Closed::Unauthenticated => 401,
             Closed::Wrong => {
                 self.counters.unauthorized += 1;
@@ -88,7 +90,7 @@ impl Server {
         if self.admit(now, from) {
             self.counters.challenges += 1;
             let nonce = self.gate.nonce(now, from.client);
-            let message = answer::challenge(message.into(), code, self.gate.realm(), &nonce);
+            let message = answer::challenge(message.into(), code, self.gate.realm(message), &nonce);
             self.send(from, message);
         }
     }
@@ -119,25 +121,30 @@ impl Server {
         &mut self,
         now: Instant,
         from: FiveTuple,
-        owner: Owner,
+        (owner, seal): (Owner, Seal),
         message: &Message<'_>,
     ) -> Result<(), StunWriteError> {
-        let key = owner.key.clone();
         let refused = match message.method() {
-            ALLOCATE => self.allocate(now, from, owner, message).err(),
+            ALLOCATE => self.allocate(now, from, (owner, &seal), message).err(),
             // RFC 8656 §7.3, §10.2, §12.2.
             _ => Some(Refusal::AllocationMismatch),
         };
         if let Some(refusal) = refused {
             self.counters.refused += 1;
-            let message = answer::refusal(message.into(), &refusal, Some(&key))?;
+            let message = answer::refusal(message.into(), &refusal, Some(&seal))?;
             self.outputs.push_back(Output::Send { to: from, message });
         }
         Ok(())
     }
 
     /// RFC 8656 §7.2, the steps that follow authentication.
-    fn allocate(&mut self, now: Instant, from: FiveTuple, owner: Owner, message: &Message<'_>) -> Result<(), Refusal> {
+    fn allocate(
+        &mut self,
+        now: Instant,
+        from: FiveTuple,
+        (owner, seal): (Owner, &Seal),
+        message: &Message<'_>,
+    ) -> Result<(), Refusal> {
         let mut wanted = parse_allocate(message, from.server)?;
         let limits = self.settings.limits;
         let mut used = self.table.count_of_user(&owner.user);
@@ -158,7 +165,7 @@ impl Server {
         let opening = Opening {
             lifetime: clamp_lifetime(wanted.lifetime, limits.max_lifetime),
             parity: wanted.parity,
-            fingerprint: Request::from(message).fingerprint,
+            style: Style { fingerprint: Request::from(message).fingerprint, seal: seal.clone() },
             tries: 1,
         };
         let granted = Granted {
@@ -167,7 +174,7 @@ impl Server {
             lacks: lacks.as_ref().map(Refusal::code),
         };
         for bound in places.bound {
-            self.open_leg(now, (from, owner.clone()), bound, (opening, granted))?;
+            self.open_leg(now, (from, owner.clone()), bound, (opening.clone(), granted))?;
         }
         Ok(())
     }

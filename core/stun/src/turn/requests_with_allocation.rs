@@ -11,7 +11,7 @@ use turn_types::attribute::{ChannelNumber, Lifetime, RequestedAddressFamily, Xor
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::BindRefused;
-use super::answer::{self, Refusal, Request};
+use super::answer::{self, Refusal, Request, Seal, Style};
 use super::peers::Reach;
 use super::request::{check_unknown, clamp_lifetime, parse_lifetime, transaction_bytes};
 use super::table::Legs;
@@ -19,13 +19,18 @@ use super::{Output, Server};
 
 impl Server {
     /// A request with the credential that made the allocation.
-    pub(super) fn on_holder(&mut self, now: Instant, slot: u32, message: &Message<'_>) -> Result<(), StunWriteError> {
+    pub(super) fn on_holder(
+        &mut self,
+        now: Instant,
+        (slot, seal): (u32, Seal),
+        message: &Message<'_>,
+    ) -> Result<(), StunWriteError> {
         let Some(allocation) = self.table.get(slot) else { return Ok(()) };
-        let (to, key) = (allocation.tuple, allocation.owner.key.clone());
+        let to = allocation.tuple;
         let request = Request::from(message);
         if message.method() == ALLOCATE && allocation.granted.transaction == transaction_bytes(request.transaction) {
             // A retransmission: the same answer, or patience while the socket is being opened.
-            self.answer_allocate(now, slot, request.fingerprint);
+            self.answer_allocate(now, slot, &Style { fingerprint: request.fingerprint, seal });
             return Ok(());
         }
         let legs = self.table.by_tuple(&to);
@@ -39,11 +44,11 @@ impl Server {
             _ => Err(Refusal::AllocationMismatch),
         };
         let message = match outcome {
-            Ok(Some(lifetime)) => answer::success(request, &[&lifetime as &dyn AttributeWrite], Some(&key))?,
-            Ok(None) => answer::success(request, &[], Some(&key))?,
+            Ok(Some(lifetime)) => answer::success(request, &[&lifetime as &dyn AttributeWrite], Some(&seal))?,
+            Ok(None) => answer::success(request, &[], Some(&seal))?,
             Err(refusal) => {
                 self.counters.refused += 1;
-                answer::refusal(request, &refusal, Some(&key))?
+                answer::refusal(request, &refusal, Some(&seal))?
             }
         };
         self.outputs.push_back(Output::Send { to, message });

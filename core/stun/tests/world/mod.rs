@@ -13,8 +13,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Addresses, Config, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice, RelayId, Server,
-    Transport,
+    Accounts, Addresses, Config, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice, QueryId,
+    RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -33,6 +33,8 @@ pub struct World {
     pub disconnected: Vec<FiveTuple>,
     /// For other shards.
     pub told: Vec<(u16, Note)>,
+    /// For a database.
+    pub asked: Vec<(QueryId, UserKey)>,
     transaction: u128,
 }
 
@@ -66,7 +68,9 @@ pub fn config(now: Instant) -> Config {
     let own = ["127.0.0.1", "192.168.1.5", "2a00::5", "::1"].map(|ip| ip.parse().expect("an address")).to_vec();
     Config {
         realm: "tandem".into(),
-        secret: SECRET.to_vec(),
+        origins: BTreeMap::new(),
+        secrets: vec![SECRET.to_vec()],
+        accounts: Accounts::default(),
         credential_lifetime: Duration::from_secs(3_600),
         wall_clock: (now, UNIX),
         ports: PortSlice { first: 50_000, last: 50_099, shard: 0, shards: 1 },
@@ -93,6 +97,7 @@ impl World {
             sent: Vec::new(),
             disconnected: Vec::new(),
             told: Vec::new(),
+            asked: Vec::new(),
             transaction: 0,
         }
     }
@@ -128,6 +133,7 @@ impl World {
                 Output::Close { relay, .. } => {
                     self.open.remove(&relay);
                 }
+                Output::Query { id, user } => self.asked.push((id, user)),
                 Output::Tell { shard, note } => self.told.push((shard, note)),
                 Output::Disconnect { client } => self.disconnected.push(client),
             }

@@ -1,0 +1,349 @@
+//! Who comes in: RFC 8489's SHA-256, USERHASH and password algorithms; users who have to be asked for; realms.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stun_types::attribute::{
+    AttributeStaticType, AttributeWrite, Nonce, PasswordAlgorithm, PasswordAlgorithmValue, PasswordAlgorithms,
+    RawAttribute, Realm, Userhash, Username,
+};
+use stun_types::message::{
+    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt, TransactionId,
+};
+use tandem_stun::integrity::{self, Algorithm, Integrity, Key};
+use tandem_stun::turn::{self, Account, Accounts, Name, Secret, UserKey};
+use tandem_stun::wire::{self, Packet, Stun};
+use turn_types::attribute::{Lifetime, RequestedTransport};
+use turn_types::message::{ALLOCATE, REFRESH};
+use world::*;
+
+/// How a client of RFC 8489 protects a request.
+#[derive(Clone)]
+struct Modern {
+    realm: String,
+    hashed: bool,
+    /// PASSWORD-ALGORITHMS and PASSWORD-ALGORITHM.
+    algorithms: Option<(Vec<u8>, u8)>,
+    integrity: Integrity,
+}
+
+const OFFERED: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
+
+impl Modern {
+    fn new() -> Self {
+        let algorithms = Some((OFFERED.to_vec(), 2));
+        Self { realm: "tandem".into(), hashed: true, algorithms, integrity: Integrity::Sha256 }
+    }
+
+    fn key(&self, user: &str, password: &str) -> Key {
+        let algorithm = match &self.algorithms {
+            Some((_, 2)) => Algorithm::Sha256,
+            _ => Algorithm::Md5,
+        };
+        Key::long_term(algorithm, user, &self.realm, password)
+    }
+
+    fn sign(
+        &self,
+        (user, password, nonce): (&str, &str, &str),
+        method: stun_types::message::Method,
+        transaction: TransactionId,
+        attributes: &[&dyn AttributeWrite],
+    ) -> Vec<u8> {
+        let mut message = builder(MessageClass::Request, method, transaction, attributes);
+        match self.hashed {
+            true => message.add_attribute(&Userhash::new(Userhash::compute(user, &self.realm))).expect("room"),
+            false => message.add_attribute(&Username::new(user).expect("a name")).expect("room"),
+        }
+        message.add_attribute(&Realm::new(&self.realm).expect("a realm")).expect("room");
+        message.add_attribute(&Nonce::new(nonce).expect("a nonce")).expect("room");
+        if let Some((offered, chosen)) = &self.algorithms {
+            message.add_attribute(&RawAttribute::new(PasswordAlgorithms::TYPE, offered)).expect("room");
+            message.add_attribute(&RawAttribute::new(PasswordAlgorithm::TYPE, &[0, *chosen, 0, 0])).expect("room");
+        }
+        integrity::protect(message.finish(), self.integrity, &self.key(user, password)).expect("room")
+    }
+}
+
+fn stun(bytes: &[u8]) -> Stun<'_> {
+    match wire::parse(bytes) {
+        Ok(Packet::Stun(stun)) => stun,
+        other => panic!("expected a STUN message, got {other:?}"),
+    }
+}
+
+fn with_alice() -> World {
+    World::with(|config| config.accounts.fixed = vec![("alice".into(), "wonderland".into())])
+}
+
+fn asking() -> World {
+    World::with(|config| config.accounts = Accounts { fixed: Vec::new(), ask: true })
+}
+
+fn nonce(world: &mut World) -> String {
+    world.client("whoever", "1.2.3.4:1000").nonce
+}
+
+fn at() -> turn::FiveTuple {
+    Client::anonymous("1.2.3.4:1000")
+}
+
+fn allocate(world: &mut World, how: &Modern, login: (&str, &str, &str)) -> Answer {
+    let transaction = world.transaction();
+    let bytes = how.sign(login, ALLOCATE, transaction, &[&RequestedTransport::new(17)]);
+    world.ask(at(), &bytes)
+}
+
+#[test]
+fn the_challenge_offers_both_algorithms_and_says_so_in_its_nonce() {
+    let mut world = with_alice();
+    let asked = request(ALLOCATE, 9.into(), &[&RequestedTransport::new(17)]);
+    let (offered, nonce) = world
+        .ask_raw(at(), &asked, |answer| {
+            let offered = answer.attribute::<PasswordAlgorithms>().expect("algorithms").algorithms().to_vec();
+            (offered, answer.attribute::<Nonce>().expect("a nonce").nonce().to_owned())
+        })
+        .expect("an answer");
+    assert_eq!(offered, [PasswordAlgorithmValue::SHA256, PasswordAlgorithmValue::MD5]);
+    assert!(nonce.starts_with("obMatJos2AAAD"), "{nonce}: both features");
+    let mut ephemeral = World::new();
+    let nonce = ephemeral.client("alice", "1.2.3.4:1000").nonce;
+    assert!(nonce.starts_with("obMatJos2AAAB"), "{nonce}: nobody can be found by a hash");
+}
+
+#[test]
+fn a_user_comes_in_by_hash_and_sha_256_and_the_answers_are_protected_alike() {
+    let mut world = with_alice();
+    let nonce = nonce(&mut world);
+    let ways = [
+        Modern::new(),
+        Modern { hashed: false, ..Modern::new() },
+        Modern { algorithms: Some((OFFERED.to_vec(), 1)), ..Modern::new() },
+        Modern { algorithms: None, ..Modern::new() },
+        Modern { algorithms: None, integrity: Integrity::Sha1, hashed: false, ..Modern::new() },
+    ];
+    for how in ways {
+        let login = ("alice", "wonderland", nonce.as_str());
+        let Answer::Success(message) = allocate(&mut world, &how, login) else { panic!("not let in") };
+        assert_eq!(Integrity::of(stun(&message)), Some(how.integrity));
+        assert!(integrity::verify(stun(&message), how.integrity, &how.key("alice", "wonderland")));
+        let transaction = world.transaction();
+        let refresh = how.sign(login, REFRESH, transaction, &[&Lifetime::new(0)]);
+        assert_eq!(lifetime(&world.ask(at(), &refresh)), 0);
+    }
+}
+
+#[test]
+fn an_independent_library_verifies_our_sha_256() {
+    let mut world = with_alice();
+    let nonce = nonce(&mut world);
+    let Answer::Success(message) = allocate(&mut world, &Modern::new(), ("alice", "wonderland", &nonce)) else {
+        panic!("not let in")
+    };
+    let credentials = LongTermKeyCredentials::new("alice".into(), "wonderland".into(), "tandem".into());
+    let verified = Message::from_bytes(&message).expect("a message").validate_integrity(&credentials.into());
+    assert_eq!(verified.ok(), Some(IntegrityAlgorithm::Sha256));
+}
+
+#[test]
+fn a_tampered_choice_of_algorithms_is_a_bad_request() {
+    let mut world = with_alice();
+    let nonce = nonce(&mut world);
+    let md5_only = Some((vec![0, 1, 0, 0], 1));
+    let unknown = Some((OFFERED.to_vec(), 3));
+    for algorithms in [md5_only, unknown, Some((OFFERED[..4].to_vec(), 2)), Some((Vec::new(), 2))] {
+        let how = Modern { algorithms, ..Modern::new() };
+        assert_eq!(allocate(&mut world, &how, ("alice", "wonderland", &nonce)), Answer::Error(400));
+    }
+    // One of the two alone.
+    let transaction = world.transaction();
+    let alone = RawAttribute::new(PasswordAlgorithm::TYPE, &[0, 2, 0, 0]);
+    let how = Modern { algorithms: None, ..Modern::new() };
+    let bytes = how.sign(("alice", "wonderland", &nonce), ALLOCATE, transaction, &[&alone]);
+    assert_eq!(world.ask(at(), &bytes), Answer::Error(400));
+}
+
+#[test]
+fn a_nonce_whose_features_were_changed_is_stale() {
+    let mut world = with_alice();
+    let nonce = nonce(&mut world).replacen("AAAD", "AAAA", 1);
+    assert_eq!(allocate(&mut world, &Modern::new(), ("alice", "wonderland", &nonce)), Answer::Error(438));
+}
+
+#[test]
+fn wrong_passwords_unknown_hashes_and_truncated_protection_stay_out() {
+    let mut world = with_alice();
+    let nonce = nonce(&mut world);
+    assert_eq!(allocate(&mut world, &Modern::new(), ("alice", "looking glass", &nonce)), Answer::Error(401));
+    assert_eq!(allocate(&mut world, &Modern::new(), ("bob", "wonderland", &nonce)), Answer::Error(401));
+    let transaction = world.transaction();
+    let mut bytes = Modern::new().sign(("alice", "wonderland", &nonce), ALLOCATE, transaction, &[]);
+    // Twelve bytes of the HMAC instead of at least sixteen.
+    let at_value = bytes.len() - 32;
+    bytes.truncate(at_value + 12);
+    bytes[at_value - 2..at_value].copy_from_slice(&[0, 12]);
+    let length = u16::try_from(bytes.len() - 20).expect("short").to_be_bytes();
+    bytes[2..4].copy_from_slice(&length);
+    assert!(matches!(world.ask(at(), &bytes), Answer::Error(401) | Answer::Silence));
+    assert_eq!(world.relay.counters().allocations, 0);
+}
+
+/// The one question there is.
+fn question(world: &mut World) -> (turn::QueryId, UserKey) {
+    assert_eq!(world.asked.len(), 1, "{:?}", world.asked);
+    world.asked.remove(0)
+}
+
+fn answer(world: &mut World, id: turn::QueryId, answer: turn::Answer) -> Vec<u16> {
+    world.sent.clear();
+    world.relay.handle_answer(world.now, id, answer);
+    world.drain();
+    let code =
+        |message: &Message<'_>| message.attribute::<stun_types::attribute::ErrorCode>().map_or(0, |code| code.code());
+    world.sent.iter().map(|(_, message)| code(&Message::from_bytes(message).expect("a message"))).collect()
+}
+
+fn known(password: &str) -> turn::Answer {
+    turn::Answer::Known(Account { username: "dora".into(), secret: Secret::Passwords(vec![password.into()]) })
+}
+
+#[test]
+fn a_user_who_must_be_asked_for_waits_and_comes_in() {
+    let mut world = asking();
+    let nonce = nonce(&mut world);
+    let login = ("dora", "explorer", nonce.as_str());
+    let transaction = world.transaction();
+    let bytes = Modern::new().sign(login, ALLOCATE, transaction, &[&RequestedTransport::new(17)]);
+    for _ in 0..3 {
+        assert_eq!(world.ask(at(), &bytes), Answer::Silence);
+    }
+    let (id, user) = question(&mut world);
+    let hash = Userhash::compute("dora", "tandem");
+    assert_eq!(user, UserKey { realm: "tandem".into(), name: Name::Hash(hash) });
+    assert_eq!(answer(&mut world, id, known("explorer")), [0], "one answer to three of the same");
+    assert_eq!((world.relay.counters().allocations, world.relay.counters().queries), (1, 1));
+    assert_eq!(answer(&mut world, id, known("explorer")), [0; 0], "an answer is good once");
+    // The holder is not asked for again, nor is the same user elsewhere for a while.
+    let refresh = Modern::new().sign(login, REFRESH, 77.into(), &[&Lifetime::new(0)]);
+    assert_eq!(lifetime(&world.ask(at(), &refresh)), 0);
+    assert!(is_success(&allocate(&mut world, &Modern::new(), login)) && world.asked.is_empty());
+}
+
+#[test]
+fn a_database_that_keeps_keys_only_lets_in_by_the_keys_it_has() {
+    let mut world = asking();
+    let nonce = nonce(&mut world);
+    let classic = Modern { hashed: false, algorithms: None, integrity: Integrity::Sha1, ..Modern::new() };
+    let login = ("dora", "explorer", nonce.as_str());
+    assert_eq!(allocate(&mut world, &classic, login), Answer::Silence);
+    let (id, user) = question(&mut world);
+    assert_eq!(user.name, Name::Plain("dora".into()));
+    let md5 = <md5::Md5 as md5::Digest>::digest(b"dora:tandem:explorer").into();
+    let secret = Secret::Keys { md5: Some(md5), sha256: None };
+    let account = turn::Answer::Known(Account { username: "dora".into(), secret });
+    assert_eq!(answer(&mut world, id, account), [0]);
+    let sha256 = Modern { hashed: false, ..Modern::new() };
+    let transaction = world.transaction();
+    let bytes = sha256.sign(login, REFRESH, transaction, &[]);
+    assert_eq!(world.ask(at(), &bytes), Answer::Error(401));
+}
+
+#[test]
+fn nobody_unknown_comes_in_and_is_not_asked_for_all_the_time() {
+    let mut world = asking();
+    let nonce = nonce(&mut world);
+    let login = ("dora", "explorer", nonce.as_str());
+    assert_eq!(allocate(&mut world, &Modern::new(), login), Answer::Silence);
+    let (id, _) = question(&mut world);
+    assert_eq!(answer(&mut world, id, turn::Answer::Unknown), [401]);
+    assert_eq!(allocate(&mut world, &Modern::new(), login), Answer::Error(401));
+    world.wait(Duration::from_secs(5));
+    assert_eq!(allocate(&mut world, &Modern::new(), login), Answer::Silence);
+    let (id, _) = question(&mut world);
+    assert_eq!(answer(&mut world, id, known("wrong")), [401]);
+}
+
+#[test]
+fn a_changed_password_counts_at_once_and_an_old_one_while_both_are_told() {
+    let mut world = asking();
+    let nonce = nonce(&mut world);
+    let (old, new) = (("dora", "old", nonce.as_str()), ("dora", "new", nonce.as_str()));
+    assert_eq!(allocate(&mut world, &Modern::new(), new), Answer::Silence);
+    let (id, _) = question(&mut world);
+    let secret = Secret::Passwords(vec!["old".into(), "new".into()]);
+    let both = turn::Answer::Known(Account { username: "dora".into(), secret });
+    assert_eq!(answer(&mut world, id, both), [0]);
+    world.relay.handle_user_changed("dora");
+    let elsewhere = Client::anonymous("1.2.3.4:1001");
+    let bytes = Modern::new().sign(old, ALLOCATE, 5.into(), &[]);
+    assert_eq!(world.ask(elsewhere, &bytes), Answer::Error(438), "the nonce is another client's");
+    let transaction = world.transaction();
+    world.relay.handle_closed(at());
+    world.drain();
+    let bytes = Modern::new().sign(old, ALLOCATE, transaction, &[&RequestedTransport::new(17)]);
+    assert_eq!(world.ask(at(), &bytes), Answer::Silence, "asked anew");
+    let (id, _) = question(&mut world);
+    assert_eq!(answer(&mut world, id, known("new")), [401]);
+}
+
+#[test]
+fn questions_are_bounded_and_forgotten_when_nobody_answers() {
+    let mut world = World::with(|config| {
+        config.accounts.ask = true;
+        config.limits.answers_burst = u32::MAX;
+    });
+    let nonce = nonce(&mut world);
+    for number in 0..3_000 {
+        let user = format!("user{number}");
+        assert_eq!(allocate(&mut world, &Modern::new(), (&user, "x", &nonce)), Answer::Silence);
+    }
+    assert_eq!(world.asked.len(), 1_024);
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.relay.poll_timeout(), None);
+    world.asked.clear();
+    assert_eq!(allocate(&mut world, &Modern::new(), ("user0", "x", &nonce)), Answer::Silence);
+    let (id, _) = question(&mut world);
+    assert_eq!(answer(&mut world, id, turn::Answer::Unavailable), [0; 0]);
+    assert_eq!(allocate(&mut world, &Modern::new(), ("user0", "x", &nonce)), Answer::Silence);
+    question(&mut world);
+}
+
+#[test]
+fn a_page_from_elsewhere_has_its_own_realm_and_its_users_are_others() {
+    let mut world = World::with(|config| {
+        config.origins = BTreeMap::from([("https://example.org".to_owned(), "example.org".to_owned())]);
+        config.accounts.fixed = vec![("alice".into(), "wonderland".into())];
+        config.limits.allocations_per_user = 1;
+    });
+    let origin = RawAttribute::new(0x802f.into(), b"https://example.org");
+    let asked = request(ALLOCATE, 9.into(), &[&RequestedTransport::new(17), &origin]);
+    let (realm, nonce) = world
+        .ask_raw(at(), &asked, |answer| {
+            let realm = answer.attribute::<Realm>().expect("a realm").realm().to_owned();
+            (realm, answer.attribute::<Nonce>().expect("a nonce").nonce().to_owned())
+        })
+        .expect("an answer");
+    assert_eq!(realm, "example.org");
+    let there = Modern { realm, ..Modern::new() };
+    assert!(is_success(&allocate(&mut world, &there, ("alice", "wonderland", &nonce))));
+    let elsewhere = Modern { realm: "example.com".into(), ..Modern::new() };
+    let here = world.client("x", "1.2.3.4:1001");
+    let sign = |how: &Modern| {
+        how.sign(("alice", "wonderland", &here.nonce), ALLOCATE, 5.into(), &[&RequestedTransport::new(17)])
+    };
+    assert_eq!(world.ask(here.tuple, &sign(&elsewhere)), Answer::Error(401));
+    assert!(is_success(&world.ask(here.tuple, &sign(&Modern::new()))), "another alice, another quota");
+}
+
+#[test]
+fn while_a_shared_secret_is_replaced_both_are_good() {
+    let mut world = World::with(|config| config.secrets.insert(0, b"the next one".to_vec()));
+    let client = world.client("alice", "1.2.3.4:1000");
+    world.allocate(&client);
+    let login = tandem_stun::credential::credential(b"the next one", UNIX + 600, "bob");
+    let bob = world.client("bob", "1.2.3.4:1001");
+    let bob = Client { key: key(&login), username: login.username, ..bob };
+    world.allocate(&bob);
+}
