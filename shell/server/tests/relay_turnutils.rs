@@ -134,6 +134,18 @@ fn clients_reach_each_other_by_send_indications_over_tls_and_ipv6() {
 }
 
 #[test]
+fn a_user_with_a_password_of_its_own_is_let_in() {
+    let relay = start(Config { users: vec![("alice".into(), "in wonderland".into())], ..config() });
+    let port = relay.port().to_string();
+    let with = |password| {
+        let arguments = ["-u", "alice", "-w", password, "-p", &port, "-n", "5", "-z", "5", "-y", "-c", "127.0.0.1"];
+        run("turnutils_uclient", &arguments).status.success()
+    };
+    assert!(with("in wonderland"));
+    assert!(!with("behind the looking glass"));
+}
+
+#[test]
 fn stunclient_learns_its_address() {
     let relay = start(config());
     let output = run("turnutils_stunclient", &["-p", &relay.port().to_string(), "127.0.0.1"]);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::types::{
-    Access, Cidr, ExtraServer, Format, Level, Period, PortRange, PublicUrl, Secret, Shape, Size, Value,
+    Access, Cidr, ExtraServer, Format, Level, Period, PortRange, PublicUrl, RelayUser, Secret, Shape, Size, Value,
 };
 
 /// When a change takes effect.
@@ -163,6 +163,8 @@ settings! {
         allow_loopback: bool = false, Restart, "Let the relay send to this machine itself: for development and tests only.";
         secret: Option<Secret> = None, Restart,
             "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory.";
+        users: Vec<RelayUser> = Vec::new(), Restart,
+            "Users with a password for other TURN clients than ours, `name:password` each (RFC 8489, SHA-1 and SHA-256).";
         credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
         allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
         allocations: u32 = 4096, Restart, "Allocations of all participants together.";

@@ -60,6 +60,7 @@ values! {
     Vec<String> => List, "list of texts";
     Vec<Cidr> => List, "list of networks (`10.0.0.0/8`)";
     Vec<ExtraServer> => Toml, "list of tables";
+    Vec<RelayUser> => List, "list of users (`name:password`)";
 }
 
 impl<T: Value> Value for Option<T> {
@@ -306,6 +307,42 @@ impl Serialize for Secret {
     }
 }
 
+/// A user of the relay with a password of its own; the password is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RelayUser {
+    /// As in the USERNAME attribute.
+    pub name: String,
+    /// Whatever stands behind the first colon.
+    pub password: Secret,
+}
+
+impl TryFrom<String> for RelayUser {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // What came is not repeated: it may be a password.
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self { name: name.to_owned(), password: Secret(password.to_owned()) })
+            }
+            _ => Err("expected `name:password`"),
+        }
+    }
+}
+
+impl fmt::Debug for RelayUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayUser").finish_non_exhaustive()
+    }
+}
+
+impl Serialize for RelayUser {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&format!("{}:(set, not shown)", self.name))
+    }
+}
+
 /// Least urgent line that is written to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -423,6 +460,12 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_printed() {
+        let user = RelayUser::try_from("alice:in:wonderland".to_owned()).expect("a user");
+        assert_eq!((user.name.as_str(), user.password.0.as_str()), ("alice", "in:wonderland"));
+        assert!(!format!("{user:?}{}", serde_json::to_string(&user).expect("a text")).contains("wonderland"));
+        for bad in ["", "alice", "alice:", ":wonderland"] {
+            assert!(RelayUser::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
         let secret = Secret("hunter2".into());
         assert!(!format!("{secret:?}").contains("hunter2"));
         assert!(!serde_json::to_string(&secret).expect("text").contains("hunter2"));

@@ -18,6 +18,7 @@ mod streams;
 mod sys;
 mod wiring;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
@@ -50,6 +51,8 @@ pub struct Config {
     pub realm: String,
     /// HMAC key of the ephemeral credentials.
     pub secret: Vec<u8>,
+    /// Users with passwords, beside those with ephemeral credentials.
+    pub users: Vec<(String, String)>,
     /// How long the credentials that are handed out stay valid.
     pub credential_lifetime: Duration,
     /// Ports to relay on.
@@ -87,6 +90,7 @@ impl Default for Config {
             tls: None,
             realm: "tandem".to_owned(),
             secret: Vec::new(),
+            users: Vec::new(),
             credential_lifetime: Duration::from_secs(86_400),
             relay_ports: 49_152..=65_535,
             external_v4: None,
@@ -199,7 +203,9 @@ fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (
     listener_ports.extend(&config.forbidden_ports);
     turn::Config {
         realm: config.realm.clone(),
-        secret: config.secret.clone(),
+        origins: BTreeMap::new(),
+        secrets: vec![config.secret.clone()],
+        accounts: turn::Accounts { fixed: config.users.clone(), ask: false },
         credential_lifetime: config.credential_lifetime,
         wall_clock: wall_clock(),
         ports: turn::PortSlice { first: *config.relay_ports.start(), last: *config.relay_ports.end(), shard, shards },

@@ -60,6 +60,7 @@ impl Stats {
             turn.bindings,
             turn.challenges,
             turn.unauthorized,
+            turn.queries,
             turn.refused,
             turn.limited,
             turn.revoked,
@@ -80,6 +81,7 @@ impl Stats {
             bindings,
             challenges,
             unauthorized,
+            queries,
             refused,
             limited,
             revoked,
@@ -97,6 +99,7 @@ impl Stats {
             bindings,
             challenges,
             unauthorized,
+            queries,
             refused,
             limited,
             revoked,
@@ -138,4 +141,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 15;
+const FIGURES: usize = 16;

@@ -335,6 +335,8 @@ impl Shard {
                         self.shared.quota.release(&user);
                     }
                 }
+                // Nobody here can be asked; the machine is told so at its start, and does not ask.
+                Output::Query { id, .. } => self.machine.handle_answer(now, id, turn::Answer::Unavailable),
                 Output::Tell { shard, note } => self.wiring.tell(shard, note),
                 Output::Disconnect { client } => self.streams.disconnect(client),
             }

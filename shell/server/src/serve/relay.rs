@@ -68,6 +68,7 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     let mut config = relay::Config {
         port: from.port,
         secret,
+        users: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
         credential_lifetime: from.credential_ttl.0,
         relay_ports: from.port_range.first..=from.port_range.last,
         peers: PeerRules {
