@@ -156,6 +156,7 @@ impl Browser {
     }
 
     fn on_event(&mut self, Numbered { n, event }: Numbered) {
+        let event = std::sync::Arc::unwrap_or_clone(event);
         if let Event::Joined(joined) = event {
             assert_eq!(n, 1, "`joined` begins a numbering");
             self.last = Some(1);
@@ -230,7 +231,7 @@ impl Browser {
                 }
             }
             Event::Chat { from, text, .. } => self.heard.push((from, text)),
-            Event::Message { from, data } => self.heard.push((from, data.to_string())),
+            Event::Message { from, data } => self.heard.push((from, data.text().to_owned())),
             Event::IceServers { .. } => {}
             Event::Out { reason } => {
                 self.phase = Phase::Out(reason);

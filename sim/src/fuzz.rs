@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_api::signal::{
-    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, Join, Media, Numbered, PathKind, Resume, ServerFrame,
-    parse_frame, parse_hello,
+    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, Join, Json, Media, Numbered, PathKind, Resume,
+    ServerFrame, parse_frame, parse_hello,
 };
 use tandem_engine::{Command, CommandId, CreateRoom, Engine, Input, Now, Origin, Output, RoomKept, TransportId};
 
@@ -163,7 +163,11 @@ impl<'a> Run<'a> {
             4 => ClientFrame::Offer { id, to: who, epoch, sdp: self.text(SDPS).to_owned() },
             5 => ClientFrame::Answer { id, to: who, epoch, sdp: self.text(SDPS).to_owned() },
             6 => ClientFrame::Candidate { id, to: who, epoch, candidate: self.candidate() },
-            7 => ClientFrame::Message { id, to: self.flag().then_some(who), data: json!([self.byte(), {"a": null}]) },
+            7 => ClientFrame::Message {
+                id,
+                to: self.flag().then_some(who),
+                data: Json::from(&json!([self.byte(), {"a": null}])),
+            },
             8 => ClientFrame::Chat { id, text: self.text(NAMES).to_owned(), to: self.flag().then_some(who) },
             9 => ClientFrame::Media { id, media: self.media() },
             10 => ClientFrame::Rename { id, name: self.text(NAMES).to_owned() },
@@ -255,7 +259,7 @@ impl<'a> Run<'a> {
     }
 
     fn on_event(&mut self, transport: TransportId, event: &Numbered) {
-        if let Event::Joined(joined) = &event.event {
+        if let Event::Joined(joined) = &*event.event {
             assert_eq!(event.n, 1, "`joined` begins a numbering");
             self.tokens.push(joined.resume_token.clone());
             self.next_id.insert(transport, 1);

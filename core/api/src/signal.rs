@@ -24,8 +24,13 @@
 
 #![allow(missing_docs, reason = "field names are the words of the protocol; those that need a sentence have one")]
 
+mod json;
 mod parse;
+mod weight;
 
+use std::sync::Arc;
+
+pub use json::{Json, TooDeep};
 pub use parse::{ParseError, parse_frame, parse_hello};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -120,7 +125,7 @@ pub enum ClientFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
         #[ts(type = "unknown")]
-        data: serde_json::Value,
+        data: Json,
     },
     /// A line of text to everyone, or to one.
     Chat {
@@ -227,7 +232,7 @@ pub enum ServerFrame {
 pub struct Numbered {
     pub n: u64,
     #[serde(flatten)]
-    pub event: Event,
+    pub event: Arc<Event>,
 }
 
 /// About the transport, not the session: never repeated.
@@ -329,7 +334,7 @@ pub enum Event {
     Message {
         from: String,
         #[ts(type = "unknown")]
-        data: serde_json::Value,
+        data: Json,
     },
     /// Fresh credentials, unasked or as the result of `ice_servers`.
     IceServers {

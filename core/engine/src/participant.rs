@@ -1,6 +1,7 @@
 //! One place in a room: who has it, over which transport, and the session held with it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tandem_api::signal::{self, ClientKind, Event, Media, PathKind, Presence, ServerFrame};
@@ -157,7 +158,7 @@ impl Participant {
     }
 
     /// Numbers, keeps and sends an event. `false` when more waits now than is kept for one client.
-    pub(crate) fn tell(&mut self, ctx: &mut Context, event: Event) -> bool {
+    pub(crate) fn tell(&mut self, ctx: &mut Context, event: Arc<Event>) -> bool {
         ctx.stats.events += 1;
         let transport = self.transport();
         let numbered = self.session.push(event);

@@ -2,8 +2,9 @@
 //!
 //! What may be shown of an address is `policy`'s; whose address is hidden is decided here.
 
-use serde_json::Value;
-use tandem_api::signal::{Candidate, ClientKind, Event, Reason};
+use std::sync::Arc;
+
+use tandem_api::signal::{Candidate, ClientKind, Event, Json, Reason};
 use tandem_policy::candidates::{self, Addresses, BadCandidate};
 use tandem_policy::text;
 
@@ -55,7 +56,7 @@ impl Room {
         Ok(())
     }
 
-    pub(crate) fn pass_message(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, data: Value) -> Answer {
+    pub(crate) fn pass_message(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, data: Json) -> Answer {
         let from = identity(number);
         self.pass(ctx, number, to, Event::Message { from, data })
     }
@@ -84,8 +85,9 @@ impl Room {
             return Ok(());
         }
         self.only_accepted(number)?;
+        let event = Arc::new(event);
         for (other, member) in self.members.iter_mut().filter(|(other, member)| **other != number && member.is_in()) {
-            if !member.tell(ctx, event.clone()) && !self.overflowed.contains(other) {
+            if !member.tell(ctx, Arc::clone(&event)) && !self.overflowed.contains(other) {
                 self.overflowed.push(*other);
             }
         }

@@ -10,6 +10,7 @@
 //! What a client asks for is in `requests` and `relaying`, how it comes back in `presence`, what is stored in `keep`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_api::signal::{
@@ -160,20 +161,21 @@ impl Room {
 
     // --- telling ---
 
-    pub(crate) fn tell(&mut self, ctx: &mut Context, number: u32, event: Event) {
+    pub(crate) fn tell(&mut self, ctx: &mut Context, number: u32, event: impl Into<Arc<Event>>) {
         let Some(member) = self.members.get_mut(&number) else { return };
-        if !member.tell(ctx, event) && !self.overflowed.contains(&number) {
+        if !member.tell(ctx, event.into()) && !self.overflowed.contains(&number) {
             self.overflowed.push(number);
         }
     }
 
-    pub(crate) fn tell_all(&mut self, ctx: &mut Context, event: &Event) {
+    pub(crate) fn tell_all(&mut self, ctx: &mut Context, event: Event) {
         self.tell_all_but(ctx, 0, event);
     }
 
-    pub(crate) fn tell_all_but(&mut self, ctx: &mut Context, except: u32, event: &Event) {
+    pub(crate) fn tell_all_but(&mut self, ctx: &mut Context, except: u32, event: Event) {
+        let event = Arc::new(event);
         for (number, member) in self.members.iter_mut().filter(|(number, _)| **number != except) {
-            if !member.tell(ctx, event.clone()) && !self.overflowed.contains(number) {
+            if !member.tell(ctx, Arc::clone(&event)) && !self.overflowed.contains(number) {
                 self.overflowed.push(*number);
             }
         }
@@ -183,13 +185,13 @@ impl Room {
     pub(crate) fn tell_room(&mut self, ctx: &mut Context) {
         self.changed = true;
         let event = Event::RoomChanged { room: self.view(ctx) };
-        self.tell_all(ctx, &event);
+        self.tell_all(ctx, event);
     }
 
     pub(crate) fn tell_participant(&mut self, ctx: &mut Context, number: u32, except: u32) {
         let Some(member) = self.members.get(&number) else { return };
         let event = Event::ParticipantChanged { participant: member.view(number) };
-        self.tell_all_but(ctx, except, &event);
+        self.tell_all_but(ctx, except, event);
     }
 
     // --- coming ---
@@ -308,11 +310,11 @@ impl Room {
         let Some(member) = self.members.get(&number) else { return };
         let is_in = member.is_in();
         let event = Event::ParticipantJoined { participant: member.view(number) };
-        self.tell_all_but(ctx, number, &event);
+        self.tell_all_but(ctx, number, event);
         if is_in {
             self.record_joined(ctx, now, number);
             let event = Event::RoomChanged { room: self.view(ctx) };
-            self.tell_all_but(ctx, number, &event);
+            self.tell_all_but(ctx, number, event);
         }
     }
 
@@ -337,7 +339,7 @@ impl Room {
             member.paths.remove(&number);
         }
         let event = Event::ParticipantLeft { participant: identity(number), reason };
-        self.tell_all(ctx, &event);
+        self.tell_all(ctx, event);
         if !was_in {
             return;
         }
@@ -373,7 +375,7 @@ impl Room {
         let (user, seat) = (self.user(number), self.seat(number));
         let mut member = self.members.remove(&number)?;
         // Nothing is kept for it any longer, so whether it still fits does not matter.
-        let _ = member.tell(ctx, Event::Out { reason });
+        let _ = member.tell(ctx, Event::Out { reason }.into());
         match member.link {
             Link::Open(transport) => {
                 ctx.seats.remove(&transport);

@@ -9,9 +9,9 @@
 //! page was reloaded, our process was restarted) begins again at 1, told by a new `joined`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use serde_json::Value;
-use tandem_api::signal::{Event, Joined, Numbered, Participant};
+use tandem_api::signal::{Event, Numbered};
 
 /// What to do with a request, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl Session {
     }
 
     /// Numbers an event and keeps it until it is acknowledged.
-    pub(crate) fn push(&mut self, event: Event) -> Numbered {
+    pub(crate) fn push(&mut self, event: Arc<Event>) -> Numbered {
         self.sent += 1;
         let numbered = Numbered { n: self.sent, event };
-        self.bytes += weight(&numbered);
+        self.bytes += numbered.weight();
         self.backlog.push_back(numbered.clone());
         numbered
     }
@@ -75,7 +75,7 @@ impl Session {
         }
         while self.backlog.front().is_some_and(|event| event.n <= n) {
             if let Some(event) = self.backlog.pop_front() {
-                self.bytes = self.bytes.saturating_sub(weight(&event));
+                self.bytes = self.bytes.saturating_sub(event.weight());
             }
         }
         if self.backlog.is_empty() {
@@ -96,7 +96,7 @@ impl Session {
         self.backlog.iter()
     }
 
-    pub(crate) fn into_unacknowledged(self) -> impl Iterator<Item = Event> {
+    pub(crate) fn into_unacknowledged(self) -> impl Iterator<Item = Arc<Event>> {
         self.backlog.into_iter().map(|numbered| numbered.event)
     }
 
@@ -113,59 +113,14 @@ impl Session {
     }
 }
 
-/// About as many bytes as an event holds in memory.
-fn weight(numbered: &Numbered) -> usize {
-    let texts = match &numbered.event {
-        Event::Joined(joined) => weight_of_joined(joined),
-        Event::Reply { outcome: tandem_api::signal::Outcome::Refused { detail, .. }, .. } => detail.len(),
-        Event::Reply { outcome: tandem_api::signal::Outcome::Ok, .. } | Event::Out { .. } => 0,
-        Event::ParticipantJoined { participant } | Event::ParticipantChanged { participant } => person(participant),
-        Event::ParticipantLeft { participant, .. } => participant.len(),
-        Event::RoomChanged { room } => room.name.len() + room.host.len(),
-        Event::Offer { from, sdp } | Event::Answer { from, sdp } => from.len() + sdp.len(),
-        Event::Candidate { from, candidate } => {
-            let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-            from.len() + candidate.candidate.len() + text(&candidate.sdp_mid) + text(&candidate.username_fragment)
-        }
-        Event::Chat { from, text, .. } => from.len() + text.len(),
-        Event::Message { from, data } => from.len() + weight_of_value(data),
-        Event::IceServers { ice_servers } => ice_servers.len() * ICE_SERVER_BYTES,
-    };
-    size_of::<Numbered>() + texts
-}
-
-fn weight_of_joined(joined: &Joined) -> usize {
-    let people: usize = joined.participants.iter().map(|p| size_of::<Participant>() + person(p)).sum();
-    size_of::<Joined>() + people + joined.ice_servers.len() * ICE_SERVER_BYTES
-}
-
-fn person(participant: &Participant) -> usize {
-    participant.id.len() + participant.name.len()
-}
-
-/// `[0,0,0]` is 32 times as large in memory as on the wire. The parser bounds the depth.
-fn weight_of_value(value: &Value) -> usize {
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(weight_of_value).sum(),
-        Value::Object(map) => {
-            map.iter().map(|(key, value)| 2 * size_of::<String>() + key.len() + weight_of_value(value)).sum()
-        }
-    };
-    size_of::<Value>() + inner
-}
-
-const ICE_SERVER_BYTES: usize = 256;
-
 #[cfg(test)]
 mod tests {
     use tandem_api::signal::LeaveReason;
 
     use super::*;
 
-    fn event() -> Event {
-        Event::Out { reason: LeaveReason::Left }
+    fn event() -> Arc<Event> {
+        Event::Out { reason: LeaveReason::Left }.into()
     }
 
     fn numbers(session: &Session) -> Vec<u64> {
@@ -221,7 +176,7 @@ mod tests {
         session.push(event());
         assert!(session.is_over(bounds));
         session.acknowledge(4);
-        session.push(Event::Chat { from: "p1".into(), text: "x".repeat(20_000), at: 0, private: false });
+        session.push(Event::Chat { from: "p1".into(), text: "x".repeat(20_000), at: 0, private: false }.into());
         assert!(!session.is_over(bounds), "one alone always fits");
         session.push(event());
         assert!(session.is_over(bounds));

@@ -111,7 +111,6 @@ metrics! {
     Counter SIGNAL_REFUSED_TOTAL = "signal_refused_total" {"reason"}, "Frames and requests that a transport refused before the engine saw them, by reason.";
     Counter SIGNAL_OVERFLOWS_TOTAL = "signal_overflows_total", "Transports closed because too much was waiting for a client that reads too slowly.";
     Counter SIGNAL_SHUT_OUT_TOTAL = "signal_shut_out_total" {"limit"}, "Connections refused because of a limit: `total` or `address`.";
-    Counter ENGINE_WAKEUPS_TOTAL = "engine_wakeups_total", "Wake-ups of the engine thread; each handles all that waits.";
     Counter ENGINE_RECORDS_DROPPED_TOTAL = "engine_records_dropped_total", "Lines of history lost because the store was too slow.";
     Counter STORE_WRITES_TOTAL = "store_writes_total", "Changes written to the database.";
     Counter STORE_WRITES_DROPPED_TOTAL = "store_writes_dropped_total", "Changes lost because the database was too slow or failed.";

@@ -174,7 +174,7 @@ impl Server {
         let Server { settings, health, gate, calls, relay, stop, mut tasks, .. } = self;
         health.drain();
         // A stopped engine has told everyone already.
-        let _ = calls.engine.drain(settings.http.reconnect.0).await;
+        let _ = calls.engine.drain(settings.http.reconnect.0);
         let _ = stop.send(true);
         calls.stop().await;
         let ended = async {

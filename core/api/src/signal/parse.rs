@@ -1,17 +1,21 @@
 //! Text of a transport into a [`Hello`] or a [`ClientFrame`], or a clear refusal.
 //!
 //! Leaves the size of a frame to the transport, which must refuse it before it is all in memory. Depth is bounded here
-//! (`serde_json` stops at 128 levels).
+//! (`serde_json` stops at 128 levels; what it does not read, [`Json`] measures).
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
-use super::{ClientFrame, Hello, Note, Reason};
+use serde_json::value::RawValue;
+
+use super::{ClientFrame, Hello, Json, Note, Reason};
 
 /// The first frame of a transport.
 pub fn parse_hello(text: &str) -> Result<Hello, ParseError> {
     let kind = kind_of(text)?;
-    if FRAMES.contains(&kind.as_str()) {
+    if FRAMES.contains(&&*kind) {
         return Err(ParseError {
             reason: Reason::NotJoined,
             detail: format!("expected `join`, `resume` or `look` as the first message, got `{kind}`"),
@@ -23,13 +27,16 @@ pub fn parse_hello(text: &str) -> Result<Hello, ParseError> {
 /// Any later frame.
 pub fn parse_frame(text: &str) -> Result<ClientFrame, ParseError> {
     let kind = kind_of(text)?;
-    if HELLOS.contains(&kind.as_str()) {
+    if HELLOS.contains(&&*kind) {
         return Err(ParseError {
             reason: Reason::AlreadyJoined,
             detail: format!("got `{kind}` on a connection that is already in a room"),
         });
     }
-    read(text, &kind, &FRAMES)
+    match &*kind {
+        "message" => read_message(text),
+        kind => read(text, kind, &FRAMES),
+    }
 }
 
 /// Why a frame was not understood.
@@ -49,6 +56,25 @@ impl ParseError {
     }
 }
 
+/// An application's message is not read but passed on as it is; and most frames of a busy room are such.
+fn read_message(text: &str) -> Result<ClientFrame, ParseError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Message<'a> {
+        #[serde(rename = "type")]
+        _kind: IgnoredAny,
+        id: u64,
+        #[serde(default)]
+        to: Option<String>,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let in_message = |error: &dyn std::fmt::Display| malformed(&format!("in `message`: {error}"));
+    let Message { id, to, data, .. } = serde_json::from_str(text).map_err(|error| in_message(&error))?;
+    let data = Json::new(data).map_err(|error| in_message(&error))?;
+    Ok(ClientFrame::Message { id, to, data })
+}
+
 fn read<T: DeserializeOwned>(text: &str, kind: &str, known: &[&str]) -> Result<T, ParseError> {
     if !known.contains(&kind) {
         let detail = format!("expected a message of type {}, got `{}`", known.join(", "), printable(kind, 40));
@@ -58,7 +84,7 @@ fn read<T: DeserializeOwned>(text: &str, kind: &str, known: &[&str]) -> Result<T
 }
 
 /// The `type` of an object, whatever else stands in it.
-fn kind_of(text: &str) -> Result<String, ParseError> {
+fn kind_of(text: &str) -> Result<Cow<'_, str>, ParseError> {
     let Kind(kind) = serde_json::from_str(text)
         .map_err(|error| malformed(&format!("expected a JSON object with a `type`: {error}")))?;
     Ok(kind)
@@ -77,9 +103,13 @@ fn printable(text: &str, chars: usize) -> String {
     out
 }
 
-struct Kind(String);
+struct Kind<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Kind {
+/// Text that is borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Kind<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(KindVisitor)
     }
@@ -88,18 +118,18 @@ impl<'de> Deserialize<'de> for Kind {
 struct KindVisitor;
 
 impl<'de> Visitor<'de> for KindVisitor {
-    type Value = Kind;
+    type Value = Kind<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut kind = None;
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Text(key)) = map.next_key()? {
             if key != "type" {
                 map.next_value::<IgnoredAny>()?;
-            } else if kind.replace(map.next_value::<String>()?).is_some() {
+            } else if kind.replace(map.next_value::<Text<'de>>()?.0).is_some() {
                 return Err(serde::de::Error::duplicate_field("type"));
             }
         }

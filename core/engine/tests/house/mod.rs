@@ -79,11 +79,12 @@ impl House {
         let before = self.all.len();
         self.frame(transport, frame(id));
         self.all[before..].iter().find_map(|output| match output {
-            Output::Send { transport: to, frame: ServerFrame::Event(event) } if to.0 == transport => match &event.event
-            {
-                Event::Reply { to, outcome } if *to == id => Some(outcome.clone()),
-                _ => None,
-            },
+            Output::Send { transport: to, frame: ServerFrame::Event(event) } if to.0 == transport => {
+                match &*event.event {
+                    Event::Reply { to, outcome } if *to == id => Some(outcome.clone()),
+                    _ => None,
+                }
+            }
             _ => None,
         })
     }
@@ -114,7 +115,7 @@ impl House {
 
     pub fn events(&self, transport: u64) -> Vec<Event> {
         self.frames(transport)
-            .filter_map(|frame| if let ServerFrame::Event(event) = frame { Some(event.event.clone()) } else { None })
+            .filter_map(|frame| if let ServerFrame::Event(event) = frame { Some((*event.event).clone()) } else { None })
             .collect()
     }
 

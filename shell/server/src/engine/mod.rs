@@ -1,47 +1,29 @@
-//! The engine's thread, and the handle by which everything else speaks to it.
+//! The engine, and the handle by which everything else speaks to it.
 //!
 //! ```text
-//!  transports ─┐                    ┌─► Outbox of each transport
-//!  HTTP API  ──┼─► bounded mailbox ─► thread: Engine ─┼─► store (bounded channel)
-//!  drain     ──┘   (count, bytes)   └─► relay (callback)
+//!  transports ─┐                         ┌─► Outbox of each transport, woken once
+//!  HTTP API  ──┼─► lock: Host { Engine } ┼─► store (bounded channel)
+//!  alarm     ──┘   one input at a time   └─► relay (callback)
 //! ```
 //!
-//! A full mailbox makes senders wait: a transport that cannot hand over a frame does not read the next one. The thread
-//! takes all that waits per wake-up, reads the clock once, and wakes each transport once at the end. What a frame means
-//! is the engine's business, how it is written the transports'.
+//! Whoever has something to say to the engine says it on its own thread, under one lock: an input takes a microsecond or
+//! two, and handing it to another thread costs more than handling it (`docs/decisions/0005`). A transport handles what it
+//! has read before it reads more, so what waits for the engine is bounded by the transports there are. What a frame means
+//! is the engine's business, how it is written the transports'; it is written when the lock has been let go.
 
+mod host;
 mod outbox;
-mod thread;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tandem_api::signal::{ClientFrame, Hello};
-use tandem_engine::{Command, Engine, Origin, Record, Reply, RoomKept, TransportId};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tandem_engine::{Command, Engine, Input, Now, Origin, Record, Reply, RoomKept, TransportId};
+use tokio::sync::{Notify, mpsc};
 
-pub use outbox::{After, Batch, Encoding, Outbox, OutboxLimits, Parcel, Push, encode};
-pub use thread::EngineThread;
-
-/// How much may wait for the engine, and for each transport.
-#[derive(Clone, Copy, Debug)]
-pub struct MailboxLimits {
-    /// Inputs that may wait for the engine.
-    pub inputs: usize,
-    /// Bytes of the frames among them.
-    pub bytes: u32,
-    /// For each transport.
-    pub outbox: OutboxLimits,
-}
-
-impl MailboxLimits {
-    /// What fits an engine of this configuration.
-    #[must_use]
-    pub fn for_engine(config: &tandem_engine::Config) -> Self {
-        Self { inputs: 1024, bytes: 16 << 20, outbox: OutboxLimits::above_backlog(config) }
-    }
-}
+use host::Host;
+pub use outbox::{After, Batch, Outbox, OutboxLimits, Push, encode};
 
 /// What is to be stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,25 +43,30 @@ pub enum Stored {
 pub struct Sinks {
     /// To the store. When it is full, history is dropped and counted; a room's state waits, the latest one only.
     pub store: mpsc::Sender<Stored>,
-    /// Ends everything that a TURN user relays. Called on the engine thread: must not block.
+    /// Ends everything that a TURN user relays. Called under the engine's lock: must not block.
     pub revoke: Box<dyn Fn(String) + Send>,
 }
 
-/// The engine thread is gone: the process is going down.
+/// The engine has been stopped, or has panicked: the process is going down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine has stopped")]
 pub struct Stopped;
 
-/// Starts the engine's thread.
+/// Takes the engine into use, and starts the task that minds its timers.
 ///
-/// # Errors
-/// When the system gives us no thread.
-pub fn start(engine: Engine, limits: MailboxLimits, sinks: Sinks) -> std::io::Result<(EngineHandle, EngineThread)> {
-    let (sender, receiver) = mpsc::channel(limits.inputs.max(1));
-    let budget = Arc::new(Semaphore::new(limits.bytes as usize));
-    let thread = thread::spawn(engine, receiver, Arc::clone(&budget), sinks)?;
-    let shared = Shared { sender, budget, next: AtomicU64::new(1), limits };
-    Ok((EngineHandle { shared: Arc::new(shared) }, thread))
+/// Needs a tokio runtime.
+#[must_use]
+pub fn start(engine: Engine, outbox: OutboxLimits, sinks: Sinks) -> EngineHandle {
+    let shared = Arc::new(Shared {
+        host: Mutex::new(Host::new(engine, sinks)),
+        alarm: Notify::new(),
+        next: AtomicU64::new(1),
+        outbox,
+    });
+    let handle = EngineHandle { shared };
+    // Ends by itself when the engine has stopped.
+    drop(tokio::spawn(handle.clone().mind_timers()));
+    handle
 }
 
 /// Speaks to the engine. Cheap to clone.
@@ -89,10 +76,11 @@ pub struct EngineHandle {
 }
 
 struct Shared {
-    sender: mpsc::Sender<Envelope>,
-    budget: Arc<Semaphore>,
+    host: Mutex<Host>,
+    /// The time of the next timer has moved to the fore.
+    alarm: Notify,
     next: AtomicU64,
-    limits: MailboxLimits,
+    outbox: OutboxLimits,
 }
 
 /// One transport: its number and what waits for it.
@@ -100,98 +88,122 @@ struct Shared {
 pub struct Transport {
     /// Never used twice.
     pub id: TransportId,
-    /// Filled by the engine thread, emptied by the transport.
+    /// Filled by the engine, emptied by the transport.
     pub outbox: Arc<Outbox>,
-}
-
-enum Envelope {
-    Hello { transport: Transport, origin: Box<Origin>, hello: Hello },
-    Frame { transport: TransportId, frame: ClientFrame, bytes: u32 },
-    Closed { transport: TransportId },
-    Command { command: Command, answer: oneshot::Sender<Reply> },
-    Restore { rooms: Vec<RoomKept>, done: oneshot::Sender<()> },
-    Drain { reconnect: Duration, done: oneshot::Sender<()> },
-    Stop,
 }
 
 impl EngineHandle {
     /// A transport that the engine hears of by its hello.
     #[must_use]
-    pub fn open(&self, encoding: Encoding) -> Transport {
+    pub fn open(&self) -> Transport {
         let id = TransportId(self.shared.next.fetch_add(1, Ordering::Relaxed));
-        Transport { id, outbox: Arc::new(Outbox::new(encoding, self.shared.limits.outbox)) }
+        Transport { id, outbox: Arc::new(Outbox::new(self.shared.outbox)) }
     }
 
     /// The first frame of a transport.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub async fn hello(&self, transport: &Transport, origin: Origin, hello: Hello) -> Result<(), Stopped> {
-        self.post(Envelope::Hello { transport: transport.clone(), origin: Box::new(origin), hello }).await
+    pub fn hello(&self, transport: &Transport, origin: Origin, hello: Hello) -> Result<(), Stopped> {
+        self.with(|host, now| {
+            host.add(transport);
+            host.handle(now, Input::Hello { transport: transport.id, origin, hello });
+        })
     }
 
-    /// A later frame, which took so many bytes on the wire. Waits while the mailbox is full.
+    /// A later frame.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub async fn frame(&self, transport: TransportId, frame: ClientFrame, bytes: usize) -> Result<(), Stopped> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.shared.limits.bytes);
-        let slot = self.shared.sender.reserve().await.map_err(|_| Stopped)?;
-        // The engine thread gives the bytes back when it has handled the frame. Nothing is awaited in between.
-        self.shared.budget.acquire_many(bytes).await.map_err(|_| Stopped)?.forget();
-        slot.send(Envelope::Frame { transport, frame, bytes });
-        Ok(())
+    pub fn frame(&self, transport: TransportId, frame: ClientFrame) -> Result<(), Stopped> {
+        self.with(|host, now| host.handle_frame(now, transport, frame))
     }
 
     /// The transport is gone.
-    pub async fn closed(&self, transport: TransportId) {
+    pub fn closed(&self, transport: TransportId) {
         // A stopped engine has forgotten its transports anyway.
-        let _ = self.post(Envelope::Closed { transport }).await;
+        let _ = self.with(|host, now| host.handle_closed(now, transport));
     }
 
     /// Asks on behalf of a third party.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub async fn command(&self, command: Command) -> Result<Reply, Stopped> {
-        let (answer, reply) = oneshot::channel();
-        self.post(Envelope::Command { command, answer }).await?;
-        reply.await.map_err(|_| Stopped)
+    pub fn command(&self, command: Command) -> Result<Reply, Stopped> {
+        self.with(|host, now| host.ask(now, command))?.ok_or(Stopped)
     }
 
     /// Rooms as they stood when the last process ended; only before anything else.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub async fn restore(&self, rooms: Vec<RoomKept>) -> Result<(), Stopped> {
-        let (done, wait) = oneshot::channel();
-        self.post(Envelope::Restore { rooms, done }).await?;
-        wait.await.map_err(|_| Stopped)
+    pub fn restore(&self, rooms: Vec<RoomKept>) -> Result<(), Stopped> {
+        self.with(|host, now| host.handle(now, Input::Restore(rooms)))
     }
 
-    /// Tells every client to come back later and refuses newcomers; resolves when all of them have been told.
+    /// Tells every client to come back later and refuses newcomers.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub async fn drain(&self, reconnect: Duration) -> Result<(), Stopped> {
-        let (done, wait) = oneshot::channel();
-        self.post(Envelope::Drain { reconnect, done }).await?;
-        wait.await.map_err(|_| Stopped)
+    pub fn drain(&self, reconnect: Duration) -> Result<(), Stopped> {
+        self.with(|host, now| host.handle(now, Input::Drain { reconnect }))
     }
 
-    /// Whether the thread is there.
+    /// Whether it takes anything: not after it was stopped, or has panicked.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.shared.sender.is_closed()
+        self.lock().is_ok_and(|host| !host.has_stopped())
     }
 
-    /// Ends the thread when it has handled all that was sent before.
+    /// Takes nothing more, has every transport write what waits for it, and resolves when the store has all it is to get.
     pub async fn stop(&self) {
-        // Already stopped is as good.
-        let _ = self.post(Envelope::Stop).await;
+        // Even one that has panicked lets go of the store.
+        let leftovers = self.shared.host.lock().unwrap_or_else(PoisonError::into_inner).stop();
+        self.shared.alarm.notify_one();
+        if let Some((store, leftovers)) = leftovers {
+            for stored in leftovers {
+                // A store that is gone stores nothing more.
+                let _ = store.send(stored).await;
+            }
+        }
     }
 
-    async fn post(&self, envelope: Envelope) -> Result<(), Stopped> {
-        self.shared.sender.send(envelope).await.map_err(|_| Stopped)
+    /// One input: handled, its consequences drawn, everyone woken for whom there is something.
+    fn with<T>(&self, act: impl FnOnce(&mut Host, Now) -> T) -> Result<T, Stopped> {
+        let mut host = self.lock()?;
+        if host.has_stopped() {
+            return Err(Stopped);
+        }
+        let now = host::read_clock();
+        let told = act(&mut host, now);
+        let settled = host.settle(now);
+        drop(host);
+        for outbox in settled.woken {
+            outbox.wake();
+        }
+        if settled.alarm_is_late {
+            self.shared.alarm.notify_one();
+        }
+        Ok(told)
+    }
+
+    /// A lock that is poisoned means that the engine has panicked in the middle of something: nothing it holds can be
+    /// relied upon.
+    fn lock(&self) -> Result<MutexGuard<'_, Host>, Stopped> {
+        self.shared.host.lock().map_err(|_| Stopped)
+    }
+
+    async fn mind_timers(self) {
+        while let Ok(Some(alarm)) = self.lock().map(|mut host| host.set_alarm()) {
+            let far = Instant::now() + Duration::from_secs(3600);
+            let sleep = tokio::time::sleep_until(alarm.unwrap_or(far).into());
+            tokio::select! {
+                () = sleep => if self.with(|_, _| ()).is_err() { break },
+                () = self.shared.alarm.notified() => {}
+            }
+        }
+        if self.lock().is_err() {
+            tracing::error!("the engine has panicked: no call can go on, the process has to be restarted");
+        }
     }
 }

@@ -1,39 +1,22 @@
-//! What waits to be written to one transport: a queue bounded in parcels and in bytes.
+//! What waits to be written to one transport: a queue bounded in frames and in bytes.
 //!
-//! The engine thread puts in, the transport's task takes everything there is at once, so that one wake-up and one system
-//! call carry a whole burst. A full outbox ends its transport; the session behind it lives on in the engine, whose own
-//! backlog decides whether a `resume` can make good what was lost here. An empty outbox holds no memory but itself.
+//! The engine puts in, the transport's task takes everything there is at once, so that one wake-up and one system call
+//! carry a whole burst. That a request was carried out is not urgent: it waits a few milliseconds for company. A full
+//! outbox ends its transport; the session behind it lives on in the engine, whose own backlog decides whether a `resume`
+//! can make good what was lost here. An empty outbox holds no memory but itself.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tandem_api::signal::{Note, ServerFrame};
+use tandem_api::signal::{Event, Note, Outcome, ServerFrame};
 use tokio::sync::Notify;
-
-/// How parcels are made for a transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As JSON text, printed by the engine thread.
-    Json,
-    /// As they are: the transport speaks another vocabulary and translates.
-    Frames,
-}
-
-/// One thing to write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Parcel {
-    /// A frame as JSON.
-    Text(String),
-    /// A frame to translate.
-    Frame(Box<ServerFrame>),
-}
 
 /// How much may wait for one transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Parcels.
-    pub parcels: usize,
-    /// Their bytes.
+    /// Frames.
+    pub frames: usize,
+    /// The bytes that they hold in memory.
     pub bytes: usize,
 }
 
@@ -42,7 +25,7 @@ impl OutboxLimits {
     #[must_use]
     pub fn above_backlog(config: &tandem_engine::Config) -> Self {
         Self {
-            parcels: config.backlog_events.saturating_mul(2).saturating_add(64),
+            frames: config.backlog_events.saturating_mul(2).saturating_add(64),
             bytes: config.backlog_bytes.saturating_mul(2).saturating_add(config.frame_bytes),
         }
     }
@@ -63,69 +46,75 @@ pub enum After {
 #[derive(Debug)]
 pub struct Batch {
     /// In order.
-    pub parcels: VecDeque<Parcel>,
+    pub frames: VecDeque<ServerFrame>,
     /// And then.
     pub after: After,
 }
 
-/// Fate of a parcel.
+/// Fate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Push {
     /// It waits; the reader has to be woken.
-    Queued,
+    Urgent,
+    /// It waits alone, and may: the reader has to be woken a little later.
+    Patient,
+    /// It waits with others, for which the reader has been or will be woken.
+    InCompany,
     /// The outbox is over its limit and now ends its transport.
     Overflow,
     /// The outbox had ended before.
     Ended,
 }
 
-/// The queue between the engine thread and one transport.
+/// The queue between the engine and one transport.
 #[derive(Debug)]
 pub struct Outbox {
     state: Mutex<State>,
     wake: Notify,
     limits: OutboxLimits,
-    encoding: Encoding,
 }
 
 #[derive(Debug)]
 struct State {
-    parcels: VecDeque<Parcel>,
+    frames: VecDeque<ServerFrame>,
     bytes: usize,
+    /// Something that waits should be written now.
+    urgent: bool,
     after: After,
 }
 
+impl State {
+    fn empty(after: After) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, urgent: false, after }
+    }
+}
+
 impl Outbox {
-    pub(super) fn new(encoding: Encoding, limits: OutboxLimits) -> Self {
-        let state = State { parcels: VecDeque::new(), bytes: 0, after: After::Wait };
-        Self { state: Mutex::new(state), wake: Notify::new(), limits, encoding }
+    pub(super) fn new(limits: OutboxLimits) -> Self {
+        Self { state: Mutex::new(State::empty(After::Wait)), wake: Notify::new(), limits }
     }
 
     /// Queues a frame. The reader sleeps on until [`Outbox::wake`].
     pub fn push(&self, frame: ServerFrame) -> Push {
-        let (parcel, bytes) = match self.encoding {
-            Encoding::Json => {
-                let text = encode(&frame);
-                let bytes = text.len();
-                (Parcel::Text(text), bytes)
-            }
-            Encoding::Frames => {
-                let bytes = weigh(&frame);
-                (Parcel::Frame(Box::new(frame)), bytes)
-            }
-        };
         let mut state = self.lock();
         if state.after != After::Wait {
             return Push::Ended;
         }
-        let bytes = state.bytes.saturating_add(bytes);
-        if state.parcels.len() >= self.limits.parcels || bytes > self.limits.bytes {
-            *state = State { parcels: VecDeque::new(), bytes: 0, after: After::Abort };
+        let bytes = state.bytes.saturating_add(frame.weight());
+        if state.frames.len() >= self.limits.frames || bytes > self.limits.bytes {
+            *state = State::empty(After::Abort);
             return Push::Overflow;
         }
         state.bytes = bytes;
-        state.parcels.push_back(parcel);
-        Push::Queued
+        let urgent = is_urgent(&frame);
+        let alone = state.frames.is_empty();
+        state.urgent |= urgent;
+        state.frames.push_back(frame);
+        match (urgent, alone) {
+            (true, _) => Push::Urgent,
+            (false, true) => Push::Patient,
+            (false, false) => Push::InCompany,
+        }
     }
 
     /// Queues something about the transport itself and wakes the reader: the transports' own word, past the engine.
@@ -149,6 +138,13 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// What waits has waited long enough. `false` when there is nothing; otherwise the reader has to be woken.
+    pub(super) fn make_urgent(&self) -> bool {
+        let mut state = self.lock();
+        state.urgent = !state.frames.is_empty();
+        state.urgent
+    }
+
     /// Everything that waits, as soon as there is something. For one reader; may be dropped while waiting.
     pub async fn next(&self) -> Batch {
         loop {
@@ -166,20 +162,21 @@ impl Outbox {
         }
     }
 
-    /// Parcels and bytes that wait.
+    /// Frames and bytes that wait.
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.parcels.len(), state.bytes)
+        (state.frames.len(), state.bytes)
     }
 
     fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
-        if state.parcels.is_empty() && state.after == After::Wait {
+        if !state.urgent && state.after == After::Wait {
             return None;
         }
-        state.bytes = 0;
-        Some(Batch { parcels: std::mem::take(&mut state.parcels), after: state.after })
+        let after = state.after;
+        let taken = std::mem::replace(&mut *state, State::empty(after));
+        Some(Batch { frames: taken.frames, after })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -187,37 +184,31 @@ impl Outbox {
     }
 }
 
-/// A frame as JSON text.
-#[must_use]
-pub fn encode(frame: &ServerFrame) -> String {
+/// Appends a frame as JSON text.
+pub fn encode(out: &mut Vec<u8>, frame: &ServerFrame) {
+    let before = out.len();
     // Our own types have string keys only, so printing cannot fail; were it to, an empty object is ignored by clients.
-    serde_json::to_string(frame).unwrap_or_else(|_| String::from("{}"))
+    if serde_json::to_writer(&mut *out, frame).is_err() {
+        out.truncate(before);
+        out.extend_from_slice(b"{}");
+    }
 }
 
-/// The bytes a frame would take as JSON.
-fn weigh(frame: &ServerFrame) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len());
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    match serde_json::to_writer(&mut count, frame) {
-        Ok(()) => count.0,
-        Err(_) => usize::MAX,
-    }
+/// That a request was carried out is not: what comes of it is told by events of its own.
+fn is_urgent(frame: &ServerFrame) -> bool {
+    let ServerFrame::Event(numbered) = frame else { return true };
+    !matches!(*numbered.event, Event::Reply { outcome: Outcome::Ok, .. })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tandem_api::signal::Numbered;
+
     use super::*;
 
-    const LIMITS: OutboxLimits = OutboxLimits { parcels: 3, bytes: 200 };
+    const LIMITS: OutboxLimits = OutboxLimits { frames: 3, bytes: 4_000 };
 
     fn pong() -> ServerFrame {
         ServerFrame::Note(Note::Pong {})
@@ -231,23 +222,45 @@ mod tests {
         })
     }
 
+    fn carried_out(to: u64) -> ServerFrame {
+        ServerFrame::Event(Numbered { n: to, event: Arc::new(Event::Reply { to, outcome: Outcome::Ok }) })
+    }
+
     #[tokio::test]
     async fn one_batch_carries_everything_that_waited_in_order() {
-        let outbox = Outbox::new(Encoding::Json, LIMITS);
-        assert_eq!(outbox.push(pong()), Push::Queued);
-        assert_eq!(outbox.push(refused("x")), Push::Queued);
+        let outbox = Outbox::new(LIMITS);
+        assert_eq!(outbox.push(pong()), Push::Urgent);
+        assert_eq!(outbox.push(refused("x")), Push::Urgent);
         let batch = outbox.next().await;
         assert_eq!(batch.after, After::Wait);
-        assert_eq!(batch.parcels.len(), 2);
-        assert_eq!(batch.parcels[0], Parcel::Text(r#"{"type":"pong"}"#.to_owned()));
+        assert_eq!(batch.frames, [pong(), refused("x")]);
         assert_eq!(outbox.waiting(), (0, 0));
     }
 
     #[tokio::test]
-    async fn one_parcel_too_many_empties_the_outbox_and_aborts_its_transport() {
-        let outbox = Outbox::new(Encoding::Frames, LIMITS);
+    async fn that_a_request_was_carried_out_waits_for_company() {
+        let outbox = Outbox::new(LIMITS);
+        assert_eq!(outbox.push(carried_out(1)), Push::Patient);
+        assert_eq!(outbox.push(carried_out(2)), Push::InCompany);
+        assert!(outbox.take().is_none(), "nothing is urgent");
+        assert_eq!(outbox.push(pong()), Push::Urgent);
+        assert_eq!(outbox.next().await.frames, [carried_out(1), carried_out(2), pong()]);
+        assert!(!outbox.make_urgent(), "nothing is left that could be");
+    }
+
+    #[tokio::test]
+    async fn patience_ends() {
+        let outbox = Outbox::new(LIMITS);
+        outbox.push(carried_out(1));
+        assert!(outbox.make_urgent());
+        assert_eq!(outbox.next().await.frames, [carried_out(1)]);
+    }
+
+    #[tokio::test]
+    async fn one_frame_too_many_empties_the_outbox_and_aborts_its_transport() {
+        let outbox = Outbox::new(LIMITS);
         for _ in 0..3 {
-            assert_eq!(outbox.push(pong()), Push::Queued);
+            assert_eq!(outbox.push(pong()), Push::Urgent);
         }
         assert_eq!(outbox.push(pong()), Push::Overflow);
         assert_eq!(outbox.waiting(), (0, 0));
@@ -257,21 +270,19 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_limit_holds_whichever_way_parcels_are_made() {
-        for encoding in [Encoding::Json, Encoding::Frames] {
-            let outbox = Outbox::new(encoding, LIMITS);
-            assert_eq!(outbox.push(refused("short")), Push::Queued);
-            assert_eq!(outbox.push(refused(&"long".repeat(40))), Push::Overflow);
-        }
+    fn the_byte_limit_holds() {
+        let outbox = Outbox::new(LIMITS);
+        assert_eq!(outbox.push(refused("short")), Push::Urgent);
+        assert_eq!(outbox.push(refused(&"long".repeat(1_000))), Push::Overflow);
     }
 
     #[tokio::test]
-    async fn a_finished_outbox_gives_what_waited_and_then_closes() {
-        let outbox = Outbox::new(Encoding::Json, LIMITS);
-        outbox.push(pong());
+    async fn a_finished_outbox_gives_what_waited_urgent_or_not_and_then_closes() {
+        let outbox = Outbox::new(LIMITS);
+        outbox.push(carried_out(1));
         outbox.finish();
         assert_eq!(outbox.push(pong()), Push::Ended);
         let batch = outbox.next().await;
-        assert_eq!((batch.parcels.len(), batch.after), (1, After::Close));
+        assert_eq!((batch.frames.len(), batch.after), (1, After::Close));
     }
 }

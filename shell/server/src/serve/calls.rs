@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Settings;
 use crate::data_dir::DataDir;
-use crate::engine::{self, EngineHandle, EngineThread, MailboxLimits, Sinks, Stored};
+use crate::engine::{self, EngineHandle, OutboxLimits, Sinks, Stored};
 use crate::http::health::{Condition, Health};
 use crate::http::rest::AskEngine;
 use crate::metrics::{STORE_WRITES_DROPPED_TOTAL, STORE_WRITES_TOTAL};
@@ -23,7 +23,6 @@ use crate::{relay, unix_ms};
 pub struct Calls {
     /// Decides.
     pub engine: EngineHandle,
-    thread: EngineThread,
     /// Remembers.
     pub store: Store,
     writer: JoinHandle<()>,
@@ -54,36 +53,30 @@ impl Calls {
         }
 
         let config = config(settings, relay.map(|relay| relay.announced.clone()));
-        let limits = MailboxLimits::for_engine(&config);
+        let outbox = OutboxLimits::above_backlog(&config);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
         let (sender, queue) = mpsc::channel(QUEUE);
         let sinks = Sinks { store: sender, revoke: revoker(relay.map(|relay| relay.handle.clone())) };
-        let (engine, thread) =
-            engine::start(Engine::new(config, seed), limits, sinks).context("the engine's thread")?;
+        let engine = engine::start(Engine::new(config, seed), outbox, sinks);
         let writer = tokio::spawn(write(store.clone(), queue, health.clone()));
-        engine.restore(restored.rooms).await?;
+        engine.restore(restored.rooms)?;
         let cleaner = tokio::spawn(forget(store.clone(), settings.history.keep.0));
-        Ok(Calls { engine, thread, store, writer, cleaner })
+        Ok(Calls { engine, store, writer, cleaner })
     }
 
     /// For the HTTP API.
     pub fn ask(&self) -> AskEngine {
         let engine = self.engine.clone();
-        Arc::new(move |command| {
-            let engine = engine.clone();
-            async move { engine.command(command).await.ok() }.boxed()
-        })
+        Arc::new(move |command| std::future::ready(engine.command(command).ok()).boxed())
     }
 
-    /// Ends the engine when it has handled all it was sent; then everything it decided is written to the disk.
+    /// Stops the engine; then everything it decided is written to the disk.
     pub async fn stop(self) {
         self.cleaner.abort();
         self.engine.stop().await;
-        let thread = self.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        // The thread held the sender: the writer ends when the queue is empty.
-        if joined.is_err() || self.writer.await.is_err() {
+        // The engine held the sender: the writer ends when the queue is empty.
+        if self.writer.await.is_err() {
             tracing::error!("not everything could be written");
         }
         self.store.close().await;

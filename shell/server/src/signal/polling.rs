@@ -22,13 +22,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tandem_api::signal::{ClientKind, Reason};
+use tandem_api::signal::{ClientKind, Reason, ServerFrame};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use super::session::{Onward, Refusal, Session};
 use super::{Shared, origin};
-use crate::engine::{After, Encoding, Outbox, Parcel};
+use crate::engine::{After, Outbox, encode};
 
 /// A post may carry this many times the largest frame: all that gathered while the one before was on its way.
 const POST_FRAMES: usize = 4;
@@ -65,7 +65,7 @@ struct Inward {
 struct Outward {
     /// Number of the batch in `body`.
     batch: u64,
-    body: String,
+    body: Vec<u8>,
     /// The outbox has given all it will ever give.
     finished: bool,
 }
@@ -114,10 +114,7 @@ impl Sessions {
         }
         self.lock().remove(&id);
         poll.superseded.notify_waiters();
-        let session = poll.inward.lock().await.session.take();
-        if let Some(session) = session {
-            session.closed().await;
-        }
+        drop(poll.inward.lock().await.session.take());
     }
 }
 
@@ -162,7 +159,7 @@ pub(super) async fn open(State(sessions): State<Arc<Sessions>>, request: Request
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::ServerFull, "no randomness to be had"));
     };
     let origin = origin::of_request(&parts, ClientKind::Web);
-    let session = Session::new(Arc::clone(shared), origin, Encoding::Json, pass);
+    let session = Session::new(Arc::clone(shared), origin, pass);
     let poll = Arc::new(Poll {
         outbox: Arc::clone(&session.transport.outbox),
         inward: AsyncMutex::new(Inward { session: Some(session), last: 0 }),
@@ -173,7 +170,7 @@ pub(super) async fn open(State(sessions): State<Arc<Sessions>>, request: Request
     });
     sessions.lock().insert(id.clone(), Arc::clone(&poll));
     tokio::spawn(Arc::clone(&sessions).watch(id.clone(), Arc::clone(&poll)));
-    handle_frames(&mut *poll.inward.lock().await, &frames).await;
+    handle_frames(&mut *poll.inward.lock().await, &frames);
     Ok(json(StatusCode::OK, format!(r#"{{"id":"{id}"}}"#)))
 }
 
@@ -194,7 +191,7 @@ pub(super) async fn send(
     }
     if post == expected {
         inward.last = post;
-        handle_frames(&mut inward, &frames).await;
+        handle_frames(&mut inward, &frames);
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -237,7 +234,7 @@ pub(super) async fn receive(
             ));
         }
         outward.batch = batch;
-        outward.body = array(next.parcels);
+        outward.body = array(&next.frames);
     }
     Ok(json(StatusCode::OK, outward.body.clone()))
 }
@@ -251,10 +248,10 @@ pub(super) async fn close(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn handle_frames(inward: &mut Inward, frames: &[Box<RawValue>]) {
+fn handle_frames(inward: &mut Inward, frames: &[Box<RawValue>]) {
     let Some(session) = inward.session.as_mut() else { return };
     for frame in frames {
-        if session.handle_text(frame.get()).await == Onward::Close {
+        if session.handle_text(frame.get()) == Onward::Close {
             // What was refused waits in the outbox, which is finished; the rest of the post is not read.
             return;
         }
@@ -277,21 +274,19 @@ async fn read_frames(body: Body, frame_bytes: usize) -> Result<Vec<Box<RawValue>
     Ok(frames)
 }
 
-fn array(parcels: VecDeque<Parcel>) -> String {
-    let mut body = String::from("[");
-    for parcel in parcels {
-        if let Parcel::Text(text) = parcel {
-            if body.len() > 1 {
-                body.push(',');
-            }
-            body.push_str(&text);
+fn array(frames: &VecDeque<ServerFrame>) -> Vec<u8> {
+    let mut body = b"[".to_vec();
+    for (index, frame) in frames.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
         }
+        encode(&mut body, frame);
     }
-    body.push(']');
+    body.push(b']');
     body
 }
 
-fn json(status: StatusCode, body: String) -> Response {
+fn json(status: StatusCode, body: impl IntoResponse) -> Response {
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

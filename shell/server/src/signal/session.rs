@@ -6,11 +6,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tandem_api::signal::{ClientFrame, Hello, Note, ParseError, Reason, parse_frame, parse_hello};
-use tandem_engine::{Origin, TransportId};
+use tandem_engine::Origin;
 
 use super::gate::Shut;
 use super::{Pass, Shared};
-use crate::engine::{Encoding, Transport};
+use crate::engine::Transport;
 use crate::metrics;
 
 /// Frames that could not be understood before the transport is closed. An honest client sends none.
@@ -33,15 +33,14 @@ pub(super) struct Session {
     /// Until the hello has taken it along.
     origin: Option<Origin>,
     strikes: u8,
-    departed: bool,
     /// With Socket.IO the connection holds it.
     _pass: Option<Pass>,
 }
 
 impl Session {
-    pub fn new(shared: Arc<Shared>, origin: Origin, encoding: Encoding, pass: impl Into<Option<Pass>>) -> Self {
-        let transport = shared.engine.open(encoding);
-        Self { shared, transport, origin: Some(origin), strikes: 0, departed: false, _pass: pass.into() }
+    pub fn new(shared: Arc<Shared>, origin: Origin, pass: impl Into<Option<Pass>>) -> Self {
+        let transport = shared.engine.open();
+        Self { shared, transport, origin: Some(origin), strikes: 0, _pass: pass.into() }
     }
 
     /// Whether `join` or `resume` has come.
@@ -49,36 +48,36 @@ impl Session {
         self.origin.is_none()
     }
 
-    /// A frame as text. Waits while the engine has too much to do.
-    pub async fn handle_text(&mut self, text: &str) -> Onward {
+    /// A frame as text.
+    pub fn handle_text(&mut self, text: &str) -> Onward {
         if text.len() > self.shared.config.frame_bytes {
             return self.too_large(text.len());
         }
         if self.has_hello() {
             match parse_frame(text) {
-                Ok(frame) => self.handle_frame(frame, text.len()).await,
+                Ok(frame) => self.handle_frame(frame),
                 Err(error) => self.misunderstood(error),
             }
         } else {
             match parse_hello(text) {
-                Ok(hello) => self.handle_hello(hello).await,
+                Ok(hello) => self.handle_hello(hello),
                 Err(error) => self.misunderstood(error),
             }
         }
     }
 
-    pub async fn handle_hello(&mut self, hello: Hello) -> Onward {
+    pub fn handle_hello(&mut self, hello: Hello) -> Onward {
         let Some(origin) = self.origin.take() else {
             return self.refuse(Reason::AlreadyJoined, "this connection is already in a room".to_owned());
         };
-        match self.shared.engine.hello(&self.transport, origin, hello).await {
+        match self.shared.engine.hello(&self.transport, origin, hello) {
             Ok(()) => Onward::Read,
             Err(stopped) => self.refuse(Reason::Draining, stopped.to_string()),
         }
     }
 
-    pub async fn handle_frame(&mut self, frame: ClientFrame, bytes: usize) -> Onward {
-        match self.shared.engine.frame(self.transport.id, frame, bytes).await {
+    pub fn handle_frame(&mut self, frame: ClientFrame) -> Onward {
+        match self.shared.engine.frame(self.transport.id, frame) {
             Ok(()) => Onward::Read,
             Err(stopped) => self.refuse(Reason::Draining, stopped.to_string()),
         }
@@ -121,27 +120,13 @@ impl Session {
         self.transport.outbox.finish();
         Onward::Close
     }
-
-    /// The connection is gone.
-    pub async fn closed(mut self) {
-        if let Some(transport) = self.departure() {
-            self.shared.engine.closed(transport).await;
-        }
-    }
-
-    /// The engine is told once, and only of a transport that it knows.
-    fn departure(&mut self) -> Option<TransportId> {
-        let known = self.has_hello() && !std::mem::replace(&mut self.departed, true);
-        known.then_some(self.transport.id)
-    }
 }
 
 impl Drop for Session {
-    /// A task that was broken off must not leave its participant behind.
+    /// The connection is gone, however its task ended; the engine is told of one that it knows.
     fn drop(&mut self) {
-        if let (Some(transport), Ok(runtime)) = (self.departure(), tokio::runtime::Handle::try_current()) {
-            let engine = self.shared.engine.clone();
-            runtime.spawn(async move { engine.closed(transport).await });
+        if self.has_hello() {
+            self.shared.engine.closed(self.transport.id);
         }
     }
 }

@@ -53,7 +53,7 @@ async fn a_session_description_of_a_megabyte_is_refused_before_it_is_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_reads_loses_its_transport_and_nobody_else_notices() {
-    let outbox = OutboxLimits { parcels: 100, bytes: 64 << 10 };
+    let outbox = OutboxLimits { frames: 100, bytes: 64 << 10 };
     let engine = tandem_engine::Config { backlog_events: 200, ..engine_config() };
     let server = start_with(engine, Config::default(), Some(outbox)).await;
     let (mut ann, _) = Client::join(&server, "slow", "Ann").await;

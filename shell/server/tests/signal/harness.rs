@@ -8,7 +8,7 @@ use axum::Router;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tandem_engine::Engine;
-use tandem_server::engine::{EngineHandle, MailboxLimits, OutboxLimits, Sinks, Stored};
+use tandem_server::engine::{EngineHandle, OutboxLimits, Sinks, Stored};
 use tandem_server::signal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -51,12 +51,9 @@ pub async fn start() -> Server {
 
 pub async fn start_with(engine: tandem_engine::Config, config: signal::Config, outbox: Option<OutboxLimits>) -> Server {
     let (to_store, store) = mpsc::channel(64);
-    let mut limits = MailboxLimits::for_engine(&engine);
-    if let Some(outbox) = outbox {
-        limits.outbox = outbox;
-    }
+    let outbox = outbox.unwrap_or_else(|| OutboxLimits::above_backlog(&engine));
     let sinks = Sinks { store: to_store, revoke: Box::new(|_user| {}) };
-    let (engine, _thread) = tandem_server::engine::start(Engine::new(engine, [7; 32]), limits, sinks).unwrap();
+    let engine = tandem_server::engine::start(Engine::new(engine, [7; 32]), outbox, sinks);
     let verify: signal::KeyVerifier = Arc::new(|key| Box::pin(std::future::ready(key == "operator")));
     let router: Router = signal::routes(engine.clone(), config, verify);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -209,6 +209,6 @@ async fn who_gives_no_sign_of_life_is_away() {
 async fn a_draining_server_says_so_to_everyone() {
     let server = start().await;
     let (mut ann, _) = Client::join(&server, "drain", "Ann").await;
-    server.engine.drain(std::time::Duration::from_secs(3)).await.unwrap();
+    server.engine.drain(std::time::Duration::from_secs(3)).unwrap();
     assert_eq!(ann.next_of("draining").await["reconnect_ms"], 3000);
 }

@@ -13,18 +13,20 @@
 //! A page of 2015 wraps what it says as `{sender, data: {sender, …}}` and expects the others to get the inner object,
 //! as its server did. What has no such inner object goes to the others as it is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 use tandem_api::signal::{
-    ClientFrame, ClientKind, Event, Hello, Join, Note, Numbered, Outcome, ParseError, Reason, ServerFrame,
+    ClientFrame, ClientKind, Event, Hello, Join, Json, Note, Numbered, Outcome, ParseError, Reason, ServerFrame,
 };
 
 use super::classic::{CALLED, Classic};
 use super::mailbox::{Inbox, Mailbox, Said, TooSlow, emit};
-use crate::engine::{After, Batch, Encoding, Outbox, Parcel};
+use crate::engine::{After, Batch, Outbox};
 use crate::signal::session::{Onward, Session};
 use crate::signal::{Shared, origin};
 
@@ -44,7 +46,7 @@ pub(super) async fn prepare(socket: SocketRef, classic: Arc<Classic>) -> Result<
     let channel = socket.ns().trim_start_matches('/').to_owned();
     let sender = classic.sender(socket.id, &channel).filter(|sender| !sender.is_empty());
     let origin = origin::of_request(socket.req_parts(), ClientKind::Classic);
-    let mut session = Session::new(Arc::clone(&classic.shared), origin, Encoding::Frames, None);
+    let mut session = Session::new(Arc::clone(&classic.shared), origin, None);
     let named = sender.is_some();
     let join = Join {
         room: channel,
@@ -53,14 +55,11 @@ pub(super) async fn prepare(socket: SocketRef, classic: Arc<Classic>) -> Result<
         media: tandem_api::signal::Media::default(),
         entry: tandem_api::signal::Entry::Open,
     };
-    let _: Onward = session.handle_hello(Hello::Join(join)).await;
+    let _: Onward = session.handle_hello(Hello::Join(join));
     let first = session.transport.outbox.next().await;
-    let refused = first.parcels.iter().find_map(|parcel| match parcel {
-        Parcel::Frame(frame) => match &**frame {
-            ServerFrame::Note(Note::Refused { detail, .. }) => Some(detail.clone()),
-            _ => None,
-        },
-        Parcel::Text(_) => None,
+    let refused = first.frames.iter().find_map(|frame| match frame {
+        ServerFrame::Note(Note::Refused { detail, .. }) => Some(detail.clone()),
+        _ => None,
     });
     if let Some(detail) = refused {
         return Err(detail);
@@ -138,25 +137,24 @@ impl Member {
                 biased;
                 batch = self.outbox.next() => self.write(batch).await,
                 said = inbox.next() => match said {
-                    Some(said) => { self.hear(said).await; Ok(()) }
+                    Some(said) => { self.hear(said); Ok(()) }
                     None => Err(TooSlow),
                 },
             };
         }
         let id = self.take_id();
-        let _: Onward = self.session.handle_frame(ClientFrame::Leave { id }, 0).await;
-        self.session.closed().await;
+        let _: Onward = self.session.handle_frame(ClientFrame::Leave { id });
+        drop(self.session);
         let space = self.socket.extensions.remove::<Arc<InSpace>>();
         // Gone already, as a rule.
         let _ = self.socket.disconnect();
         drop(space);
     }
 
-    async fn hear(&mut self, said: Said) {
-        let bytes = said.bytes;
+    fn hear(&mut self, said: Said) {
         if said.event == CALLED {
             if let Ok(Value::String(sender)) = said.data {
-                self.call_itself(sender).await;
+                self.call_itself(sender);
             }
             return;
         }
@@ -168,72 +166,62 @@ impl Member {
                 return;
             }
         };
-        self.call_itself(sender).await;
+        self.call_itself(sender);
         let id = self.take_id();
-        let _: Onward = self.session.handle_frame(ClientFrame::Message { id, to: None, data }, bytes).await;
+        let _: Onward = self.session.handle_frame(ClientFrame::Message { id, to: None, data: Json::from(&data) });
     }
 
     /// The first name it gives is the one on the roster.
-    async fn call_itself(&mut self, name: String) {
+    fn call_itself(&mut self, name: String) {
         if !self.named {
             self.named = true;
             let id = self.take_id();
-            let _: Onward = self.session.handle_frame(ClientFrame::Rename { id, name }, 0).await;
+            let _: Onward = self.session.handle_frame(ClientFrame::Rename { id, name });
         }
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), TooSlow> {
         let mut seen = None;
-        for parcel in batch.parcels {
-            let Parcel::Frame(frame) = parcel else { continue };
-            if let ServerFrame::Event(Numbered { n, .. }) = &*frame {
+        for frame in &batch.frames {
+            if let ServerFrame::Event(Numbered { n, .. }) = frame {
                 seen = Some(*n);
             }
-            if let Some((event, data)) = self.translate(*frame) {
+            if let Some((event, data)) = self.translate(frame) {
                 emit(&self.socket, &self.outbox, event, &data, self.shared.config.write_timeout).await?;
             }
         }
         if let Some(n) = seen {
-            let _: Onward = self.session.handle_frame(ClientFrame::Ack { n }, 0).await;
+            let _: Onward = self.session.handle_frame(ClientFrame::Ack { n });
         }
         if batch.after == After::Wait { Ok(()) } else { Err(TooSlow) }
     }
 
     /// What a classic client understands of it.
-    fn translate(&mut self, frame: ServerFrame) -> Option<(&'static str, Value)> {
+    fn translate(&mut self, frame: &ServerFrame) -> Option<(&'static str, Argument)> {
         let event = match frame {
             ServerFrame::Event(Numbered { event, .. }) => event,
-            ServerFrame::Note(Note::Refused { reason, detail, .. }) => return Some(refused(reason, &detail)),
+            ServerFrame::Note(Note::Refused { reason, detail, .. }) => return Some(refused(*reason, detail)),
             ServerFrame::Note(Note::Resumed { .. } | Note::Seen(_) | Note::Pong {} | Note::Draining { .. }) => {
                 return None;
             }
         };
-        match event {
+        match &**event {
             Event::Joined(joined) => {
-                self.names.extend(joined.participants.into_iter().map(|other| (other.id, other.name)));
+                let named = joined.participants.iter().map(|other| (other.id.clone(), other.name.clone()));
+                self.names.extend(named);
                 None
             }
             Event::ParticipantJoined { participant } | Event::ParticipantChanged { participant } => {
-                self.names.insert(participant.id, participant.name);
+                self.names.insert(participant.id.clone(), participant.name.clone());
                 None
             }
             Event::ParticipantLeft { participant, .. } => {
-                let name = self.names.remove(&participant).unwrap_or(participant);
-                Some(("user-left", Value::String(name)))
+                let name = self.names.remove(participant).unwrap_or_else(|| participant.clone());
+                Some(("user-left", Argument::Made(Value::String(name))))
             }
-            Event::Message { from, data } => {
-                let sender = data.get("sender").and_then(Value::as_str).map(str::to_owned);
-                let data = match &sender {
-                    Some(_) => data,
-                    None => json!({ "sender": self.names.get(&from).unwrap_or(&from), "data": data }),
-                };
-                if let (Some(sender), Some(name)) = (sender, self.names.get_mut(&from)) {
-                    *name = sender;
-                }
-                Some((MESSAGE, data))
-            }
-            Event::Reply { outcome: Outcome::Refused { reason, detail }, .. } => Some(refused(reason, &detail)),
-            Event::Out { reason } => Some(("out", json!({ "reason": reason }))),
+            Event::Message { from, data } => Some((MESSAGE, self.translate_message(from, data))),
+            Event::Reply { outcome: Outcome::Refused { reason, detail }, .. } => Some(refused(*reason, detail)),
+            Event::Out { reason } => Some(("out", Argument::Made(json!({ "reason": reason })))),
             Event::Reply { outcome: Outcome::Ok, .. }
             | Event::RoomChanged { .. }
             | Event::Offer { .. }
@@ -244,6 +232,21 @@ impl Member {
         }
     }
 
+    /// With the name its sender goes by; passed on as it is where that stands in it.
+    fn translate_message(&mut self, from: &str, data: &Json) -> Argument {
+        let name = self.names.get_mut(from);
+        match (serde_json::from_str(data.text()), name) {
+            (Ok(Signed { sender }), Some(name)) => {
+                if *name != sender {
+                    *name = sender.into_owned();
+                }
+                Argument::Passed(data.clone())
+            }
+            (Ok(Signed { .. }), None) => Argument::Passed(data.clone()),
+            (Err(_), name) => Argument::Made(json!({ "sender": name.map_or(from, |name| name), "data": data })),
+        }
+    }
+
     fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id = self.next_id.saturating_add(1);
@@ -251,8 +254,23 @@ impl Member {
     }
 }
 
-fn refused(reason: Reason, detail: &str) -> (&'static str, Value) {
-    (REFUSED, json!({ "reason": reason, "detail": detail }))
+/// The argument of an event.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Argument {
+    Made(Value),
+    Passed(Json),
+}
+
+/// A message in which its sender's name stands.
+#[derive(Deserialize)]
+struct Signed<'a> {
+    #[serde(borrow)]
+    sender: Cow<'a, str>,
+}
+
+fn refused(reason: Reason, detail: &str) -> (&'static str, Argument) {
+    (REFUSED, Argument::Made(json!({ "reason": reason, "detail": detail })))
 }
 
 /// Who says it, and what the others are to get.

@@ -80,7 +80,7 @@ async fn answer(socket: &SocketRef, classic: &Classic, said: Said, wrong_keys: &
             .and_then(|Announcement { channel, sender }| classic.announce(socket.id, channel, sender).map(|()| None)),
         "presence" => match said.read::<Which>() {
             Ok(Which::Name(channel) | Which::Object { channel }) => {
-                Ok(Some(("presence", Value::Bool(is_present(classic, channel).await))))
+                Ok(Some(("presence", Value::Bool(is_present(classic, channel)))))
             }
             Err(error) => Err(error),
         },
@@ -99,12 +99,12 @@ async fn answer(socket: &SocketRef, classic: &Classic, said: Said, wrong_keys: &
     }
 }
 
-async fn is_present(classic: &Classic, channel: String) -> bool {
+fn is_present(classic: &Classic, channel: String) -> bool {
     if classic.is_announced(&channel) {
         return true;
     }
     let command = Command::ShowRoom { name: channel };
-    matches!(classic.shared.engine.command(command).await, Ok(Reply::Room(view)) if !view.participants.is_empty())
+    matches!(classic.shared.engine.command(command), Ok(Reply::Room(view)) if !view.participants.is_empty())
 }
 
 async fn enquire(classic: &Classic, enquiry: Enquiry, wrong_keys: &mut u8) -> Value {
@@ -113,22 +113,20 @@ async fn enquire(classic: &Classic, enquiry: Enquiry, wrong_keys: &mut u8) -> Va
         return json!({ "error": "expected the operator's API key in `key`" });
     }
     match enquiry.ask.as_str() {
-        "channel_clients" => match classic.shared.engine.command(Command::ShowRoom { name: enquiry.channel }).await {
+        "channel_clients" => match classic.shared.engine.command(Command::ShowRoom { name: enquiry.channel }) {
             Ok(Reply::Room(view)) => {
                 let name = view.room.name.clone();
                 json!({ "response": "channel_clients", "channel": name, "clients": clients(&view), "format": enquiry.format })
             }
             _ => json!({ "error": "no such channel" }),
         },
-        "channels" | "" => {
-            match classic.shared.engine.command(Command::ListRooms { after: None, limit: ROOMS }).await {
-                Ok(Reply::Rooms { rooms, more }) => {
-                    let channels: serde_json::Map<String, Value> = rooms.iter().map(channel).collect();
-                    json!({ "response": "channels", "channels": channels, "more": more, "format": enquiry.format })
-                }
-                _ => json!({ "error": "the server is going down" }),
+        "channels" | "" => match classic.shared.engine.command(Command::ListRooms { after: None, limit: ROOMS }) {
+            Ok(Reply::Rooms { rooms, more }) => {
+                let channels: serde_json::Map<String, Value> = rooms.iter().map(channel).collect();
+                json!({ "response": "channels", "channels": channels, "more": more, "format": enquiry.format })
             }
-        }
+            _ => json!({ "error": "the server is going down" }),
+        },
         other => {
             let asked: String = other.chars().take(40).collect();
             json!({ "error": format!("expected ask `channels` or `channel_clients`, got `{asked}`") })

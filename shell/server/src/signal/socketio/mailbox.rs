@@ -2,14 +2,14 @@
 //!
 //! Handlers cannot wait, so the queue has to refuse: a client that sends faster than it is served loses its socket.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use socketioxide::SendError;
 use socketioxide::SocketError;
 use socketioxide::extract::{Event, SocketRef, TryData};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::Outbox;
@@ -26,7 +26,7 @@ pub(super) struct Said {
     pub event: String,
     /// The first argument; text of the error if it is not JSON that we can read.
     pub data: Result<Value, String>,
-    pub bytes: usize,
+    bytes: usize,
 }
 
 /// One socket's queue. Kept in the socket's extensions.
@@ -36,25 +36,30 @@ pub(super) struct Mailbox {
 }
 
 struct Inner {
-    sender: mpsc::Sender<Said>,
-    receiver: Mutex<Option<mpsc::Receiver<Said>>>,
-    bytes: AtomicUsize,
-    gone: Notify,
+    state: Mutex<State>,
+    /// Something has been said, or the client is gone.
+    news: Notify,
+}
+
+/// An empty mailbox holds no memory but this.
+#[derive(Default)]
+struct State {
+    said: VecDeque<Said>,
+    bytes: usize,
+    /// Nothing more will be put in.
+    gone: bool,
+    taken: bool,
 }
 
 /// The task's end of it.
 pub(super) struct Inbox {
-    receiver: mpsc::Receiver<Said>,
     inner: Arc<Inner>,
 }
 
 impl Mailbox {
     /// Registers handlers for these events, and for the end, and leaves the mailbox with the socket.
     pub fn attach(socket: &SocketRef, events: &[&'static str]) {
-        let (sender, receiver) = mpsc::channel(EVENTS);
-        let inner =
-            Inner { sender, receiver: Mutex::new(Some(receiver)), bytes: AtomicUsize::new(0), gone: Notify::new() };
-        let mailbox = Self { inner: Arc::new(inner) };
+        let mailbox = Self { inner: Arc::new(Inner { state: Mutex::default(), news: Notify::new() }) };
         for event in events {
             let mailbox = mailbox.clone();
             socket.on(*event, move |Event(event): Event, TryData(data): TryData<Value>| {
@@ -64,7 +69,8 @@ impl Mailbox {
         }
         let at_end = mailbox.clone();
         socket.on_disconnect(move || {
-            at_end.inner.gone.notify_one();
+            at_end.inner.lock().gone = true;
+            at_end.inner.news.notify_one();
             std::future::ready(())
         });
         socket.extensions.insert(mailbox);
@@ -73,8 +79,8 @@ impl Mailbox {
     /// The task's end; only once.
     pub fn take(socket: &SocketRef) -> Option<Inbox> {
         let mailbox = socket.extensions.get::<Self>()?;
-        let receiver = mailbox.inner.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Inbox { receiver, inner: mailbox.inner })
+        let taken = std::mem::replace(&mut mailbox.inner.lock().taken, true);
+        (!taken).then_some(Inbox { inner: mailbox.inner })
     }
 
     /// Says something to the task of this socket, in the client's stead.
@@ -86,29 +92,47 @@ impl Mailbox {
 
     fn put(&self, event: String, data: Result<Value, String>) {
         let bytes = data.as_ref().map_or(0, weigh);
-        let waiting = self.inner.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let said = Said { event, data, bytes };
-        if waiting.saturating_add(bytes) > BYTES || self.inner.sender.try_send(said).is_err() {
-            crate::metrics::SIGNAL_REFUSED_TOTAL.add_labelled("too_many", 1);
-            self.inner.gone.notify_one();
+        let mut state = self.inner.lock();
+        if state.gone {
+            return;
         }
+        if state.said.len() >= EVENTS || state.bytes.saturating_add(bytes) > BYTES {
+            crate::metrics::SIGNAL_REFUSED_TOTAL.add_labelled("too_many", 1);
+            state.gone = true;
+        } else {
+            state.bytes = state.bytes.saturating_add(bytes);
+            state.said.push_back(Said { event, data, bytes });
+        }
+        drop(state);
+        self.inner.news.notify_one();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inbox {
     /// What the client said next; `None` when it is gone and all it said has been taken.
     pub async fn next(&mut self) -> Option<Said> {
-        let said = tokio::select! {
-            biased;
-            said = self.receiver.recv() => said,
-            () = self.inner.gone.notified() => {
-                // Remembered for the next call: what came before the end is still to be handled.
-                self.inner.gone.notify_one();
-                self.receiver.try_recv().ok()
+        loop {
+            {
+                let mut state = self.inner.lock();
+                if let Some(said) = state.said.pop_front() {
+                    state.bytes = state.bytes.saturating_sub(said.bytes);
+                    if state.said.is_empty() {
+                        state.said = VecDeque::new();
+                    }
+                    return Some(said);
+                }
+                if state.gone {
+                    return None;
+                }
             }
-        }?;
-        self.inner.bytes.fetch_sub(said.bytes, Ordering::Relaxed);
-        Some(said)
+            self.inner.news.notified().await;
+        }
     }
 }
 

@@ -19,7 +19,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use socketioxide::handler::ConnectHandler as _;
@@ -33,6 +37,8 @@ use classic::Classic;
 const PATH: &str = "/socket.io";
 /// Largest message, both ways of carrying it.
 const PAYLOAD: usize = 256 << 10;
+/// What is read from a client at once. Held for each connection as long as it lives.
+const READ: usize = 1 << 10;
 /// Packets that wait for one client beyond its outbox.
 const PACKETS: usize = 512;
 
@@ -47,6 +53,7 @@ pub(super) fn routes(shared: &Arc<Shared>, verify_key: KeyVerifier) -> Router {
         .ws_max_message_size(PAYLOAD)
         .ws_max_frame_size(PAYLOAD)
         .max_buffer_size(PACKETS)
+        .ws_read_buffer_size(READ)
         .build_svc();
     own_vocabulary(&io, shared);
     classic_vocabulary(&io, &Classic::new(Arc::clone(shared), io.clone(), verify_key));
@@ -98,7 +105,26 @@ async fn admit(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
             Ok(pass) => parts.extensions.insert(Arc::<Pass>::new(pass)),
             Err(shut) => return Refusal::from(shut).into_response(),
         };
+        slim(&mut parts);
         request = Request::from_parts(parts, body);
     }
     next.run(request).await
+}
+
+/// A socket keeps its handshake for as long as it lives. Headers and URI point into the buffer they were read into, which
+/// is a hundred times as large: copies of those that are needed let it go.
+fn slim(parts: &mut Parts) {
+    let needed = [HOST, CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, CONTENT_TYPE, CONTENT_LENGTH];
+    let mut headers = HeaderMap::with_capacity(needed.len());
+    for name in needed {
+        for value in parts.headers.get_all(&name) {
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                headers.append(&name, copy);
+            }
+        }
+    }
+    parts.headers = headers;
+    if let Ok(copy) = parts.uri.to_string().parse() {
+        parts.uri = copy;
+    }
 }

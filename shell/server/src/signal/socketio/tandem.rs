@@ -7,7 +7,7 @@ use tandem_api::signal::{ClientKind, ParseError, Reason};
 use tokio::time::{Instant, sleep_until};
 
 use super::mailbox::{Inbox, Mailbox, Said, TooSlow, emit};
-use crate::engine::{After, Batch, Encoding, Parcel};
+use crate::engine::{After, Batch};
 use crate::signal::session::{Onward, Session};
 use crate::signal::{Shared, origin};
 
@@ -23,7 +23,7 @@ pub(super) fn prepare(socket: &SocketRef) -> Result<(), String> {
 pub(super) fn start(socket: SocketRef, shared: &Arc<Shared>) {
     let Some(inbox) = Mailbox::take(&socket) else { return };
     let origin = origin::of_request(socket.req_parts(), ClientKind::Web);
-    let session = Session::new(Arc::clone(shared), origin, Encoding::Frames, None);
+    let session = Session::new(Arc::clone(shared), origin, None);
     tokio::spawn(serve(socket, inbox, session, Arc::clone(shared)));
 }
 
@@ -35,7 +35,7 @@ async fn serve(socket: SocketRef, mut inbox: Inbox, mut session: Session, shared
             biased;
             batch = outbox.next() => write(&socket, &session, batch, &shared).await,
             said = inbox.next() => match said {
-                Some(said) => { hear(&mut session, said).await; Ok(()) }
+                Some(said) => { hear(&mut session, said); Ok(()) }
                 None => Err(TooSlow),
             },
             () = sleep_until(hello_by), if !session.has_hello() => {
@@ -48,22 +48,19 @@ async fn serve(socket: SocketRef, mut inbox: Inbox, mut session: Session, shared
         }
     }
     let _ = socket.disconnect();
-    session.closed().await;
 }
 
-async fn hear(session: &mut Session, said: Said) {
+fn hear(session: &mut Session, said: Said) {
     // A closed outbox says so by its next batch.
     let _: Onward = match said.data {
-        Ok(frame) => session.handle_text(&frame.to_string()).await,
+        Ok(frame) => session.handle_text(&frame.to_string()),
         Err(error) => session.misunderstood(ParseError { reason: Reason::Malformed, detail: error }),
     };
 }
 
 async fn write(socket: &SocketRef, session: &Session, batch: Batch, shared: &Shared) -> Result<(), TooSlow> {
-    for parcel in batch.parcels {
-        if let Parcel::Frame(frame) = parcel {
-            emit(socket, &session.transport.outbox, FRAME, &*frame, shared.config.write_timeout).await?;
-        }
+    for frame in &batch.frames {
+        emit(socket, &session.transport.outbox, FRAME, frame, shared.config.write_timeout).await?;
     }
     if batch.after == After::Wait { Ok(()) } else { Err(TooSlow) }
 }

@@ -213,9 +213,22 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Appends a text message.
-pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_frame(out, TEXT, text.as_bytes());
+/// Appends a text message, which `print` writes.
+pub(super) fn write_text(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) {
+    // Space for the header of a message of middling size; one that takes another is moved.
+    let frame = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let payload = out.len();
+    print(out);
+    let mut header = Vec::with_capacity(10);
+    write_header(&mut header, TEXT, out.len().saturating_sub(payload));
+    if header.len() == 4 {
+        for (to, from) in out.iter_mut().skip(frame).zip(header) {
+            *to = from;
+        }
+    } else {
+        out.splice(frame..payload, header);
+    }
 }
 
 /// Appends a ping without payload.
@@ -233,14 +246,14 @@ pub(super) fn write_close(out: &mut Vec<u8>, status: u16) {
     write_frame(out, CLOSE, &status.to_be_bytes());
 }
 
-/// Bytes that a frame of this payload may take on the wire.
-pub(super) fn framed(payload: usize) -> usize {
-    payload.saturating_add(10)
+fn write_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    write_header(out, opcode, payload.len());
+    out.extend_from_slice(payload);
 }
 
-fn write_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+fn write_header(out: &mut Vec<u8>, opcode: u8, payload: usize) {
     out.push(0x80 | opcode);
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+    match (u8::try_from(payload), u16::try_from(payload)) {
         (Ok(length @ 0..=125), _) => out.push(length),
         (_, Ok(length)) => {
             out.push(126);
@@ -248,10 +261,9 @@ fn write_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
         }
         _ => {
             out.push(127);
-            out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+            out.extend_from_slice(&(payload as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(payload);
 }
 
 #[cfg(test)]
@@ -296,7 +308,7 @@ mod tests {
     #[test]
     fn the_unmasked_hello_of_rfc_6455_section_5_7_is_written() {
         let mut out = Vec::new();
-        write_text(&mut out, "Hello");
+        write_text(&mut out, |out| out.extend_from_slice(b"Hello"));
         assert_eq!(out, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
     }
 
@@ -320,6 +332,11 @@ mod tests {
         for length in [0, 125, 126, 65_535, 65_536] {
             let payload = vec![b'a'; length];
             let mut decoder = Decoder::new(1 << 20);
+            let mut printed = b"before".to_vec();
+            write_text(&mut printed, |out| out.extend_from_slice(&payload));
+            let mut framed = b"before".to_vec();
+            write_frame(&mut framed, TEXT, &payload);
+            assert!(printed == framed, "{length}");
             let messages = all(&mut decoder, &masked(0x81, &payload)).unwrap();
             assert_eq!(messages, [Message::Text(String::from_utf8(payload).unwrap())]);
         }

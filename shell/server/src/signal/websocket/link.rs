@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::codec::{self, Decoder, Message, Violation};
-use crate::engine::{After, Batch, Parcel};
+use crate::engine::{After, Batch, encode};
 use crate::signal::Config;
 use crate::signal::session::{Onward, Session};
 
@@ -56,6 +56,15 @@ enum Life {
     Fresh,
 }
 
+/// How reading goes on.
+enum Read {
+    On,
+    /// What was refused is written, then the connection is closed with this status.
+    End(u16),
+    /// The peer closes.
+    Closed,
+}
+
 /// How a connection goes on.
 enum Step {
     Go,
@@ -76,7 +85,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         if let Step::Close(status) = self.converse().await {
             self.say_goodbye(status).await;
         }
-        self.session.closed().await;
     }
 
     async fn converse(&mut self) -> Step {
@@ -102,41 +110,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 
     async fn handle_read(&mut self) -> Step {
         self.life = Life::Heard;
-        let mut consumed = 0;
-        let step = loop {
-            match self.decoder.next(&mut consumed) {
-                Ok(Some(message)) => match self.handle(message).await {
-                    Step::Go => {}
-                    step => break step,
-                },
-                Ok(None) => break Step::Go,
-                Err(violation) => break self.fail(violation).await,
-            }
-        };
-        self.decoder.compact(consumed);
-        step
-    }
-
-    async fn handle(&mut self, message: Message) -> Step {
-        let onward = match message {
-            Message::Text(text) => self.session.handle_text(&text).await,
-            Message::Binary => self.session.binary(),
-            Message::Ping(payload) => {
-                let mut out = Vec::new();
-                codec::write_pong(&mut out, &payload);
-                return self.write(&out).await;
-            }
-            Message::Pong => Onward::Read,
+        let mut pongs = Vec::new();
+        let read = self.handle_messages(&mut pongs);
+        match (self.write(&pongs).await, read) {
+            (Step::Go, Read::On) => Step::Go,
+            (Step::Go, Read::End(status)) => self.flush(status).await,
             // RFC 6455 §5.5.1: answer with a close frame.
-            Message::Close => return Step::Close(NORMAL),
-        };
-        match onward {
-            Onward::Read => Step::Go,
-            Onward::Close => self.flush().await,
+            (Step::Go, Read::Closed) => Step::Close(NORMAL),
+            (step, _) => step,
         }
     }
 
-    async fn fail(&mut self, violation: Violation) -> Step {
+    /// All that has come in whole.
+    fn handle_messages(&mut self, pongs: &mut Vec<u8>) -> Read {
+        let mut consumed = 0;
+        let read = loop {
+            let onward = match self.decoder.next(&mut consumed) {
+                Ok(Some(Message::Text(text))) => self.session.handle_text(&text),
+                Ok(Some(Message::Binary)) => self.session.binary(),
+                Ok(Some(Message::Ping(payload))) => {
+                    codec::write_pong(pongs, &payload);
+                    Onward::Read
+                }
+                Ok(Some(Message::Pong)) => Onward::Read,
+                Ok(Some(Message::Close)) => break Read::Closed,
+                Ok(None) => break Read::On,
+                Err(violation) => {
+                    self.refuse(violation);
+                    break Read::End(violation.status());
+                }
+            };
+            if onward == Onward::Close {
+                break Read::End(GOING_AWAY);
+            }
+        };
+        self.decoder.compact(consumed);
+        read
+    }
+
+    fn refuse(&mut self, violation: Violation) {
         let onward = match violation {
             Violation::TooLarge { got } => self.session.too_large(got),
             other => {
@@ -144,18 +156,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
             }
         };
         debug_assert_eq!(onward, Onward::Close, "a broken stream cannot be read on");
-        match self.flush().await {
-            Step::Close(_) => Step::Close(violation.status()),
-            step => step,
-        }
     }
 
     /// Writes what waits in a finished outbox.
-    async fn flush(&mut self) -> Step {
+    async fn flush(&mut self, status: u16) -> Step {
         let batch = self.session.transport.outbox.next().await;
         match self.write_batch(batch).await {
-            Step::Go => Step::Close(GOING_AWAY),
-            step => step,
+            Step::Go | Step::Close(_) => Step::Close(status),
+            step @ Step::Gone => step,
         }
     }
 
@@ -164,11 +172,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
             return Step::Gone;
         }
         let mut out = Vec::new();
-        for parcel in batch.parcels {
-            if let Parcel::Text(text) = parcel {
-                out.reserve(codec::framed(text.len()));
-                codec::write_text(&mut out, &text);
-            }
+        for frame in batch.frames {
+            codec::write_text(&mut out, |out| encode(out, &frame));
             if out.len() >= WRITE {
                 let Step::Go = self.write(&out).await else { return Step::Gone };
                 out.clear();
@@ -204,7 +209,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         timer.reset(Instant::now() + self.times.ping);
         if !self.session.has_hello() {
             let Onward::Close = self.session.no_hello() else { return Step::Go };
-            return self.flush().await;
+            return self.flush(GOING_AWAY).await;
         }
         match self.life {
             Life::Heard => {

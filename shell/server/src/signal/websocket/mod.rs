@@ -23,7 +23,6 @@ use tandem_api::signal::{ClientKind, Reason, SUBPROTOCOL};
 
 use super::session::{Refusal, Session};
 use super::{Shared, origin};
-use crate::engine::Encoding;
 use link::Link;
 
 /// `GET /signal`.
@@ -46,7 +45,7 @@ pub(super) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
     tokio::spawn(async move {
         match upgrade.await {
             Ok(io) => {
-                let session = Session::new(Arc::clone(&shared), origin, Encoding::Json, pass);
+                let session = Session::new(Arc::clone(&shared), origin, pass);
                 let io = hyper_util::rt::TokioIo::new(io);
                 Link::new(io, session, &shared.config).run().await;
             }
