@@ -186,6 +186,12 @@ fn a_client_that_never_reads_loses_packets_and_disturbs_nobody() {
     other.bind(0x4000, address).expect("a channel");
     socket.send_to(b"hello", other_at).expect("sent");
     assert_eq!(other.hear(), (0x4000, b"hello".to_vec()));
+    // When it reads at last, it has lost the oldest, not the newest.
+    for _ in 0..5 {
+        socket.send_to(&[9; 1_200], slow_at).expect("sent");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    while slow.hear() != (0x4000, vec![9; 1_200]) {}
 }
 
 #[test]
@@ -217,18 +223,58 @@ fn connections_have_a_limit_per_address_and_silent_ones_end() {
     until("all have ended", || relay.stats().streams == 0);
 }
 
-#[test]
-fn tls_that_never_negotiates_and_tls_that_is_none_are_closed() {
+fn tls() -> Tls {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key.into())
         .expect("a certificate and its key");
+    Tls { port: 0, config: Arc::new(config) }
+}
+
+#[test]
+fn tls_of_both_versions_is_spoken_and_so_is_the_protocol_of_turn() {
+    let relay = start(|config| config.tls = Some(tls()));
+    let to: SocketAddr = (Ipv4Addr::LOCALHOST, relay.tls_port().expect("a port")).into();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        assert_eq!(negotiate(to, version, b"stun.turn").expect("agreement"), b"stun.turn");
+        assert_eq!(negotiate(to, version, b"").expect("no need to agree"), b"");
+        assert!(negotiate(to, version, b"h2").is_err(), "RFC 7443: this is no web server");
+    }
+}
+
+/// The protocol agreed on when a client names this one (or none).
+fn negotiate(
+    to: SocketAddr,
+    version: &'static rustls::SupportedProtocolVersion,
+    protocol: &[u8],
+) -> Result<Vec<u8>, std::io::Error> {
+    let roots = rustls::RootCertStore::empty();
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("a version")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.dangerous().set_certificate_verifier(Arc::new(relay_client::Trusting));
+    config.alpn_protocols = if protocol.is_empty() { Vec::new() } else { vec![protocol.to_vec()] };
+    let name = "localhost".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut socket = TcpStream::connect(to)?;
+    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    while client.is_handshaking() {
+        client.complete_io(&mut socket)?;
+    }
+    assert_eq!(client.protocol_version(), Some(version.version));
+    Ok(client.alpn_protocol().unwrap_or_default().to_vec())
+}
+
+#[test]
+fn tls_that_never_negotiates_and_tls_that_is_none_are_closed() {
     let relay = start(|config| {
-        config.tls = Some(Tls { port: 0, config: Arc::new(tls) });
+        config.tls = Some(tls());
         config.streams.handshake = Duration::from_millis(500);
     });
     let tls_at: SocketAddr = (Ipv4Addr::LOCALHOST, relay.tls_port().expect("a port")).into();

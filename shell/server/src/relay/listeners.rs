@@ -24,6 +24,16 @@ pub(super) struct Sockets {
     pub(super) tls: Vec<(Socket, SocketAddr)>,
 }
 
+impl Sockets {
+    /// The same sockets once more.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let all = |sockets: &[(Socket, SocketAddr)]| -> io::Result<Vec<_>> {
+            sockets.iter().map(|(socket, at)| Ok((socket.try_clone()?, *at))).collect()
+        };
+        Ok(Self { udp: all(&self.udp)?, tcp: all(&self.tcp)?, tls: all(&self.tls)? })
+    }
+}
+
 /// Opens UDP, TCP and TLS on every address. UDP and TCP share one port number.
 pub(super) fn open(config: &Config, shards: u16) -> io::Result<Bound> {
     let mut tries = 0;

@@ -21,6 +21,9 @@ pub(super) enum Order {
     /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
     Note(Note),
     Stop,
+    /// What a bug of ours would do.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What has been left; swapped out as a whole, so that its buffers are used again.
@@ -49,6 +52,11 @@ impl Mailbox {
     pub(super) fn order(&self, order: Order) {
         self.lock().orders.push(order);
         self.wake.ring();
+    }
+
+    /// Whether the order to stop waits here.
+    pub(super) fn holds_stop(&self) -> bool {
+        self.lock().orders.contains(&Order::Stop)
     }
 
     /// Leaves a packet. `false`: the box is full, the packet is lost.

@@ -8,10 +8,14 @@
 //! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
 
 mod errors;
+mod keeper;
 mod listeners;
 mod mailbox;
+mod outbox;
+mod pace;
 mod quota;
 mod report;
+mod segments;
 mod shard;
 mod stream;
 mod streams;
@@ -36,7 +40,7 @@ pub use streams::StreamLimits;
 use mailbox::{Mailbox, Order};
 use quota::Quota;
 use report::Report;
-use shard::Shard;
+use shard::Seed;
 
 /// Settings of the relay.
 #[derive(Clone)]
@@ -125,7 +129,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     let bound = listeners::open(&config, shards)?;
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
-    let quota = Arc::new(Quota::new(config.limits.allocations_per_user));
+    let quota = Arc::new(Quota::new(config.limits.allocations_per_user, shards.into()));
     let own = own_addresses()?;
     let mut handle = Handle {
         port: bound.port,
@@ -142,7 +146,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
-        let thread = Shard::spawn(index, machine, shared, (sockets, streams))?;
+        let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams })?;
         handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");
@@ -175,7 +179,8 @@ impl Handle {
     /// How many shards run, of how many. A shard's listeners are open as long as it runs.
     pub fn running(&self) -> (usize, usize) {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        (threads.iter().filter(|thread| !thread.is_finished()).count(), self.mailboxes.len())
+        let works = |(thread, report): &(&JoinHandle<()>, &Arc<Report>)| !thread.is_finished() && report.is_working();
+        (threads.iter().zip(&self.reports).filter(works).count(), self.mailboxes.len())
     }
 
     /// Stops all shards and waits for them; all allocations end.
@@ -186,7 +191,7 @@ impl Handle {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a relay shard had panicked");
+                tracing::error!("a relay thread had panicked");
             }
         }
     }
@@ -240,4 +245,44 @@ fn with_alpn(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
 
 fn cores() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    /// Whether a Binding request is answered.
+    fn answers(relay: &Handle) -> bool {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        request.extend([7; 12]);
+        (0..100).any(|_| {
+            socket.send_to(&request, (Ipv4Addr::LOCALHOST, relay.port())).expect("sent");
+            socket.recv(&mut [0; 256]).is_ok()
+        })
+    }
+
+    #[test]
+    fn a_shard_that_panics_is_started_again_and_says_so() {
+        let listen = vec![Ipv4Addr::LOCALHOST.into()];
+        let shards = NonZeroU16::new(1);
+        let config = Config { listen, port: 0, secret: b"secret".to_vec(), shards, ..Config::default() };
+        let relay = start(config).expect("the relay starts");
+        assert!(answers(&relay));
+        assert_eq!(relay.running(), (1, 1));
+        let before = relay.stats();
+        relay.mailboxes[0].order(Order::Panic);
+        assert!(answers(&relay));
+        assert_eq!((relay.stats().restarts, relay.running()), (1, (1, 1)));
+        // What is reported may be a turn behind.
+        let goes_on = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            relay.stats().turn.bindings > before.turn.bindings
+        });
+        assert!(goes_on, "the figures began anew: {before:?}, {:?}", relay.stats());
+        relay.shutdown();
+    }
 }

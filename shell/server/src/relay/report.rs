@@ -1,6 +1,6 @@
 //! The figures of one shard, written by its thread and read by anyone.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tandem_stun::turn::Counters;
 
@@ -17,17 +17,29 @@ pub struct Stats {
     pub streams: u64,
     /// Connections refused because there are too many.
     pub streams_refused: u64,
+    /// Shards started again after a panic.
+    pub restarts: u64,
 }
 
 /// Figures in the order of [`Stats::values`].
 #[derive(Default)]
 pub(super) struct Report {
     values: [AtomicU64; FIGURES],
+    working: AtomicBool,
 }
 
 impl Report {
     pub(super) fn read(&self) -> Stats {
         Stats::from_values(std::array::from_fn(|index| self.values.get(index).map_or(0, |value| value.load(Relaxed))))
+    }
+
+    /// Whether the shard works: not before it has started, nor while it cannot start again.
+    pub(super) fn is_working(&self) -> bool {
+        self.working.load(Relaxed)
+    }
+
+    pub(super) fn set_working(&self, working: bool) {
+        self.working.store(working, Relaxed);
     }
 
     pub(super) fn write(&self, stats: &Stats) {
@@ -46,6 +58,11 @@ impl Stats {
             *place = place.saturating_add(value);
         }
         Self::from_values(sum)
+    }
+
+    /// What remains when all that lived is gone.
+    pub(super) fn without_life(self) -> Self {
+        Self { turn: Counters { allocations: 0, ..self.turn }, streams: 0, ..self }
     }
 
     fn values(&self) -> [u64; FIGURES] {
@@ -67,6 +84,7 @@ impl Stats {
             self.lost,
             self.streams,
             self.streams_refused,
+            self.restarts,
         ]
     }
 
@@ -88,6 +106,7 @@ impl Stats {
             lost,
             streams,
             streams_refused,
+            restarts,
         ] = values;
         let turn = Counters {
             allocations,
@@ -104,7 +123,7 @@ impl Stats {
             limited,
             revoked,
         };
-        Self { turn, lost, streams, streams_refused }
+        Self { turn, lost, streams, streams_refused, restarts }
     }
 
     /// Adds what has happened since `before` to the process's metrics.
@@ -122,6 +141,7 @@ impl Stats {
             (names::TURN_REFUSED_TOTAL, self.turn.refused, before.turn.refused),
             (names::TURN_LIMITED_TOTAL, self.turn.limited, before.turn.limited),
             (names::TURN_STREAMS_REFUSED_TOTAL, self.streams_refused, before.streams_refused),
+            (names::TURN_SHARD_RESTARTS_TOTAL, self.restarts, before.restarts),
         ];
         for (metric, now, then) in counters {
             if now > then {
@@ -141,4 +161,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 16;
+const FIGURES: usize = 17;

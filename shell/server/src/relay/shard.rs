@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, RelayId, Server, Transport};
@@ -13,14 +12,16 @@ use tandem_stun::wire::{self, Frame, Head};
 use super::errors;
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox, Order};
+use super::pace::Pace;
 use super::quota::Quota;
 use super::report::{Report, Stats};
 use super::stream::Progress;
 use super::streams::{StreamLimits, Streams};
-use super::sys::{Epoll, Interest, Outgoing, Receiver, Sender};
-use super::wiring::{Routed, Wiring};
+use super::sys::{BATCH, Epoll, Interest, Outgoing, Receiver, Sender};
+use super::wiring::{Routed, Source, Wiring};
 
 /// What a shard shares with the others and with the handle.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) quota: Arc<Quota>,
@@ -28,9 +29,19 @@ pub(super) struct Shared {
 }
 
 /// How a shard deals with TCP and TLS.
+#[derive(Clone)]
 pub(super) struct StreamSettings {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) limits: StreamLimits,
+}
+
+/// What a shard is made from, more than once if need be.
+pub(super) struct Seed {
+    pub(super) index: usize,
+    pub(super) machine: turn::Config,
+    pub(super) shared: Shared,
+    pub(super) sockets: Sockets,
+    pub(super) streams: StreamSettings,
 }
 
 /// One shard.
@@ -40,12 +51,15 @@ pub(super) struct Shard {
     epoll: Epoll,
     wiring: Wiring,
     streams: Streams,
-    receiver: Receiver,
+    receiver: Receiver<Source>,
     sender: Sender,
     shared: Shared,
     contents: Contents,
+    /// Done by former shards in this place.
+    before: Stats,
     published: (Instant, Stats),
     clock_set: Instant,
+    pace: Pace,
 }
 
 /// Whether to go on.
@@ -56,36 +70,11 @@ enum Next {
 }
 
 impl Shard {
-    /// Starts the thread; returns once it is ready, or with the reason why it is not.
-    pub(super) fn spawn(
-        index: u16,
-        config: turn::Config,
-        shared: Shared,
-        (sockets, streams): (Sockets, StreamSettings),
-    ) -> io::Result<JoinHandle<()>> {
-        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
-            match Self::new(index, config, shared, (sockets, streams)) {
-                Ok(mut shard) => {
-                    let _ = ready.send(Ok(()));
-                    shard.run();
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            }
-        })?;
-        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the relay shard ended at its start")))?;
-        Ok(thread)
-    }
-
-    fn new(
-        index: u16,
-        config: turn::Config,
-        shared: Shared,
-        (sockets, settings): (Sockets, StreamSettings),
-    ) -> io::Result<Self> {
-        let index = usize::from(index);
+    /// Opens what a shard needs beside its listeners. `before`: what shards in its place have done.
+    pub(super) fn new(seed: &Seed, before: Stats) -> io::Result<Self> {
+        let (index, shared, sockets, settings) =
+            (seed.index, seed.shared.clone(), seed.sockets.try_clone()?, seed.streams.clone());
+        let config = turn::Config { wall_clock: super::wall_clock(), ..seed.machine.clone() };
         let epoll = Epoll::new()?;
         for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {
             epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
@@ -110,12 +99,15 @@ impl Shard {
             sender: Sender::new(),
             shared,
             contents: Contents::default(),
-            published: (now, Stats::default()),
+            before,
+            published: (now, before),
             clock_set: now,
+            pace: Pace::default(),
         })
     }
 
-    fn run(&mut self) {
+    /// Works until it is told to stop.
+    pub(super) fn run(&mut self) {
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(Instant::now());
@@ -124,14 +116,46 @@ impl Shard {
                 return;
             }
             let now = Instant::now();
-            for &token in &ready {
-                if self.on_ready(now, token) == Next::Stop {
-                    return;
-                }
+            let Some(read) = self.turn(now, &ready) else { return };
+            let pause = self.pace.after_turn(now, Instant::now(), read);
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
             }
-            self.on_time(now);
-            self.report(now);
         }
+    }
+
+    /// Everything that is ready, once: all datagrams together first, then streams. Tells how many pieces were read; `None`:
+    /// it is time to end.
+    fn turn(&mut self, now: Instant, ready: &[u64]) -> Option<usize> {
+        let (streams, sockets): (Vec<u64>, Vec<u64>) = ready.iter().partition(|&&token| token & !LOW == STREAM);
+        let (mut read, mut next) = (0, Next::Continue);
+        for token in sockets {
+            let index = token & LOW;
+            match token & !LOW {
+                LISTENER => read += self.on_listener(now, index),
+                RELAY => read += self.on_relay(now, index),
+                MAILBOX => next = self.on_mailbox(now),
+                ACCEPTOR => self.streams.accept(now, &self.epoll, index),
+                _ => {}
+            }
+        }
+        if next == Next::Stop {
+            return None;
+        }
+        self.forward(now);
+        let mut handshakes = 0;
+        for key in streams.into_iter().filter_map(|token| usize::try_from(token & LOW).ok()) {
+            // Each takes as long as some dozens of packets. The others are told of again in the next turn.
+            handshakes += usize::from(self.streams.is_handshaking(key));
+            if handshakes <= MAX_HANDSHAKES || !self.streams.is_handshaking(key) {
+                self.on_stream(now, key);
+                read += 1;
+            }
+        }
+        self.settle(now);
+        self.on_time(now);
+        self.report(now);
+        Some(read)
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
@@ -142,69 +166,73 @@ impl Shard {
         [machine, streams, publish, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
-    fn on_ready(&mut self, now: Instant, token: u64) -> Next {
-        let (kind, index) = (token & !LOW, token & LOW);
-        match kind {
-            LISTENER => self.on_listener(now, index),
-            RELAY => self.on_relay(now, index),
-            MAILBOX => return self.on_mailbox(now),
-            ACCEPTOR => self.streams.accept(now, &self.epoll, index),
-            STREAM => self.on_stream(now, index),
-            _ => {}
-        }
-        self.settle(now);
-        Next::Continue
-    }
-
-    fn on_listener(&mut self, now: Instant, index: u64) {
+    /// Reads a listener; how many pieces.
+    fn on_listener(&mut self, now: Instant, index: u64) -> usize {
         let listener = usize::try_from(index).ok().and_then(|index| self.wiring.listeners.get(index));
-        let Some((fd, at)) = listener.map(|(socket, at)| (socket.as_raw_fd(), *at)) else { return };
+        let Some((fd, at)) = listener.map(|(socket, at)| (socket.as_raw_fd(), *at)) else { return 0 };
+        let mut read = 0;
         for _ in 0..MAX_BATCHES {
-            match self.receiver.receive(fd) {
-                Ok(true) => {}
-                Ok(false) => break,
+            self.make_room(now, BATCH);
+            match self.receiver.receive(fd, BATCH, Source::Listener(at)) {
+                Ok(count) => {
+                    read += count;
+                    if count < BATCH {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a listener cannot be read");
                     break;
                 }
             }
-            let mut out = Vec::with_capacity(64);
-            for received in self.receiver.iter() {
-                let server = SocketAddr::new(received.local.unwrap_or(at.ip()), at.port());
-                let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
-                for datagram in received.datagrams() {
-                    let forward = self.machine.handle_client(now, from, datagram);
-                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
-                }
-            }
-            self.wiring.lost += count(self.sender.send(&mut out));
-            let more = self.receiver.is_full();
-            self.drain(now);
-            if !more {
-                break;
-            }
+        }
+        read
+    }
+
+    /// Reads a relay socket; how many pieces.
+    fn on_relay(&mut self, now: Instant, slot: u64) -> usize {
+        let Some((id, _)) = self.wiring.relay(slot) else { return 0 };
+        let most = self.wiring.expected(id);
+        self.make_room(now, most);
+        // Looked up again: what has been dealt with may have closed it.
+        let Some((_, fd)) = self.wiring.relay(slot).filter(|(same, _)| *same == id) else { return 0 };
+        let count = self.receiver.receive(fd, most, Source::Relay(id)).unwrap_or(0);
+        if count == 0 {
+            self.on_relay_errors(now, (id, fd));
+        }
+        self.wiring.set_expected(id, count);
+        count
+    }
+
+    fn make_room(&mut self, now: Instant, pieces: usize) {
+        if self.receiver.room() < pieces {
+            self.forward(now);
         }
     }
 
-    fn on_relay(&mut self, now: Instant, slot: u64) {
-        for _ in 0..MAX_BATCHES {
-            // Looked up each time: what was read may have closed it.
-            let Some((id, fd)) = self.wiring.relay(slot) else { return };
-            if !self.receiver.receive(fd).unwrap_or(false) {
-                return self.on_relay_errors(now, (id, fd));
-            }
-            let mut out = Vec::with_capacity(64);
-            for received in self.receiver.iter() {
-                for datagram in received.datagrams() {
-                    let forward = self.machine.handle_peer(now, id, received.from, datagram);
-                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
-                }
-            }
-            self.wiring.lost += count(self.sender.send(&mut out));
-            if !self.receiver.is_full() {
-                return;
+    /// Deals with all that has been read from datagram sockets: one sending for all of it.
+    fn forward(&mut self, now: Instant) {
+        if self.receiver.len() == 0 {
+            return self.drain(now);
+        }
+        let mut out = Vec::with_capacity(self.receiver.len() * 2);
+        for received in self.receiver.iter() {
+            for datagram in received.datagrams() {
+                let forward = match received.source {
+                    Source::Listener(at) => {
+                        let server = SocketAddr::new(received.local.unwrap_or(at.ip()), at.port());
+                        let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
+                        self.machine.handle_client(now, from, datagram)
+                    }
+                    Source::Relay(id) => self.machine.handle_peer(now, id, received.from, datagram),
+                };
+                dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
             }
         }
+        self.wiring.lost += count(self.sender.send(&out));
+        drop(out);
+        self.receiver.clear();
+        self.drain(now);
     }
 
     /// Ready with nothing to read: ICMP errors wait, perhaps.
@@ -219,8 +247,7 @@ impl Shard {
         self.drain(now);
     }
 
-    fn on_stream(&mut self, now: Instant, key: u64) {
-        let Ok(key) = usize::try_from(key) else { return };
+    fn on_stream(&mut self, now: Instant, key: usize) {
         self.streams.on_writable(key);
         for _ in 0..MAX_BATCHES {
             let Some((tuple, inbox, progress)) = self.streams.read(key) else { return };
@@ -252,7 +279,7 @@ impl Shard {
                 Err(_) => break None,
             }
         };
-        self.wiring.lost += count(self.sender.send(&mut out));
+        self.wiring.lost += count(self.sender.send(&out));
         framed
     }
 
@@ -277,6 +304,8 @@ impl Shard {
                 Order::Revoke(user) => self.machine.revoke(now, &user),
                 Order::Note(note) => self.machine.handle_note(now, note),
                 Order::Stop => next = Next::Stop,
+                #[cfg(test)]
+                Order::Panic => panic!("ordered by a test"),
             }
         }
         let mut out = Vec::new();
@@ -284,7 +313,7 @@ impl Shard {
             let forward = self.machine.handle_hairpin(now, from, to, payload);
             dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
         }
-        self.wiring.lost += count(self.sender.send(&mut out));
+        self.wiring.lost += count(self.sender.send(&out));
         drop(out);
         self.contents = contents;
         self.drain(now);
@@ -315,12 +344,12 @@ impl Shard {
             match output {
                 Output::Send { to, message } => self.send_message(to, &message),
                 Output::Open { relay, at, user, client } => {
-                    let result = match self.shared.quota.take(&user) {
+                    let result = match self.shared.quota.take(self.index, &user) {
                         true => self.wiring.open(&self.epoll, relay, at, RELAY),
                         false => Err(OpenRefused::Quota),
                     };
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
-                        self.shared.quota.release(&user);
+                        self.shared.quota.release(self.index, &user);
                     }
                     if result.is_ok() && client.transport != Transport::Udp {
                         self.streams.set_allocated(now, client, true);
@@ -332,7 +361,7 @@ impl Shard {
                         self.streams.set_allocated(now, client, false);
                     }
                     if self.wiring.close(relay) {
-                        self.shared.quota.release(&user);
+                        self.shared.quota.release(self.index, &user);
                     }
                 }
                 // Nobody here can be asked; the machine is told so at its start, and does not ask.
@@ -347,17 +376,29 @@ impl Shard {
         if to.transport != Transport::Udp {
             self.streams.send(to, Head::EMPTY, message, false);
         } else if let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false) {
-            self.wiring.lost += count(self.sender.send(&mut [packet]));
+            self.wiring.lost += count(self.sender.send(&[packet]));
         }
     }
 
     fn stats(&self) -> Stats {
-        Stats {
+        let own = Stats {
             turn: self.machine.counters(),
             lost: self.wiring.lost.saturating_add(self.streams.lost),
             streams: count(self.streams.len()),
             streams_refused: self.streams.refused,
-        }
+            restarts: 0,
+        };
+        own.plus(self.before)
+    }
+
+    /// After a panic: what it has done, with the one restart more that is to follow. All that lived in it is gone.
+    pub(super) fn bequeath(self) -> Stats {
+        let last = self.stats().without_life();
+        let last = Stats { restarts: last.restarts + 1, ..last };
+        last.publish(&self.published.1);
+        self.shared.report.write(&last);
+        self.shared.quota.forget(self.index);
+        last
     }
 
     fn report(&mut self, now: Instant) {
@@ -400,6 +441,8 @@ const STREAM: u64 = 4 << 32;
 const MAX_BATCHES: usize = 4;
 /// ICMP errors taken from one socket before the others get their turn.
 const MAX_ERRORS: usize = 32;
+/// TLS negotiations carried on in one turn.
+const MAX_HANDSHAKES: usize = 4;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The wall clock may be set while we run.
 const CLOCK_EVERY: Duration = Duration::from_secs(30);

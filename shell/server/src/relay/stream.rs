@@ -2,7 +2,7 @@
 //!
 //! A client that reads too slowly loses datagrams, like any slow path; the other clients of the shard do not wait.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
@@ -11,6 +11,7 @@ use rustls::ServerConnection;
 use tandem_stun::turn::FiveTuple;
 use tandem_stun::wire::{self, Frame, Head};
 
+use super::outbox::Outbox;
 use super::sys::Interest;
 
 /// One connection.
@@ -20,9 +21,8 @@ pub(super) struct Stream {
     pub(super) tuple: FiveTuple,
     /// Bytes of the client that are no whole frame yet.
     pub(super) inbox: Vec<u8>,
-    /// Bytes for the client, before encryption.
-    outbox: Vec<u8>,
-    written: usize,
+    /// Frames for the client, before encryption.
+    outbox: Outbox,
     pub(super) interest: Interest,
     pub(super) queued: bool,
     /// Whether the client relays: then the allocation's life decides, not ours.
@@ -55,8 +55,7 @@ impl Stream {
             secure,
             tuple,
             inbox: Vec::new(),
-            outbox: Vec::new(),
-            written: 0,
+            outbox: Outbox::default(),
             interest: Interest::Read,
             queued: false,
             allocated: false,
@@ -76,16 +75,12 @@ impl Stream {
 
     /// Whether the TLS layer has something to say on its own.
     pub(super) fn wants_write(&self) -> bool {
-        self.written < self.outbox.len() || self.secure.as_ref().is_some_and(|secure| secure.wants_write())
+        !self.outbox.waiting().is_empty() || self.secure.as_ref().is_some_and(|secure| secure.wants_write())
     }
 
     /// Reads once into the inbox.
     pub(super) fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Progress> {
-        let outcome = match &mut self.secure {
-            None => self.socket.read(scratch),
-            Some(secure) => secure.read_tls(&mut self.socket),
-        };
-        let count = match outcome {
+        let count = match self.socket.read(scratch) {
             Ok(0) => return Ok(Progress::Closed),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
@@ -93,47 +88,48 @@ impl Stream {
             }
             Err(error) => return Err(error),
         };
-        match &mut self.secure {
-            None => self.inbox.extend_from_slice(scratch.get(..count).unwrap_or_default()),
-            Some(_) => return self.decrypt(scratch),
+        // Less than there was room for: that was all. What comes later is told by epoll.
+        let progress = if count < scratch.len() { Progress::Blocked } else { Progress::Some };
+        let bytes = scratch.get(..count).unwrap_or_default();
+        if self.secure.is_some() {
+            return Ok(self.decrypt(bytes)?.unwrap_or(progress));
         }
-        Ok(Progress::Some)
+        self.inbox.extend_from_slice(bytes);
+        Ok(progress)
     }
 
-    fn decrypt(&mut self, scratch: &mut [u8]) -> io::Result<Progress> {
-        let Some(secure) = &mut self.secure else { return Ok(Progress::Blocked) };
-        if let Err(error) = secure.process_new_packets() {
-            // The client is told why, if it still listens.
-            let _ = secure.write_tls(&mut self.socket);
-            return Err(io::Error::new(ErrorKind::InvalidData, error));
-        }
-        loop {
-            match secure.reader().read(scratch) {
-                Ok(0) => return Ok(Progress::Closed),
-                Ok(count) => self.inbox.extend_from_slice(scratch.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Some),
-                Err(error) => return Err(error),
+    /// Takes records in; `Some` if the client has closed.
+    fn decrypt(&mut self, mut records: &[u8]) -> io::Result<Option<Progress>> {
+        let Some(secure) = &mut self.secure else { return Ok(None) };
+        while !records.is_empty() {
+            if secure.read_tls(&mut records)? == 0 {
+                return Ok(Some(Progress::Closed));
+            }
+            if let Err(error) = secure.process_new_packets() {
+                // The client is told why, if it still listens.
+                let _ = secure.write_tls(&mut self.socket);
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+            loop {
+                let mut reader = secure.reader();
+                let count = match reader.fill_buf() {
+                    Ok([]) => return Ok(Some(Progress::Closed)),
+                    Ok(plain) => {
+                        self.inbox.extend_from_slice(plain);
+                        plain.len()
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                };
+                reader.consume(count);
             }
         }
+        Ok(None)
     }
 
-    /// Queues a frame. `false`: the client reads too slowly, the frame is lost.
-    pub(super) fn queue(&mut self, head: Head, payload: &[u8], padded: bool) -> bool {
-        let unpadded = head.as_bytes().len() + payload.len();
-        if self.outbox.len() - self.written + unpadded > MAX_OUTBOX {
-            return false;
-        }
-        if self.written > 0 {
-            self.outbox.drain(..self.written);
-            self.written = 0;
-        }
-        self.outbox.extend_from_slice(head.as_bytes());
-        self.outbox.extend_from_slice(payload);
-        if padded {
-            let padding = unpadded.next_multiple_of(4) - unpadded;
-            self.outbox.resize(self.outbox.len() + padding, 0);
-        }
-        true
+    /// Queues a frame; returns how many older ones are lost for it, because the client reads too slowly.
+    pub(super) fn queue(&mut self, head: Head, payload: &[u8], padded: bool) -> u64 {
+        self.outbox.push(head, payload, padded)
     }
 
     /// Writes what the socket takes. Frames gathered since the last call leave together.
@@ -146,26 +142,24 @@ impl Stream {
 
     fn write_out(&mut self) -> io::Result<()> {
         loop {
+            let waiting = self.outbox.waiting();
             match &mut self.secure {
                 Some(secure) => {
-                    if !secure.is_handshaking() {
-                        self.written += encrypt(secure, self.outbox.get(self.written..).unwrap_or_default())?;
+                    let count = if secure.is_handshaking() { 0 } else { encrypt(secure, waiting)? };
+                    self.outbox.take(count);
+                    if secure.wants_write() {
+                        secure.write_tls(&mut self.socket)?;
+                    } else if count == 0 {
+                        return Ok(());
                     }
-                    if !secure.wants_write() {
-                        break;
-                    }
-                    secure.write_tls(&mut self.socket)?;
                 }
-                None if self.written == self.outbox.len() => break,
-                None => self.written += self.socket.write(self.outbox.get(self.written..).unwrap_or_default())?,
+                None if waiting.is_empty() => return Ok(()),
+                None => {
+                    let count = self.socket.write(waiting)?;
+                    self.outbox.take(count);
+                }
             }
         }
-        if self.written == self.outbox.len() {
-            self.written = 0;
-            self.outbox.clear();
-            self.outbox.shrink_to(KEPT);
-        }
-        Ok(())
     }
 
     /// Gives back what is left of the inbox after `used` bytes of frames.
@@ -195,9 +189,7 @@ fn encrypt(secure: &mut ServerConnection, bytes: &[u8]) -> io::Result<usize> {
     Ok(used)
 }
 
-/// A quarter of a second of video at 8 Mbit/s.
-const MAX_OUTBOX: usize = 256 * 1_024;
 /// Encrypted ahead of what the socket has taken.
 const MAX_AHEAD: usize = 32 * 1_024;
-/// Buffer that an idle connection keeps.
+/// Buffer for half a frame that an idle connection keeps.
 const KEPT: usize = 2 * 1_024;

@@ -198,12 +198,15 @@ impl Streams {
             self.lost += 1;
             return;
         };
-        let taken = self.live.get_mut(key).is_some_and(|stream| stream.queue(head, payload, padded));
-        if taken {
+        if let Some(stream) = self.live.get_mut(key) {
+            self.lost += stream.queue(head, payload, padded);
             self.queue_flush(key);
-        } else {
-            self.lost += 1;
         }
+    }
+
+    /// Whether a stream is still negotiating TLS.
+    pub(super) fn is_handshaking(&self, key: usize) -> bool {
+        self.live.get(key).is_some_and(Stream::is_handshaking)
     }
 
     fn queue_flush(&mut self, key: usize) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tandem_stun::wire::Head;
 
 use super::errors;
+use super::segments::Refusals;
 
 /// Waits for many descriptors.
 pub(super) struct Epoll {
@@ -136,52 +137,70 @@ pub(super) fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value
 #[derive(Clone, Copy)]
 struct Control([u8; 128]);
 
-/// Buffers for one `recvmmsg`.
-pub(super) struct Receiver {
+/// What one turn has read from many sockets, each by `recvmmsg`, until it is dealt with.
+pub(super) struct Receiver<S> {
     bytes: Vec<u8>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
-    count: usize,
+    /// Which socket each piece came from.
+    sources: Vec<S>,
 }
 
 /// What came from one sender in one piece: one datagram, or several of `segment` bytes (the last may be shorter).
-pub(super) struct Received<'a> {
+pub(super) struct Received<'a, S> {
+    pub(super) source: S,
     pub(super) from: SocketAddr,
     pub(super) local: Option<IpAddr>,
     pub(super) bytes: &'a [u8],
     segment: usize,
 }
 
-impl<'a> Received<'a> {
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+impl<'a, S> Received<'a, S> {
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a, S> {
         let size = if self.segment == 0 { self.bytes.len() } else { self.segment };
         // An empty datagram is one, too.
         self.bytes.chunks(size.max(1)).chain(self.bytes.is_empty().then_some(self.bytes))
     }
 }
 
-impl Receiver {
+impl<S: Copy> Receiver<S> {
     pub(super) fn new() -> Self {
         // SAFETY: all-zero bytes are valid values of these C structures.
         let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
         Self {
-            bytes: vec![0; BATCH * DATAGRAM],
-            names: vec![name; BATCH],
-            controls: vec![Control([0; 128]); BATCH],
-            vectors: vec![vector; BATCH],
-            headers: vec![header; BATCH],
-            count: 0,
+            bytes: vec![0; SLOTS * STRIDE],
+            names: vec![name; SLOTS],
+            controls: vec![Control([0; 128]); SLOTS],
+            vectors: vec![vector; SLOTS],
+            headers: vec![header; SLOTS],
+            sources: Vec::with_capacity(SLOTS),
         }
     }
 
-    /// Reads what is there. `false`: nothing.
-    pub(super) fn receive(&mut self, fd: RawFd) -> io::Result<bool> {
-        self.count = 0;
-        let slots = self.bytes.chunks_exact_mut(DATAGRAM).zip(&mut self.names).zip(&mut self.controls);
-        for (((bytes, name), control), (vector, header)) in slots.zip(self.vectors.iter_mut().zip(&mut self.headers)) {
-            *vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    /// How many more pieces there is room for.
+    pub(super) fn room(&self) -> usize {
+        SLOTS - self.sources.len()
+    }
+
+    /// How many have been read.
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Forgets what has been read.
+    pub(super) fn clear(&mut self) {
+        self.sources.clear();
+    }
+
+    /// Reads what is there, at most so many pieces; returns how many.
+    pub(super) fn receive(&mut self, fd: RawFd, most: usize, source: S) -> io::Result<usize> {
+        let (start, most) = (self.sources.len(), most.min(self.room()).min(BATCH));
+        let slots = self.bytes.chunks_exact_mut(STRIDE).zip(&mut self.names).zip(&mut self.controls);
+        let places = slots.zip(self.vectors.iter_mut().zip(&mut self.headers)).skip(start).take(most);
+        for (((bytes, name), control), (vector, header)) in places {
+            *vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: DATAGRAM };
             header.msg_len = 0;
             header.msg_hdr.msg_name = (&raw mut *name).cast();
             header.msg_hdr.msg_namelen = socklen(size_of::<libc::sockaddr_storage>());
@@ -191,36 +210,32 @@ impl Receiver {
             header.msg_hdr.msg_controllen = size_of::<Control>();
             header.msg_hdr.msg_flags = 0;
         }
-        let room = libc::c_uint::try_from(BATCH).unwrap_or_default();
-        // SAFETY: every header points to its own name, control and data buffer, all owned by `self` and not moved
-        // during the call, with their true sizes.
-        let count =
-            unsafe { libc::recvmmsg(fd, self.headers.as_mut_ptr(), room, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
+        let headers = self.headers.get_mut(start..start + most).unwrap_or_default();
+        let room = libc::c_uint::try_from(headers.len()).unwrap_or_default();
+        // SAFETY: every one of these headers points to its own name, control and data buffer, all owned by `self` and
+        // not moved during the call, with sizes they have at least.
+        let count = unsafe { libc::recvmmsg(fd, headers.as_mut_ptr(), room, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
         match check(count) {
             Ok(count) => {
-                self.count = usize::try_from(count).unwrap_or_default();
-                Ok(self.count > 0)
+                let count = usize::try_from(count).unwrap_or_default();
+                self.sources.resize(start + count, source);
+                Ok(count)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the batch was full: there may be more.
-    pub(super) fn is_full(&self) -> bool {
-        self.count == BATCH
-    }
-
-    /// What the last `receive` read.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Received<'_>> {
-        let slots = self.headers.iter().zip(&self.names).zip(self.bytes.chunks_exact(DATAGRAM)).take(self.count);
-        slots.filter_map(|((header, name), bytes)| {
+    /// What has been read.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Received<'_, S>> {
+        let slots = self.headers.iter().zip(&self.names).zip(self.bytes.chunks_exact(STRIDE)).zip(&self.sources);
+        slots.filter_map(|(((header, name), bytes), &source)| {
             let length = usize::try_from(header.msg_len).ok()?;
             let (local, segment) = read_control(&header.msg_hdr);
             // A truncated datagram is no datagram; 64 KiB hold all there are.
             let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
             let from = to_address(name).filter(|_| whole)?;
-            Some(Received { from, local, bytes: bytes.get(..length)?, segment })
+            Some(Received { source, from, local, bytes: bytes.get(..length)?, segment })
         })
     }
 }
@@ -280,6 +295,15 @@ impl Outgoing<'_> {
         self.unpadded() + self.padding()
     }
 
+    /// Packets of one flow have the same; packets of different flows hardly ever.
+    fn flow(&self) -> u64 {
+        let low = match self.to.ip() {
+            IpAddr::V4(ip) => u64::from(ip.to_bits() & 0xFFFF),
+            IpAddr::V6(ip) => u64::from(ip.segments()[7]),
+        };
+        (u64::from(self.fd.cast_unsigned()) << 32) | (u64::from(self.to.port()) << 16) | low
+    }
+
     fn same_flow(&self, other: &Self) -> bool {
         self.fd == other.fd && self.to == other.to && self.source == other.source
     }
@@ -293,7 +317,9 @@ pub(super) struct Sender {
     headers: Vec<libc::mmsghdr>,
     /// Where each message's vectors begin, and how many packets it holds.
     runs: Vec<(usize, usize)>,
-    segmentation: bool,
+    /// Packets by flow, in the order they came in.
+    order: Vec<(u64, usize)>,
+    refusals: Refusals,
 }
 
 impl Sender {
@@ -306,50 +332,57 @@ impl Sender {
             vectors: Vec::new(),
             headers: vec![header; BATCH],
             runs: Vec::new(),
-            segmentation: true,
+            order: Vec::new(),
+            refusals: Refusals::default(),
         }
     }
 
     /// Sends all, in order within each flow; returns how many the kernel did not take.
-    pub(super) fn send(&mut self, packets: &mut [Outgoing<'_>]) -> usize {
-        // Flows that came interleaved leave as runs. The sort is stable: no packet overtakes another of its flow.
-        packets.sort_by_key(|packet| (packet.fd, packet.to, packet.source));
-        let mut lost = 0;
-        let mut rest: &[Outgoing<'_>] = packets;
-        while let Some(first) = rest.first() {
-            let same_socket = rest.iter().take_while(|packet| packet.fd == first.fd).count();
-            let (now, later) = rest.split_at(same_socket);
-            lost += self.send_by_socket(first.fd, now);
-            rest = later;
+    pub(super) fn send(&mut self, packets: &[Outgoing<'_>]) -> usize {
+        // Flows that came interleaved leave as runs.
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(packets.iter().zip(0..).map(|(packet, index)| (packet.flow(), index)));
+        order.sort_unstable();
+        let sorted = Sorted { packets, order: &order };
+        let (mut lost, mut start) = (0, 0);
+        while let Some(first) = sorted.get(start) {
+            let same_socket = sorted.from(start).take_while(|packet| packet.fd == first.fd).count();
+            lost += self.send_by_socket(first.fd, sorted, (start, start + same_socket));
+            start += same_socket;
         }
+        self.order = order;
         lost
     }
 
-    fn send_by_socket(&mut self, fd: RawFd, packets: &[Outgoing<'_>]) -> usize {
-        let (mut lost, mut rest, mut again) = (0, packets, 0);
-        while !rest.is_empty() {
-            let prepared = self.prepare(rest);
+    fn send_by_socket(&mut self, fd: RawFd, packets: Sorted<'_>, (mut start, end): (usize, usize)) -> usize {
+        let (mut lost, mut again) = (0, 0);
+        while start < end {
+            let prepared = self.prepare(packets, (start, end));
             let count = libc::c_uint::try_from(prepared).unwrap_or_default();
             // SAFETY: `prepare` has pointed the first `count` headers at names, controls and vectors owned by `self`,
             // and the vectors at bytes of `packets`; none of them moves before the call returns.
             let sent = unsafe { libc::sendmmsg(fd, self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
             let done = usize::try_from(sent).unwrap_or_default();
-            let taken: usize = self.runs.iter().take(done).map(|&(_, packets)| packets).sum();
-            rest = rest.get(taken..).unwrap_or_default();
+            start += self.runs.iter().take(done).map(|&(_, packets)| packets).sum::<usize>();
             if done > 0 {
                 continue;
             }
             let failed = self.runs.first().map_or(1, |&(_, packets)| packets);
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => {}
+                // The device or path cannot segment: one by one from here on.
+                Some(code @ (libc::EIO | libc::EINVAL | libc::EMSGSIZE))
+                    if failed > 1 && (code != libc::EMSGSIZE || again > 0) =>
+                {
+                    packets.get(start).into_iter().for_each(|packet| self.refusals.add(packet.to.ip()));
+                }
                 // What an earlier packet, perhaps to another peer, has come to is told here: this one has not left yet.
                 Some(code) if errors::is_of_earlier(code) && again < MAX_AGAIN => again += 1,
-                // The device or path cannot segment: never again, but one by one.
-                Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE) if failed > 1 => self.segmentation = false,
-                Some(libc::EAGAIN | libc::ENOBUFS) => return lost + rest.len(),
+                Some(libc::EAGAIN | libc::ENOBUFS) => return lost + (end - start),
                 _ => {
                     lost += failed;
-                    rest = rest.get(failed..).unwrap_or_default();
+                    start += failed;
                 }
             }
         }
@@ -357,32 +390,34 @@ impl Sender {
     }
 
     /// Fills headers for as many packets as fit one call; returns how many headers.
-    fn prepare(&mut self, packets: &[Outgoing<'_>]) -> usize {
+    fn prepare(&mut self, packets: Sorted<'_>, (start, end): (usize, usize)) -> usize {
         self.vectors.clear();
         self.runs.clear();
-        let mut rest = packets;
-        while let Some(first) = rest.first().filter(|_| self.runs.len() < BATCH) {
-            let run = if self.segmentation { run_length(first, rest) } else { 1 };
+        let mut next = start;
+        while next < end && self.runs.len() < BATCH {
+            let run = self.run_length(packets, (next, end));
             self.runs.push((self.vectors.len(), run));
-            let (now, later) = rest.split_at(run);
-            for packet in now {
+            for packet in packets.from(next).take(run) {
                 for bytes in [packet.head.as_bytes(), packet.payload, PADDING.get(..packet.padding()).unwrap_or(&[])] {
-                    // The kernel only reads through these vectors.
-                    self.vectors.push(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
+                    // The kernel only reads through these vectors. It takes time for each, empty or not.
+                    let iov_base = bytes.as_ptr().cast_mut().cast();
+                    if !bytes.is_empty() {
+                        self.vectors.push(libc::iovec { iov_base, iov_len: bytes.len() });
+                    }
                 }
             }
-            rest = later;
+            next += run;
         }
-        self.point_headers(packets);
+        self.point_headers(packets.from(start));
         self.runs.len()
     }
 
     /// The vectors stand still from here on: point to them.
-    fn point_headers(&mut self, packets: &[Outgoing<'_>]) {
-        let mut rest = packets;
+    fn point_headers<'p>(&mut self, mut packets: impl Iterator<Item = &'p Outgoing<'p>>) {
+        let ends = self.runs.iter().skip(1).map(|&(start, _)| start).chain([self.vectors.len()]);
         let places = self.headers.iter_mut().zip(&mut self.names).zip(&mut self.controls);
-        for (&(start, run), ((header, name), control)) in self.runs.iter().zip(places) {
-            let Some(first) = rest.first() else { return };
+        for ((&(start, run), end), ((header, name), control)) in self.runs.iter().zip(ends).zip(places) {
+            let Some(first) = packets.next() else { return };
             let namelen = write_address(name, first.to);
             let segment = (run > 1).then(|| first.size());
             header.msg_len = 0;
@@ -390,36 +425,54 @@ impl Sender {
             header.msg_hdr.msg_namelen = namelen;
             header.msg_hdr.msg_iov =
                 self.vectors.get_mut(start).map_or(std::ptr::null_mut(), |vector| &raw mut *vector);
-            header.msg_hdr.msg_iovlen = run * 3;
+            header.msg_hdr.msg_iovlen = end - start;
             header.msg_hdr.msg_control = (&raw mut *control).cast();
             header.msg_hdr.msg_controllen = size_of::<Control>();
             header.msg_hdr.msg_controllen = write_control(&header.msg_hdr, first.source, segment);
             if header.msg_hdr.msg_controllen == 0 {
                 header.msg_hdr.msg_control = std::ptr::null_mut();
             }
-            rest = rest.get(run..).unwrap_or_default();
+            packets.by_ref().take(run - 1).for_each(drop);
         }
+    }
+
+    /// How many packets from the first on can leave as one: same flow, same size, the last may be shorter.
+    fn run_length(&self, packets: Sorted<'_>, (start, end): (usize, usize)) -> usize {
+        let Some(first) = packets.get(start) else { return 1 };
+        let size = first.size();
+        if size == 0 || size > MAX_SEGMENT || self.refusals.contains(first.to.ip()) {
+            return 1;
+        }
+        let most = (MAX_RUN_BYTES / size).clamp(1, MAX_RUN).min(end - start);
+        let mut length = 1;
+        for packet in packets.from(start).take(most).skip(1) {
+            if !packet.same_flow(first) || packet.size() > size || packet.size() == 0 {
+                break;
+            }
+            length += 1;
+            if packet.size() < size {
+                break;
+            }
+        }
+        length
     }
 }
 
-/// How many packets from the front can leave as one: same flow, same size, the last may be shorter.
-fn run_length(first: &Outgoing<'_>, packets: &[Outgoing<'_>]) -> usize {
-    let size = first.size();
-    if size == 0 || size > MAX_SEGMENT {
-        return 1;
+/// Packets in another order.
+#[derive(Clone, Copy)]
+struct Sorted<'a> {
+    packets: &'a [Outgoing<'a>],
+    order: &'a [(u64, usize)],
+}
+
+impl<'a> Sorted<'a> {
+    fn get(&self, place: usize) -> Option<&'a Outgoing<'a>> {
+        self.order.get(place).and_then(|&(_, index)| self.packets.get(index))
     }
-    let most = (MAX_RUN_BYTES / size).clamp(1, MAX_RUN);
-    let mut length = 1;
-    for packet in packets.iter().take(most).skip(1) {
-        if !packet.same_flow(first) || packet.size() > size || packet.size() == 0 {
-            break;
-        }
-        length += 1;
-        if packet.size() < size {
-            break;
-        }
+
+    fn from(self, place: usize) -> impl Iterator<Item = &'a Outgoing<'a>> {
+        self.order.get(place..).unwrap_or_default().iter().filter_map(move |&(_, index)| self.packets.get(index))
     }
-    length
 }
 
 /// Writes source address and segment size; returns the bytes used.
@@ -524,14 +577,17 @@ pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 /// Sends that are repeated because the kernel told of an earlier one instead.
 const MAX_AGAIN: usize = 16;
 /// Datagrams per call.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 64;
+/// Pieces read before they are dealt with.
+const SLOTS: usize = 128;
 /// GRO may merge up to 64 KiB.
 const DATAGRAM: usize = 65_536;
+/// A little more, so that the first bytes of all pieces do not fall into the same few lines of the processor's caches.
+const STRIDE: usize = DATAGRAM + 7 * 64;
 /// The kernel's limit of segments (UDP_MAX_SEGMENTS).
 const MAX_RUN: usize = 64;
 /// Below the largest UDP payload.
 const MAX_RUN_BYTES: usize = 65_000;
-/// What fits a path of 1500 bytes. The kernel refuses larger segments, and nobody shall turn segmentation off for all
-/// by sending two of them.
-const MAX_SEGMENT: usize = 1_400;
+/// What fits a path of 1500 bytes, over IPv6, too.
+const MAX_SEGMENT: usize = 1_452;
 const PADDING: [u8; 3] = [0; 3];

@@ -27,6 +27,8 @@ pub(super) struct Wiring {
 struct Relay {
     id: RelayId,
     socket: Socket,
+    /// Datagrams asked for when it is read next: as many as usually come.
+    expected: u8,
 }
 
 impl Wiring {
@@ -51,7 +53,7 @@ impl Wiring {
             self.relays.resize_with(slot + 1, || None);
         }
         if let Some(place) = self.relays.get_mut(slot) {
-            *place = Some(Relay { id, socket });
+            *place = Some(Relay { id, socket, expected: 1 });
         }
         Ok(())
     }
@@ -66,6 +68,25 @@ impl Wiring {
     pub(super) fn relay(&self, slot: u64) -> Option<(RelayId, RawFd)> {
         let relay = self.relays.get(usize::try_from(slot).ok()?)?.as_ref()?;
         Some((relay.id, relay.socket.as_raw_fd()))
+    }
+
+    /// How many datagrams to ask a relay socket for.
+    pub(super) fn expected(&self, id: RelayId) -> usize {
+        let relay = usize::try_from(id.slot()).ok().and_then(|slot| self.relays.get(slot)).and_then(Option::as_ref);
+        relay.map_or(1, |relay| relay.expected.into())
+    }
+
+    /// How many there were: all that were asked for means there may be more next time.
+    pub(super) fn set_expected(&mut self, id: RelayId, got: usize) {
+        let place = usize::try_from(id.slot()).ok().and_then(|slot| self.relays.get_mut(slot)).and_then(Option::as_mut);
+        if let Some(relay) = place {
+            let full = got >= usize::from(relay.expected);
+            relay.expected = if full {
+                relay.expected.saturating_mul(2).min(MAX_EXPECTED)
+            } else {
+                u8::try_from(got).unwrap_or(MAX_EXPECTED).max(1)
+            };
+        }
     }
 
     /// What the machine wants done with a packet, as far as datagram sockets and other shards can do it.
@@ -125,6 +146,15 @@ impl Wiring {
     }
 }
 
+/// Which socket a datagram came from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// The listener at this address.
+    Listener(SocketAddr),
+    /// The relay socket of an allocation.
+    Relay(RelayId),
+}
+
 /// Where a packet goes.
 pub(super) enum Routed<'p> {
     /// Nowhere any more.
@@ -134,3 +164,6 @@ pub(super) enum Routed<'p> {
     /// Out by the stream of a client.
     Stream { client: FiveTuple, head: Head, payload: &'p [u8], padded: bool },
 }
+
+/// More come with the next reading.
+const MAX_EXPECTED: u8 = 32;
