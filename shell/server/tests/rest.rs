@@ -147,3 +147,23 @@ async fn a_room_made_beforehand_is_there_after_a_restart() {
     assert_eq!(again.get("/api/v1/rooms/lasting").await.0, StatusCode::OK);
     again.running.stop().await;
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_read_the_api_even_with_a_key_and_even_where_its_signalling_is_allowed() {
+    let running = Running::start_with(|settings| settings.http.allowed_origins = vec!["*".to_owned()]).await;
+    let key = running.key().await;
+    let asked = |method| {
+        let request = running.client.request(method, running.url("/api/v1/rooms"));
+        request.header("origin", "https://friend.example").header("access-control-request-method", "GET")
+    };
+    // A browser asks first, without the key, and gets nothing that would let it go on.
+    let preflight = asked(Method::OPTIONS).send().await.expect("an answer");
+    assert_eq!(preflight.status(), StatusCode::UNAUTHORIZED);
+    let answer = asked(Method::GET).bearer_auth(&key).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK, "a program that happens to send an origin is served");
+    for answer in [preflight, answer] {
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
+        assert_eq!(answer.headers()["cross-origin-resource-policy"], "same-origin");
+    }
+    running.stop().await;
+}

@@ -4,5 +4,6 @@
 
 mod abuse;
 mod harness;
+mod origins;
 mod polling;
 mod websocket;
