@@ -212,3 +212,17 @@ async fn a_draining_server_says_so_to_everyone() {
     server.engine.drain(std::time::Duration::from_secs(3)).unwrap();
     assert_eq!(ann.next_of("draining").await["reconnect_ms"], 3000);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_arrive_as_they_were_sent() {
+    let server = start().await;
+    let (mut ann, _) = Client::join(&server, "numbers", "Ann").await;
+    let (mut bob, _) = Client::join(&server, "numbers", "Bob").await;
+    // The nearest double to each is hard to find; found by the fuzz target `signal_frame`.
+    for (id, number) in (1..).zip(["4.5e300", "2.2250738585072014e-308", "1.7976931348623157e308", "0.1"]) {
+        let said = format!(r#"{{"type":"message","id":{id},"data":{number}}}"#);
+        ann.ws.send(tokio_tungstenite::tungstenite::Message::text(said)).await.unwrap();
+        let heard = bob.next_of("message").await["data"].as_f64().unwrap();
+        assert_eq!(heard.to_bits(), number.parse::<f64>().unwrap().to_bits(), "{number} arrived as {heard:e}");
+    }
+}
