@@ -111,7 +111,7 @@ function status(url: string): Promise<number> {
 }
 
 /** A port free for TCP and UDP, below the range systems take ephemeral ports from. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
     if ((await tcpFree(port)) && (await udpFree(port))) return port;
