@@ -77,7 +77,7 @@ export const de: Catalogue = {
     promiseCall: "Bevor die andere Seite annimmt, wird nichts über Ihr Netz gesendet.",
     door: {
       empty: "Noch ist niemand da.",
-      ring: "Es ist jemand da. Sie klingeln, und wer leitet, entscheidet.",
+      ring: "Es ist jemand da. Sie klingeln.",
       locked: "Der Raum ist abgeschlossen. Vorerst kommt niemand mehr hinein.",
     },
     here: (names, total) => {
