@@ -1,6 +1,6 @@
 // What breaks in mid-call mends itself.
 import { expect, test } from "../src/fixtures.ts";
-import { talk } from "../src/person.ts";
+import { Person, talk, words } from "../src/person.ts";
 
 const lostServer = /WebSocket connection|Failed to load resource|ERR_(CONNECTION|INTERNET|NETWORK|ABORTED|EMPTY)/;
 
@@ -91,4 +91,45 @@ test("where WebSockets do not get through, the call works all the same", async (
   await expect(ben.lines).toHaveText([/Slow road/]);
   await ben.writes("Same town");
   await expect(ann.lines).toHaveText([/Slow road/, /Same town/]);
+});
+
+test.describe("a place that is kept for two seconds", () => {
+  test.use({ settings: { TANDEM_ROOMS_RESUME: "2s" } });
+
+  test("is taken anew by the page itself after a longer outage, and everyone is connected again", async ({
+    person,
+    room,
+  }) => {
+    const ann = await person("Ann", { mayLog: lostServer });
+    const ben = await person("Ben");
+    await ann.enters(room);
+    await ben.enters(room);
+    await talk(ann, ben);
+    await ann.page.context().setOffline(true);
+    await ann.page.evaluate(() => window.spy.cut(true));
+    await expect(ben.tile("Ann")).toHaveCount(0);
+    await ann.page.context().setOffline(false);
+    await ann.page.evaluate(() => window.spy.cut(false));
+
+    await expect(ann.notice(words.notices.rejoined)).toBeVisible();
+    await talk(ann, ben);
+    expect(await ann.roster()).toEqual(await ben.roster());
+  });
+});
+
+test("a second tab with the same place takes the call over, and the first says so", async ({ person, room }) => {
+  const ann = await person("Ann");
+  const ben = await person("Ben");
+  await ann.enters(room);
+  await ben.enters(room);
+  await talk(ann, ben);
+  // The page goes and comes back from the browser's memory: its token stays behind, and a duplicated tab finds it.
+  await ann.page.evaluate(() => dispatchEvent(new Event("pagehide")));
+  const opened = ann.page.context().waitForEvent("page");
+  await ann.page.evaluate(() => void window.open(location.href));
+  const tab = new Person("Ann", await opened);
+  await expect(tab.bar).toBeVisible();
+  await ann.isTold("already_joined");
+  await talk(tab, ben);
+  await expect(ben.tile("Ann")).toHaveCount(1);
 });
