@@ -12,6 +12,7 @@ use stun_types::attribute::Userhash;
 use super::answer::Style;
 use super::config::FiveTuple;
 use super::limiter::Bucket;
+use super::mobility::Mobility;
 use super::peers::Reach;
 use super::ports::Parity;
 use super::reservations::Token;
@@ -28,6 +29,7 @@ pub(super) struct Allocation {
     pub(super) expires: Instant,
     pub(super) opening: Option<Opening>,
     pub(super) granted: Granted,
+    pub(super) mobility: Option<Mobility>,
     pub(super) bucket: Bucket,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,

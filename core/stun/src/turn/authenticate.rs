@@ -54,7 +54,7 @@ pub(super) enum Closed {
 }
 
 impl Gate {
-    pub(super) fn new(config: &Config, nonce_key: [u8; 32], hash: Seeded) -> Self {
+    pub(super) fn new(config: &Config, hash: Seeded) -> Self {
         let limits = &config.limits;
         let features = Features { user_hash: config.accounts.ask || !config.accounts.fixed.is_empty() };
         let rate = Rate { per_second: limits.answers_per_second.into(), burst: limits.answers_burst.into() };
@@ -65,7 +65,7 @@ impl Gate {
             users: Users::new(&config.accounts),
             credential_lifetime: config.credential_lifetime,
             wall_clock: config.wall_clock,
-            nonces: Nonces::new(nonce_key, config.wall_clock.0, features),
+            nonces: Nonces::new(config.nonce_key, config.wall_clock.0, features),
             sources: Sources::new(hash, rate),
             revoked: BTreeMap::new(),
         }

@@ -58,6 +58,8 @@ pub struct Config {
     pub credential_lifetime: Duration,
     /// Wall-clock time at an instant, in seconds since 1970.
     pub wall_clock: (Instant, u64),
+    /// Random, and the same for all shards: a nonce is good at each, since clients that move reach others.
+    pub nonce_key: [u8; 32],
     /// The ports to relay on.
     pub ports: PortSlice,
     /// Our own addresses.

@@ -53,6 +53,15 @@ pub enum Forward<'p> {
         /// What.
         payload: &'p [u8],
     },
+    /// Goes to another shard's machine, by its [`Server::handle_guest`]: the client has moved.
+    ToKeeper {
+        /// Which.
+        shard: u16,
+        /// The client.
+        from: FiveTuple,
+        /// All it has sent.
+        bytes: &'p [u8],
+    },
 }
 
 /// Whether routers may fragment a packet (RFC 8656 §15, the alternate behaviour: they may unless the client says no).
@@ -101,6 +110,7 @@ impl Server {
         let Some((slot, channel)) = bound(first).or_else(|| legs.iter().find_map(bound)) else {
             return self.drop_packet(DropReason::NoChannel);
         };
+        self.on_heard(legs, from);
         self.send_up(now, slot, Peer::new(channel.peer, channel.reach), payload)
     }
 
@@ -118,6 +128,7 @@ impl Server {
             (peer.port() != 0).then_some((slot, reach))
         });
         let Some((slot, reach)) = permitted else { return self.drop_packet(DropReason::NoPermission) };
+        self.on_heard(legs, from);
         self.send_up(now, slot, Peer { at: peer, reach, fragmentation }, payload)
     }
 

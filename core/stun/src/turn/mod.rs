@@ -17,6 +17,7 @@ mod config;
 mod data;
 mod icmp;
 mod limiter;
+mod mobility;
 mod nonce;
 mod notes;
 mod opening;
@@ -46,6 +47,7 @@ pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey};
 
 use crate::wire::{self, Packet};
 use authenticate::Gate;
+use notes::Guests;
 use parked::Parked;
 use peers::Peers;
 use ports::Ports;
@@ -61,6 +63,7 @@ pub struct Server {
     ports: Ports,
     reservations: Reservations,
     claims: Parked<Token>,
+    guests: Guests,
     rng: ChaCha8Rng,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -70,6 +73,7 @@ pub struct Server {
 struct Settings {
     limits: Limits,
     shard: u16,
+    shards: u16,
     addresses: Addresses,
 }
 
@@ -116,6 +120,13 @@ pub enum Output {
         shard: u16,
         /// What.
         note: Note,
+    },
+    /// A client relays from another place from here on (RFC 8016).
+    Moved {
+        /// Where it was.
+        from: FiveTuple,
+        /// Where it is.
+        to: FiveTuple,
     },
     /// The client of a stream has been shut out: close it.
     Disconnect {
@@ -171,16 +182,20 @@ impl Server {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha8Rng::from_seed(seed);
         let hash = seeded::Seeded::new((rng.next_u64(), rng.next_u64()));
-        let mut nonce_key = [0; 32];
-        rng.fill_bytes(&mut nonce_key);
         Self {
             table: Table::new(hash),
             peers: Peers::new(config.peers.clone(), &config.addresses),
             ports: Ports::new(config.ports),
             reservations: Reservations::default(),
             claims: Parked::new(),
-            gate: Gate::new(&config, nonce_key, hash),
-            settings: Settings { limits: config.limits, shard: config.ports.shard, addresses: config.addresses },
+            guests: Guests::new(hash),
+            gate: Gate::new(&config, hash),
+            settings: Settings {
+                limits: config.limits,
+                shard: config.ports.shard,
+                shards: config.ports.shards,
+                addresses: config.addresses,
+            },
             rng,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -189,6 +204,13 @@ impl Server {
 
     /// A datagram, or a frame of a stream without its padding, from a client.
     pub fn handle_client<'p>(&mut self, now: Instant, from: FiveTuple, bytes: &'p [u8]) -> Forward<'p> {
+        match self.keeper(from, bytes) {
+            Some(shard) => Forward::ToKeeper { shard, from, bytes },
+            None => self.handle_own(now, from, bytes),
+        }
+    }
+
+    fn handle_own<'p>(&mut self, now: Instant, from: FiveTuple, bytes: &'p [u8]) -> Forward<'p> {
         match wire::parse(bytes) {
             Ok(Packet::Channel { number, payload }) => self.on_channel_data(now, from, number, payload),
             Ok(Packet::Stun(stun)) if stun.kind == wire::SEND_INDICATION => self.on_send(now, from, stun),
@@ -232,9 +254,13 @@ impl Server {
         self.on_hairpin(now, (from, to), payload)
     }
 
-    /// A client's stream has ended: so does its allocation.
+    /// A client's stream has ended: so does its allocation, unless it is mobile.
     pub fn handle_closed(&mut self, from: FiveTuple) {
-        for slot in self.table.by_tuple(&from).iter() {
+        let legs = self.table.by_tuple(&from);
+        if self.survives(legs, from) {
+            return;
+        }
+        for slot in legs.iter() {
             self.release(slot);
         }
     }
@@ -301,6 +327,10 @@ impl Server {
         let Some((relay, allocation)) = self.table.remove(slot) else { return };
         self.give_back(allocation.bound);
         self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
+        let next = allocation.mobility.and_then(|mobility| mobility.next);
+        for tuple in [Some(allocation.tuple), next].into_iter().flatten() {
+            self.on_left(tuple);
+        }
     }
 }
 

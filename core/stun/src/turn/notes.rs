@@ -7,8 +7,10 @@ use stun_types::message::Message;
 
 use super::answer::{self, Refusal};
 use super::authenticate::Authentic;
+use super::config::FiveTuple;
 use super::parked::Waiting;
 use super::reservations::Token;
+use super::seeded::{Seeded, SeededMap};
 use super::{Output, Server};
 
 /// From one shard's machine to another's. The shell carries it and looks no further.
@@ -37,11 +39,37 @@ pub enum Note {
         /// RESERVATION-TOKEN.
         token: Token,
     },
+    /// What this client sends concerns an allocation of `keeper`: pass it on.
+    Guest {
+        /// Which client.
+        tuple: FiveTuple,
+        /// To whom.
+        keeper: u16,
+    },
+    /// It no longer does.
+    GuestGone {
+        /// Which client.
+        tuple: FiveTuple,
+    },
     /// A lent port is free again.
     Returned {
         /// Which.
         at: SocketAddr,
     },
+}
+
+/// Clients whose packets reach another shard than the one that keeps their allocation.
+pub(super) struct Guests {
+    /// Of whom we pass on what comes, and to whom.
+    pub(super) keepers: SeededMap<FiveTuple, u16>,
+    /// Whose packets are passed on to us, and by whom.
+    pub(super) hosts: SeededMap<FiveTuple, u16>,
+}
+
+impl Guests {
+    pub(super) fn new(hash: Seeded) -> Self {
+        Self { keepers: SeededMap::with_hasher(hash), hosts: SeededMap::with_hasher(hash) }
+    }
 }
 
 impl Server {
@@ -64,6 +92,12 @@ impl Server {
                 for waiting in self.claims.take(&token) {
                     self.handle_client(now, waiting.from, &waiting.bytes);
                 }
+            }
+            Note::Guest { tuple, keeper } => {
+                self.guests.keepers.insert(tuple, keeper);
+            }
+            Note::GuestGone { tuple } => {
+                self.guests.keepers.remove(&tuple);
             }
             Note::Void { token } => self.on_void(now, token),
             Note::Returned { at } => {

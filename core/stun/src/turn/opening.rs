@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use stun_types::attribute::{AttributeWrite, ErrorCode, XorMappedAddress};
+use stun_types::attribute::{AttributeWrite, ErrorCode, RawAttribute, XorMappedAddress};
 use stun_types::message::StunWriteError;
 use turn_types::AddressFamily;
 use turn_types::attribute::{AddressErrorCode, Lifetime, ReservationToken, XorRelayedAddress};
@@ -58,11 +58,12 @@ impl Server {
     /// The success response of an Allocate, the first time and to its retransmissions; not before all is open.
     pub(super) fn answer_allocate(&mut self, now: Instant, slot: u32, style: &Style) {
         let Some(tuple) = self.table.get(slot).map(|allocation| allocation.tuple) else { return };
+        let ticket = self.ticket(slot);
         let legs = self.table.by_tuple(&tuple);
         let mut legs = legs.iter().filter_map(|slot| self.table.get(slot));
         let (Some(first), second) = (legs.next(), legs.next()) else { return };
         if first.opening.is_none() && second.is_none_or(|second| second.opening.is_none()) {
-            let message = allocated(now, first, second, style);
+            let message = allocated(now, (first, second), ticket.as_ref(), style);
             self.send(tuple, message);
         }
     }
@@ -120,8 +121,8 @@ impl Server {
 
 fn allocated(
     now: Instant,
-    allocation: &Allocation,
-    sibling: Option<&Allocation>,
+    (allocation, sibling): (&Allocation, Option<&Allocation>),
+    ticket: Option<&RawAttribute<'static>>,
     style: &Style,
 ) -> Result<Vec<u8>, StunWriteError> {
     let granted = allocation.granted;
@@ -137,6 +138,7 @@ fn allocated(
     attributes.extend(other.as_ref().map(|other| other as &dyn AttributeWrite));
     attributes.extend([&lifetime as &dyn AttributeWrite, &mapped]);
     attributes.extend(token.as_ref().map(|token| token as &dyn AttributeWrite));
+    attributes.extend(ticket.map(|ticket| ticket as &dyn AttributeWrite));
     attributes.extend(lacks.as_ref().map(|lacks| lacks as &dyn AttributeWrite));
     let request = Request { method: ALLOCATE, transaction, fingerprint: style.fingerprint };
     answer::success(request, &attributes, Some(&style.seal))

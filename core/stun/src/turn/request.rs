@@ -18,6 +18,7 @@ use super::answer::{self, Refusal, Request, Seal, Style};
 use super::authenticate::{Authentic, Closed};
 use super::config::FiveTuple;
 use super::limiter::{Bucket, Rate};
+use super::mobility::{Mobility, wants_ticket};
 use super::notes::Note;
 use super::parked::Parking;
 use super::ports::Parity;
@@ -61,11 +62,15 @@ impl Server {
     }
 
     fn on_request(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
-        let slot = self.table.by_tuple(&from).first();
+        let here = self.table.by_tuple(&from).first();
+        let slot = here.or_else(|| self.by_ticket(message));
         let holder = slot.and_then(|slot| self.table.get(slot)).map(|allocation| &allocation.owner);
         let outcome = match self.gate.check(now, from.client, message, holder) {
             Err(closed) => return self.on_closed(now, from, message, closed),
-            Ok(Authentic::Holder(seal)) => slot.map(|slot| self.on_holder(now, (slot, seal), message)),
+            Ok(Authentic::Holder(seal)) if here.is_none() => {
+                slot.map(|slot| self.on_resume(now, (slot, seal), from, message))
+            }
+            Ok(Authentic::Holder(seal)) => slot.map(|slot| self.on_holder(now, (slot, seal), from, message)),
             Ok(Authentic::Stranger(owner, seal)) => Some(self.on_stranger(now, from, (owner, seal), message)),
         };
         if let Some(Err(error)) = outcome {
@@ -146,6 +151,7 @@ impl Server {
         message: &Message<'_>,
     ) -> Result<(), Refusal> {
         let mut wanted = parse_allocate(message, from.server)?;
+        let mobility = wants_ticket(message)?.then(|| Mobility::new(&mut self.rng));
         let limits = self.settings.limits;
         let mut used = self.table.count_of_user(&owner.user);
         if wanted.token.is_none() {
@@ -174,7 +180,7 @@ impl Server {
             lacks: lacks.as_ref().map(Refusal::code),
         };
         for bound in places.bound {
-            self.open_leg(now, (from, owner.clone()), bound, (opening.clone(), granted))?;
+            self.open_leg(now, (from, owner.clone()), bound, (opening.clone(), granted, mobility))?;
         }
         Ok(())
     }
@@ -238,7 +244,7 @@ impl Server {
         now: Instant,
         (from, owner): (FiveTuple, Owner),
         bound: SocketAddr,
-        (opening, granted): (Opening, Granted),
+        (opening, granted, mobility): (Opening, Granted, Option<Mobility>),
     ) -> Result<(), Refusal> {
         self.peers.add_own(bound.ip());
         let limits = &self.settings.limits;
@@ -253,6 +259,7 @@ impl Server {
             expires: now + opening.lifetime,
             opening: Some(opening),
             granted,
+            mobility,
             bucket: Bucket::full(now, rate),
             permissions: Permissions::default(),
             channels: Channels::default(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use stun_types::attribute::{Attribute, AttributeStaticType, AttributeWrite};
+use stun_types::attribute::{Attribute, AttributeStaticType};
 use stun_types::message::{Message, StunWriteError};
 use turn_types::AddressFamily;
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedAddressFamily, XorPeerAddress};
@@ -12,6 +12,8 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::BindRefused;
 use super::answer::{self, Refusal, Request, Seal, Style};
+use super::config::FiveTuple;
+use super::mobility::{self, MOBILITY_TICKET};
 use super::peers::Reach;
 use super::request::{check_unknown, clamp_lifetime, parse_lifetime, transaction_bytes};
 use super::table::Legs;
@@ -23,10 +25,10 @@ impl Server {
         &mut self,
         now: Instant,
         (slot, seal): (u32, Seal),
+        to: FiveTuple,
         message: &Message<'_>,
     ) -> Result<(), StunWriteError> {
         let Some(allocation) = self.table.get(slot) else { return Ok(()) };
-        let to = allocation.tuple;
         let request = Request::from(message);
         if message.method() == ALLOCATE && allocation.granted.transaction == transaction_bytes(request.transaction) {
             // A retransmission: the same answer, or patience while the socket is being opened.
@@ -34,6 +36,9 @@ impl Server {
             return Ok(());
         }
         let legs = self.table.by_tuple(&to);
+        if !message.has_attribute(MOBILITY_TICKET) {
+            self.on_heard(legs, to);
+        }
         let is_opening = |slot| self.table.get(slot).is_some_and(|allocation| allocation.opening.is_some());
         let outcome = match message.method() {
             _ if legs.iter().any(is_opening) => Err(Refusal::AllocationMismatch),
@@ -44,7 +49,11 @@ impl Server {
             _ => Err(Refusal::AllocationMismatch),
         };
         let message = match outcome {
-            Ok(Some(lifetime)) => answer::success(request, &[&lifetime as &dyn AttributeWrite], Some(&seal))?,
+            Ok(Some(lifetime)) => {
+                // The ticket is good until it is shown elsewhere: a Refresh from here does not change it.
+                let ticket = self.ticket(slot).filter(|_| message.has_attribute(MOBILITY_TICKET));
+                mobility::success(request, lifetime, ticket.as_ref(), &seal)?
+            }
             Ok(None) => answer::success(request, &[], Some(&seal))?,
             Err(refusal) => {
                 self.counters.refused += 1;
@@ -56,7 +65,7 @@ impl Server {
     }
 
     /// RFC 8656 §8.2: of one family if it is named, else of all there are.
-    fn refresh(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<Lifetime, Refusal> {
+    pub(super) fn refresh(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<Lifetime, Refusal> {
         check_unknown(message)?;
         let mut slots: SmallVec<[u32; 2]> = legs.iter().collect();
         if message.has_attribute(RequestedAddressFamily::TYPE) {

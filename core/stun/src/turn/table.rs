@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::allocation::Allocation;
 use super::config::{FiveTuple, RelayId};
+use super::mobility::Mobility;
 use super::seeded::{Seeded, SeededMap};
 
 /// The slots of one five-tuple: one relayed address, or one of each family (RFC 8656 §7.2, dual allocation).
@@ -133,11 +134,9 @@ impl Table {
 
     pub(super) fn remove(&mut self, slot: u32) -> Option<(RelayId, Allocation)> {
         let allocation = self.slots.try_remove(usize::try_from(slot).ok()?)?;
-        if let Some(legs) = self.by_tuple.get_mut(&allocation.tuple) {
-            *legs.place(allocation.bound.ip()) = None;
-            if *legs == Legs::default() {
-                self.by_tuple.remove(&allocation.tuple);
-            }
+        let next = allocation.mobility.and_then(|mobility| mobility.next);
+        for tuple in [Some(allocation.tuple), next].into_iter().flatten() {
+            self.leave(tuple, allocation.bound.ip());
         }
         for address in [allocation.bound, allocation.relayed] {
             if self.by_relayed.get(&address) == Some(&slot) {
@@ -152,6 +151,49 @@ impl Table {
             }
         }
         Some((RelayId { slot, generation: allocation.generation }, allocation))
+    }
+
+    fn leave(&mut self, tuple: FiveTuple, bound: IpAddr) {
+        if let Some(legs) = self.by_tuple.get_mut(&tuple) {
+            *legs.place(bound) = None;
+            if *legs == Legs::default() {
+                self.by_tuple.remove(&tuple);
+            }
+        }
+    }
+
+    /// The client is awaited at `mobility.next`, too. Tells where it was awaited before.
+    pub(super) fn expect(&mut self, slot: u32, mobility: Mobility) -> Option<FiveTuple> {
+        let allocation = self.get_mut(slot)?;
+        let bound = allocation.bound.ip();
+        let former = allocation.mobility.replace(mobility).and_then(|former| former.next);
+        if let Some(former) = former {
+            self.leave(former, bound);
+        }
+        if let Some(next) = mobility.next {
+            *self.by_tuple.entry(next).or_default().place(bound) = Some(slot);
+        }
+        former
+    }
+
+    /// The client is awaited nowhere else.
+    pub(super) fn expect_no_more(&mut self, slot: u32) {
+        let mobility = self.get(slot).and_then(|allocation| allocation.mobility);
+        if let Some(mobility) = mobility {
+            self.expect(slot, Mobility { next: None, ..mobility });
+        }
+    }
+
+    /// The client is where it was awaited, and no longer where it was.
+    pub(super) fn move_to(&mut self, legs: Legs, to: FiveTuple) {
+        for slot in legs.iter() {
+            let Some(allocation) = self.get_mut(slot) else { continue };
+            let (former, bound) = (std::mem::replace(&mut allocation.tuple, to), allocation.bound.ip());
+            if let Some(mobility) = &mut allocation.mobility {
+                mobility.next = None;
+            }
+            self.leave(former, bound);
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -165,8 +165,10 @@ impl<'a> Script<'a> {
     }
 
     fn attribute(&mut self) -> (u16, &'a [u8]) {
-        const KINDS: [u16; 13] =
-            [0x000c, 0x000d, 0x0012, 0x0013, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x0022, 0x8022, 0x7abc, 0x8000];
+        const KINDS: [u16; 14] = [
+            0x000c, 0x000d, 0x0012, 0x0013, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x0022, 0x8022, 0x7abc, 0x8000,
+            0x8030,
+        ];
         let kind = KINDS.get(usize::from(self.byte().unwrap_or(0)) % KINDS.len()).copied().unwrap_or(0x000d);
         let value = self.bytes();
         (kind, value.get(..40).unwrap_or(value))

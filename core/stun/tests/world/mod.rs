@@ -33,6 +33,8 @@ pub struct World {
     pub disconnected: Vec<FiveTuple>,
     /// For other shards.
     pub told: Vec<(u16, Note)>,
+    /// Clients that relay from another place.
+    pub moved: Vec<(FiveTuple, FiveTuple)>,
     /// For a database.
     pub asked: Vec<(QueryId, UserKey)>,
     transaction: u128,
@@ -73,6 +75,7 @@ pub fn config(now: Instant) -> Config {
         accounts: Accounts::default(),
         credential_lifetime: Duration::from_secs(3_600),
         wall_clock: (now, UNIX),
+        nonce_key: [7; 32],
         ports: PortSlice { first: 50_000, last: 50_099, shard: 0, shards: 1 },
         addresses: Addresses { own, listener_ports: vec![3_478], external_v4: None, external_v6: None },
         peers: PeerRules::default(),
@@ -98,6 +101,7 @@ impl World {
             disconnected: Vec::new(),
             told: Vec::new(),
             asked: Vec::new(),
+            moved: Vec::new(),
             transaction: 0,
         }
     }
@@ -133,6 +137,7 @@ impl World {
                 Output::Close { relay, .. } => {
                     self.open.remove(&relay);
                 }
+                Output::Moved { from, to } => self.moved.push((from, to)),
                 Output::Query { id, user } => self.asked.push((id, user)),
                 Output::Tell { shard, note } => self.told.push((shard, note)),
                 Output::Disconnect { client } => self.disconnected.push(client),
