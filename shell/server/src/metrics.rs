@@ -102,6 +102,7 @@ metrics! {
     Counter STUN_BINDINGS_TOTAL = "stun_bindings_total", "STUN Binding requests answered.";
     Counter TURN_CHALLENGES_TOTAL = "turn_challenges_total", "Answers 401 and 438.";
     Counter TURN_UNAUTHORIZED_TOTAL = "turn_unauthorized_total", "Requests with a wrong or expired credential.";
+    Counter TURN_MOVED_TOTAL = "turn_moved_total", "Clients that went on with their allocation from another address (RFC 8016).";
     Counter TURN_REFUSED_TOTAL = "turn_refused_total", "Other error answers.";
     Counter TURN_LIMITED_TOTAL = "turn_limited_total", "Answers withheld from sources that ask too much.";
     Gauge TURN_STREAMS = "turn_streams", "Live TCP and TLS connections of the relay.";

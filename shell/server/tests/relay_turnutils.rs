@@ -134,6 +134,15 @@ fn clients_reach_each_other_by_send_indications_over_tls_and_ipv6() {
 }
 
 #[test]
+fn clients_that_change_their_address_go_on_at_whatever_shard_they_reach() {
+    // turnutils_uclient opens another socket after the allocation and shows its ticket from there.
+    let relay = start(Config { shards: NonZeroU16::new(3), ..config() });
+    uclient(&relay, &["-y", "-c", "-M", "-m", "8"], "127.0.0.1");
+    uclient(&relay, &["-y", "-M", "-s", "-m", "4"], "127.0.0.1");
+    until("they have moved", || relay.stats().turn.moved >= 12);
+}
+
+#[test]
 fn a_user_with_a_password_of_its_own_is_let_in() {
     let relay = start(Config { users: vec![("alice".into(), "in wonderland".into())], ..config() });
     let port = relay.port().to_string();

@@ -12,6 +12,8 @@
 
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
 use stun_types::attribute::{AttributeType, AttributeWrite, RawAttribute};
@@ -54,20 +56,24 @@ pub(super) struct Ticket {
 
 impl Ticket {
     fn parse(value: &[u8]) -> Option<Self> {
-        let value: &[u8; 20] = value.try_into().ok()?;
-        let [h0, h1, s0, s1, s2, s3, g0, g1, g2, g3, secret @ ..] = *value;
+        let mut raw = [0; 20];
+        if !matches!(STANDARD.decode_slice(value, &mut raw), Ok(20)) {
+            return None;
+        }
+        let [h0, h1, s0, s1, s2, s3, g0, g1, g2, g3, secret @ ..] = raw;
         let relay =
             RelayId { slot: u32::from_be_bytes([s0, s1, s2, s3]), generation: u32::from_be_bytes([g0, g1, g2, g3]) };
         Some(Self { shard: u16::from_be_bytes([h0, h1]), relay, secret })
     }
 
-    fn write(self) -> Vec<u8> {
+    /// In letters: there are clients that take a ticket for a text and end it at the first zero (coturn's).
+    fn write(self) -> String {
         let mut value = Vec::with_capacity(20);
         value.extend(self.shard.to_be_bytes());
         value.extend(self.relay.slot.to_be_bytes());
         value.extend(self.relay.generation.to_be_bytes());
         value.extend(self.secret);
-        value
+        STANDARD.encode(value)
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -99,7 +105,7 @@ impl Server {
         let relay = self.table.id_of(slot)?;
         let secret = self.table.get(slot)?.mobility?.secret;
         let value = Ticket { shard: self.settings.shard, relay, secret }.write();
-        Some(RawAttribute::new(MOBILITY_TICKET, &value).into_owned())
+        Some(RawAttribute::new(MOBILITY_TICKET, value.as_bytes()).into_owned())
     }
 
     /// The owner shows its ticket from another place, RFC 8016 §3.2.2.
@@ -140,6 +146,7 @@ impl Server {
             return;
         };
         if former != from {
+            self.counters.moved += 1;
             self.table.move_to(legs, from);
             self.outputs.push_back(Output::Moved { from: former, to: from });
             self.on_left(former);

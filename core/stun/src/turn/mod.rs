@@ -169,6 +169,8 @@ pub struct Counters {
     pub unauthorized: u64,
     /// Users asked for.
     pub queries: u64,
+    /// Clients that have moved.
+    pub moved: u64,
     /// Other error answers.
     pub refused: u64,
     /// Answers withheld from sources that ask too much.

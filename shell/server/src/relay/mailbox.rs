@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tandem_stun::turn::Note;
+use tandem_stun::turn::{FiveTuple, Note};
 
 use super::sys::Wake;
 
@@ -35,9 +35,17 @@ pub(super) struct Contents {
 }
 
 struct Parcel {
-    from: SocketAddr,
-    to: SocketAddr,
+    way: Way,
     range: Range<usize>,
+}
+
+/// What a packet from another shard is.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// From one relayed address to another.
+    Inside { from: SocketAddr, to: SocketAddr },
+    /// From a client whose packets reach the shard `host`, and whose allocation is here.
+    Guest { host: u16, from: FiveTuple },
 }
 
 impl Mailbox {
@@ -60,7 +68,7 @@ impl Mailbox {
     }
 
     /// Leaves a packet. `false`: the box is full, the packet is lost.
-    pub(super) fn parcel(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
+    pub(super) fn parcel(&self, way: Way, payload: &[u8]) -> bool {
         let mut inside = self.lock();
         let start = inside.bytes.len();
         if inside.parcels.len() >= MAX_PARCELS || start + payload.len() > MAX_BYTES {
@@ -68,7 +76,7 @@ impl Mailbox {
         }
         let was_empty = inside.parcels.is_empty();
         inside.bytes.extend_from_slice(payload);
-        inside.parcels.push(Parcel { from, to, range: start..start + payload.len() });
+        inside.parcels.push(Parcel { way, range: start..start + payload.len() });
         drop(inside);
         if was_empty {
             self.wake.ring();
@@ -92,9 +100,9 @@ impl Mailbox {
 }
 
 impl Contents {
-    /// The packets: from, to, payload.
-    pub(super) fn parcels(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr, &[u8])> {
-        self.parcels.iter().filter_map(|parcel| Some((parcel.from, parcel.to, self.bytes.get(parcel.range.clone())?)))
+    /// The packets.
+    pub(super) fn parcels(&self) -> impl Iterator<Item = (Way, &[u8])> {
+        self.parcels.iter().filter_map(|parcel| Some((parcel.way, self.bytes.get(parcel.range.clone())?)))
     }
 }
 

@@ -131,6 +131,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(config.limits.allocations_per_user, shards.into()));
     let own = own_addresses()?;
+    let nonce_key = shard::random_seed()?;
     let mut handle = Handle {
         port: bound.port,
         tls_port: bound.tls_port,
@@ -142,7 +143,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     for (index, sockets) in (0..shards).zip(bound.per_shard) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
-        let machine = machine_config(&config, bound.port, &own, (index, shards));
+        let machine = machine_config(&config, bound.port, &own, (index, shards), nonce_key);
         let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
@@ -203,11 +204,18 @@ impl Drop for Handle {
     }
 }
 
-fn machine_config(config: &Config, port: u16, own: &[IpAddr], (shard, shards): (u16, u16)) -> turn::Config {
+fn machine_config(
+    config: &Config,
+    port: u16,
+    own: &[IpAddr],
+    (shard, shards): (u16, u16),
+    nonce_key: [u8; 32],
+) -> turn::Config {
     let mut listener_ports = vec![port];
     listener_ports.extend(&config.forbidden_ports);
     turn::Config {
         realm: config.realm.clone(),
+        nonce_key,
         origins: BTreeMap::new(),
         secrets: vec![config.secret.clone()],
         accounts: turn::Accounts { fixed: config.users.clone(), ask: false },

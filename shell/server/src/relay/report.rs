@@ -78,6 +78,7 @@ impl Stats {
             turn.challenges,
             turn.unauthorized,
             turn.queries,
+            turn.moved,
             turn.refused,
             turn.limited,
             turn.revoked,
@@ -100,6 +101,7 @@ impl Stats {
             challenges,
             unauthorized,
             queries,
+            moved,
             refused,
             limited,
             revoked,
@@ -119,6 +121,7 @@ impl Stats {
             challenges,
             unauthorized,
             queries,
+            moved,
             refused,
             limited,
             revoked,
@@ -138,6 +141,7 @@ impl Stats {
             (names::STUN_BINDINGS_TOTAL, self.turn.bindings, before.turn.bindings),
             (names::TURN_CHALLENGES_TOTAL, self.turn.challenges, before.turn.challenges),
             (names::TURN_UNAUTHORIZED_TOTAL, self.turn.unauthorized, before.turn.unauthorized),
+            (names::TURN_MOVED_TOTAL, self.turn.moved, before.turn.moved),
             (names::TURN_REFUSED_TOTAL, self.turn.refused, before.turn.refused),
             (names::TURN_LIMITED_TOTAL, self.turn.limited, before.turn.limited),
             (names::TURN_STREAMS_REFUSED_TOTAL, self.streams_refused, before.streams_refused),
@@ -161,4 +165,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 17;
+const FIGURES: usize = 18;

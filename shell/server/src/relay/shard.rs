@@ -11,7 +11,7 @@ use tandem_stun::wire::{self, Frame, Head};
 
 use super::errors;
 use super::listeners::Sockets;
-use super::mailbox::{Contents, Mailbox, Order};
+use super::mailbox::{Contents, Mailbox, Order, Way};
 use super::pace::Pace;
 use super::quota::Quota;
 use super::report::{Report, Stats};
@@ -75,6 +75,7 @@ impl Shard {
         let (index, shared, sockets, settings) =
             (seed.index, seed.shared.clone(), seed.sockets.try_clone()?, seed.streams.clone());
         let config = turn::Config { wall_clock: super::wall_clock(), ..seed.machine.clone() };
+        let shard = config.ports.shard;
         let epoll = Epoll::new()?;
         for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {
             epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
@@ -93,7 +94,7 @@ impl Shard {
             index,
             machine: Server::new(config, random_seed()?),
             epoll,
-            wiring: Wiring::new(sockets.udp, Arc::clone(&shared.mailboxes)),
+            wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
             streams: Streams::new(acceptors, settings.tls, settings.limits, STREAM),
             receiver: Receiver::new(),
             sender: Sender::new(),
@@ -309,8 +310,11 @@ impl Shard {
             }
         }
         let mut out = Vec::new();
-        for (from, to, payload) in contents.parcels() {
-            let forward = self.machine.handle_hairpin(now, from, to, payload);
+        for (way, bytes) in contents.parcels() {
+            let forward = match way {
+                Way::Inside { from, to } => self.machine.handle_hairpin(now, from, to, bytes),
+                Way::Guest { host, from } => self.machine.handle_guest(now, host, from, bytes),
+            };
             dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
         }
         self.wiring.lost += count(self.sender.send(&out));
@@ -362,6 +366,13 @@ impl Shard {
                     }
                     if self.wiring.close(relay) {
                         self.shared.quota.release(self.index, &user);
+                    }
+                }
+                Output::Moved { from, to } => {
+                    for (client, relays) in [(from, false), (to, true)] {
+                        if client.transport != Transport::Udp {
+                            self.streams.set_allocated(now, client, relays);
+                        }
                     }
                 }
                 // Nobody here can be asked; the machine is told so at its start, and does not ask.
@@ -424,7 +435,7 @@ fn count(packets: usize) -> u64 {
     u64::try_from(packets).unwrap_or(u64::MAX)
 }
 
-fn random_seed() -> io::Result<[u8; 32]> {
+pub(super) fn random_seed() -> io::Result<[u8; 32]> {
     use std::io::Read as _;
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;

@@ -11,11 +11,12 @@ use tandem_stun::wire::Head;
 
 use super::errors;
 use super::listeners;
-use super::mailbox::{Mailbox, Order};
+use super::mailbox::{Mailbox, Order, Way};
 use super::sys::{Epoll, Interest, Outgoing};
 
 /// The datagram sockets of one shard, and the way to the others.
 pub(super) struct Wiring {
+    shard: u16,
     pub(super) listeners: Vec<(Socket, SocketAddr)>,
     /// By slot number.
     relays: Vec<Option<Relay>>,
@@ -32,8 +33,8 @@ struct Relay {
 }
 
 impl Wiring {
-    pub(super) fn new(listeners: Vec<(Socket, SocketAddr)>, mailboxes: Arc<[Mailbox]>) -> Self {
-        Self { listeners, relays: Vec::new(), mailboxes, lost: 0 }
+    pub(super) fn new(shard: u16, listeners: Vec<(Socket, SocketAddr)>, mailboxes: Arc<[Mailbox]>) -> Self {
+        Self { shard, listeners, relays: Vec::new(), mailboxes, lost: 0 }
     }
 
     /// Opens a relay socket; its token is `token` plus the slot.
@@ -112,10 +113,9 @@ impl Wiring {
                 self.client(client, head, payload, padded)
             }
             Forward::ToClient { client, head, payload, padded } => Routed::Stream { client, head, payload, padded },
-            Forward::ToShard { shard, from, to, payload } => {
-                let taken =
-                    self.mailboxes.get(usize::from(shard)).is_some_and(|mailbox| mailbox.parcel(from, to, payload));
-                if taken { Routed::Done } else { self.lose() }
+            Forward::ToShard { shard, from, to, payload } => self.pass_on(shard, Way::Inside { from, to }, payload),
+            Forward::ToKeeper { shard, from, bytes } => {
+                self.pass_on(shard, Way::Guest { host: self.shard, from }, bytes)
             }
         }
     }
@@ -131,6 +131,11 @@ impl Wiring {
             }
             None => self.lose(),
         }
+    }
+
+    fn pass_on<'p>(&mut self, shard: u16, way: Way, bytes: &[u8]) -> Routed<'p> {
+        let taken = self.mailboxes.get(usize::from(shard)).is_some_and(|mailbox| mailbox.parcel(way, bytes));
+        if taken { Routed::Done } else { self.lose() }
     }
 
     /// Gives a note to the machine of another shard.
