@@ -3,7 +3,7 @@
 //! Sans-IO: no socket, clock, randomness or thread. One [`turn::Server`] per shard decides what happens to each packet;
 //! sockets, threads and the queue between shards belong to `tandem-server`.
 //!
-//! RFC 8489 (STUN), RFC 3489 (classic Binding), RFC 8656 and 5766 (TURN).
+//! RFC 8489 (STUN), RFC 3489 (classic Binding), RFC 5780 (NAT behaviour), RFC 8656 and 5766 (TURN), RFC 8016 (mobility).
 
 pub mod credential;
 pub mod integrity;
@@ -12,7 +12,9 @@ pub mod wire;
 
 mod binding;
 mod cidr;
+mod discovery;
 mod opaque;
 
 pub use cidr::{Cidr, CidrError};
+pub use discovery::Discovery;
 pub use opaque::opaque;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, until};
-use tandem_server::relay::{self, Config, Handle, PeerRules, Tls};
+use tandem_server::relay::{self, Config, Discovery, Handle, PeerRules, Tls};
 use tandem_stun::credential;
 
 fn config() -> Config {
@@ -161,6 +161,27 @@ fn stunclient_learns_its_address() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("UDP reflexive addr: 127.0.0.1:"), "{text}");
     until("it is counted", || relay.stats().turn.bindings == 1);
+}
+
+#[test]
+fn natdiscovery_finds_no_nat_in_front_of_it() {
+    // Linux has all of 127.0.0.0/8: two addresses are at hand.
+    let addresses: [IpAddr; 2] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(IpAddr::from);
+    for listen in [addresses.to_vec(), vec![Ipv4Addr::UNSPECIFIED.into()]] {
+        let discovery = Some(Discovery { addresses, port: 0 });
+        let relay = start(Config { listen, discovery, shards: NonZeroU16::new(2), ..config() });
+        let port = relay.port().to_string();
+        for padding in [&[][..], &["-P"]] {
+            let arguments = [&["-m", "-f", "-p", &port], padding, &["127.0.0.1"]].concat();
+            let output = run("turnutils_natdiscovery", &arguments);
+            let text =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(text.contains("NAT with Endpoint Independent Mapping!"), "{text}");
+            assert!(text.contains("NAT with Endpoint Independent Filtering!"), "{text}");
+        }
+        let output = run("turnutils_stunclient", &["-f", "-p", &port, "127.0.0.1"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::users::Accounts;
-use crate::Cidr;
+use crate::{Cidr, Discovery};
 
 /// How a client reaches us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,8 @@ pub struct Config {
     pub nonce_key: [u8; 32],
     /// The ports to relay on.
     pub ports: PortSlice,
+    /// NAT behaviour discovery (RFC 5780), if there are the addresses for it.
+    pub discovery: Option<Discovery>,
     /// Our own addresses.
     pub addresses: Addresses,
     /// Who may be relayed to.

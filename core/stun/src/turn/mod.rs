@@ -45,6 +45,7 @@ pub use notes::Note;
 pub use reservations::Token;
 pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey};
 
+use crate::Discovery;
 use crate::wire::{self, Packet};
 use authenticate::Gate;
 use notes::Guests;
@@ -74,6 +75,7 @@ struct Settings {
     limits: Limits,
     shard: u16,
     shards: u16,
+    discovery: Option<Discovery>,
     addresses: Addresses,
 }
 
@@ -196,6 +198,7 @@ impl Server {
                 limits: config.limits,
                 shard: config.ports.shard,
                 shards: config.ports.shards,
+                discovery: config.discovery,
                 addresses: config.addresses,
             },
             rng,

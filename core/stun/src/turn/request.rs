@@ -48,16 +48,19 @@ impl Server {
     fn on_binding(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
         if self.admit(now, from) {
             self.counters.bindings += 1;
-            self.send(from, binding::answer(message, from.client));
+            match binding::answer(message, from, self.settings.discovery.as_ref()) {
+                Ok((to, message)) => self.outputs.push_back(Output::Send { to, message }),
+                Err(error) => debug_assert!(false, "an answer could not be written: {error}"),
+            }
         }
     }
 
     pub(super) fn on_classic_binding(&mut self, now: Instant, from: FiveTuple, stun: Stun<'_>) {
         if self.admit(now, from)
-            && let Some(message) = binding::classic_answer(stun, from.client)
+            && let Some((to, message)) = binding::classic_answer(stun, from, self.settings.discovery.as_ref())
         {
             self.counters.bindings += 1;
-            self.outputs.push_back(Output::Send { to: from, message });
+            self.outputs.push_back(Output::Send { to, message });
         }
     }
 

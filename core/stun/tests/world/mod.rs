@@ -76,6 +76,7 @@ pub fn config(now: Instant) -> Config {
         credential_lifetime: Duration::from_secs(3_600),
         wall_clock: (now, UNIX),
         nonce_key: [7; 32],
+        discovery: None,
         ports: PortSlice { first: 50_000, last: 50_099, shard: 0, shards: 1 },
         addresses: Addresses { own, listener_ports: vec![3_478], external_v4: None, external_v6: None },
         peers: PeerRules::default(),

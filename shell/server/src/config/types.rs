@@ -59,6 +59,7 @@ values! {
     Access => Text, "`loopback`, `key` or `open`";
     Vec<String> => List, "list of texts";
     Vec<Cidr> => List, "list of networks (`10.0.0.0/8`)";
+    Vec<IpAddr> => List, "list of addresses";
     Vec<ExtraServer> => Toml, "list of tables";
     Vec<RelayUser> => List, "list of users (`name:password`)";
 }

@@ -13,6 +13,8 @@ use super::sys;
 pub(super) struct Bound {
     pub(super) port: u16,
     pub(super) tls_port: Option<u16>,
+    /// UDP only, for discovery.
+    pub(super) other_port: Option<u16>,
     pub(super) per_shard: Vec<Sockets>,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn open(config: &Config, shards: u16) -> io::Result<Bound> {
 }
 
 fn open_once(config: &Config, shards: u16) -> io::Result<Bound> {
-    let mut bound = Bound { port: config.port, tls_port: None, per_shard: Vec::new() };
+    let mut bound = Bound { port: config.port, tls_port: None, other_port: None, per_shard: Vec::new() };
     bound.per_shard.resize_with(shards.into(), Sockets::default);
     let mut refused = None;
     for &ip in &config.listen {
@@ -75,6 +77,14 @@ fn open_address(config: &Config, bound: &mut Bound, ip: IpAddr) -> io::Result<()
     for sockets in &mut bound.per_shard {
         sockets.udp.push((listener(at, Kind::Udp, Sharing::Shards)?, at));
         sockets.tcp.push((listener(at, Kind::Tcp, Sharing::Shards)?, at));
+    }
+    if let Some(discovery) = &config.discovery {
+        let port = probe(SocketAddr::new(ip, bound.other_port.unwrap_or(discovery.port)), Kind::Udp)?;
+        bound.other_port = Some(port);
+        let at = SocketAddr::new(ip, port);
+        for sockets in &mut bound.per_shard {
+            sockets.udp.push((listener(at, Kind::Udp, Sharing::Shards)?, at));
+        }
     }
     let Some(tls) = &config.tls else { return Ok(()) };
     let port = probe(SocketAddr::new(ip, bound.tls_port.unwrap_or(tls.port)), Kind::Tcp)?;

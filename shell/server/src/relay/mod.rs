@@ -51,6 +51,8 @@ pub struct Config {
     pub port: u16,
     /// STUN and TURN over TLS, if wanted.
     pub tls: Option<Tls>,
+    /// NAT behaviour discovery, if wanted.
+    pub discovery: Option<Discovery>,
     /// RFC 8489 §9.2: shown to clients.
     pub realm: String,
     /// HMAC key of the ephemeral credentials.
@@ -61,10 +63,8 @@ pub struct Config {
     pub credential_lifetime: Duration,
     /// Ports to relay on.
     pub relay_ports: RangeInclusive<u16>,
-    /// Told to clients in place of our IPv4 address: the host stands behind a NAT.
-    pub external_v4: Option<Ipv4Addr>,
-    /// The same for IPv6.
-    pub external_v6: Option<Ipv6Addr>,
+    /// Told to clients in place of our own addresses.
+    pub external: External,
     /// Who may be relayed to, beside public addresses.
     pub peers: PeerRules,
     /// More UDP ports of this process, refused as peers like our own.
@@ -75,6 +75,24 @@ pub struct Config {
     pub streams: StreamLimits,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
+}
+
+/// Addresses of a NAT that we stand behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct External {
+    /// In place of our IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// In place of our IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// NAT behaviour discovery, RFC 5780: clients are answered from another address and port as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Discovery {
+    /// Two addresses of this host, both listened on, that clients reach as they are: no NAT in front.
+    pub addresses: [IpAddr; 2],
+    /// The other UDP port; 0: any free one.
+    pub port: u16,
 }
 
 /// TLS of the relay.
@@ -92,13 +110,13 @@ impl Default for Config {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             port: 3478,
             tls: None,
+            discovery: None,
             realm: "tandem".to_owned(),
             secret: Vec::new(),
             users: Vec::new(),
             credential_lifetime: Duration::from_secs(86_400),
             relay_ports: 49_152..=65_535,
-            external_v4: None,
-            external_v6: None,
+            external: External::default(),
             peers: PeerRules::default(),
             forbidden_ports: Vec::new(),
             limits: Limits::default(),
@@ -143,7 +161,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     for (index, sockets) in (0..shards).zip(bound.per_shard) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
-        let machine = machine_config(&config, bound.port, &own, (index, shards), nonce_key);
+        let machine = machine_config(&config, (bound.port, bound.other_port), &own, (index, shards), nonce_key);
         let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
@@ -206,13 +224,14 @@ impl Drop for Handle {
 
 fn machine_config(
     config: &Config,
-    port: u16,
+    (port, other_port): (u16, Option<u16>),
     own: &[IpAddr],
     (shard, shards): (u16, u16),
     nonce_key: [u8; 32],
 ) -> turn::Config {
     let mut listener_ports = vec![port];
     listener_ports.extend(&config.forbidden_ports);
+    listener_ports.extend(other_port);
     turn::Config {
         realm: config.realm.clone(),
         nonce_key,
@@ -221,12 +240,16 @@ fn machine_config(
         accounts: turn::Accounts { fixed: config.users.clone(), ask: false },
         credential_lifetime: config.credential_lifetime,
         wall_clock: wall_clock(),
+        discovery: config
+            .discovery
+            .zip(other_port)
+            .map(|(discovery, other)| tandem_stun::Discovery { addresses: discovery.addresses, ports: [port, other] }),
         ports: turn::PortSlice { first: *config.relay_ports.start(), last: *config.relay_ports.end(), shard, shards },
         addresses: turn::Addresses {
             own: own.to_vec(),
             listener_ports,
-            external_v4: config.external_v4,
-            external_v6: config.external_v6,
+            external_v4: config.external.v4,
+            external_v6: config.external.v6,
         },
         peers: config.peers.clone(),
         limits: config.limits,

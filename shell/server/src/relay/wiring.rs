@@ -124,7 +124,7 @@ impl Wiring {
     pub(super) fn client<'p>(&mut self, client: FiveTuple, head: Head, payload: &'p [u8], padded: bool) -> Routed<'p> {
         let fits =
             |ip: IpAddr| ip == client.server.ip() || (ip.is_unspecified() && ip.is_ipv4() == client.server.is_ipv4());
-        match self.listeners.iter().find(|(_, at)| fits(at.ip())) {
+        match self.listeners.iter().find(|(_, at)| fits(at.ip()) && at.port() == client.server.port()) {
             Some((socket, at)) => {
                 let source = at.ip().is_unspecified().then(|| client.server.ip());
                 Routed::Datagram(Outgoing { fd: socket.as_raw_fd(), to: client.client, source, head, payload, padded })

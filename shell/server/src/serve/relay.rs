@@ -36,6 +36,7 @@ pub fn start(
     };
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
+    config.discovery = discovery(settings)?;
     config.tls =
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
     let handle = start_listening(&config).map_err(|error| {
@@ -84,8 +85,8 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
         config.listen = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     }
     match from.external_address {
-        Some(IpAddr::V4(v4)) => config.external_v4 = Some(v4),
-        Some(IpAddr::V6(v6)) => config.external_v6 = Some(v6),
+        Some(IpAddr::V4(v4)) => config.external.v4 = Some(v4),
+        Some(IpAddr::V6(v6)) => config.external.v6 = Some(v6),
         None => {}
     }
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
@@ -93,6 +94,17 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     config.limits.allocations = allocations.div_ceil(shards);
     config.limits.allocations_per_user = usize::try_from(from.allocations_per_user).unwrap_or(usize::MAX);
     config
+}
+
+/// Two different addresses of one family, or none.
+fn discovery(settings: &Settings) -> anyhow::Result<Option<relay::Discovery>> {
+    match *settings.relay.discovery_addresses.as_slice() {
+        [] => Ok(None),
+        [one, other] if one != other && one.is_ipv4() == other.is_ipv4() => {
+            Ok(Some(relay::Discovery { addresses: [one, other], port: settings.relay.discovery_port }))
+        }
+        _ => anyhow::bail!("relay.discovery_addresses: expected two different addresses of one family, or none"),
+    }
 }
 
 fn network(from: &Cidr) -> Option<tandem_stun::Cidr> {
