@@ -4,8 +4,8 @@ mod world;
 
 use std::time::Duration;
 
+use stun_types::attribute::{AlternateServer, ErrorCode, Fingerprint, RawAttribute};
 use stun_types::attribute::{Attribute, AttributeStaticType, AttributeWrite};
-use stun_types::attribute::{Fingerprint, RawAttribute};
 use stun_types::message::{BINDING, Message, MessageWrite, MessageWriteExt};
 use tandem_stun::credential;
 use tandem_stun::turn::{OpenRefused, Transport};
@@ -243,6 +243,36 @@ fn a_user_has_a_quota_and_the_relay_has_one() {
     assert_eq!(allocate(&mut world, "alice", 3), Answer::Error(486));
     assert!(is_success(&allocate(&mut world, "bob", 4)));
     assert_eq!(allocate(&mut world, "carol", 5), Answer::Error(508));
+}
+
+#[test]
+fn a_full_relay_names_another_one_of_the_clients_family_to_who_has_a_credential() {
+    let alternates = ["198.51.100.7:3478", "198.51.100.8:3479", "[2001:db8::7]:3478"].map(address);
+    let mut world = World::with(|config| {
+        config.limits.allocations = 0;
+        config.addresses.alternates = alternates.to_vec();
+    });
+    let mut named = std::collections::BTreeSet::new();
+    for (user, at) in (0..40).map(|number| (format!("user{number}"), format!("1.2.3.4:{}", 1_000 + number))) {
+        let client = world.client(&user, &at);
+        let transaction = world.transaction();
+        let asked = client.sign(ALLOCATE, transaction, &[&RequestedTransport::new(17)]);
+        let (code, alternate) = world
+            .ask_raw(client.tuple, &asked, |answer| {
+                let code = answer.attribute::<ErrorCode>().expect("a code").code();
+                (code, answer.attribute::<AlternateServer>().expect("another relay").server())
+            })
+            .expect("an answer");
+        assert_eq!(code, 300);
+        named.insert(alternate);
+    }
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), alternates[..2], "all of the family, and no other");
+    let mut alone = World::with(|config| {
+        config.limits.allocations = 0;
+        config.addresses.alternates = alternates[2..].to_vec();
+    });
+    let client = alone.client("alice", "1.2.3.4:1000");
+    assert_eq!(alone.request(&client, ALLOCATE, &[&RequestedTransport::new(17)]), Answer::Error(508));
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 mod relay_client;
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, until};
-use tandem_server::relay::{self, Config, Discovery, Handle, PeerRules, Tls};
+use tandem_server::relay::{self, Config, Discovery, External, Handle, Limits, PeerRules, Tls};
 use tandem_stun::credential;
 
 fn config() -> Config {
@@ -182,6 +182,23 @@ fn natdiscovery_finds_no_nat_in_front_of_it() {
         let output = run("turnutils_stunclient", &["-f", "-p", &port, "127.0.0.1"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
+}
+
+#[test]
+fn a_full_relay_sends_clients_to_another_one() {
+    let second = start(config());
+    let alternates = vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), second.port())];
+    let external = External { alternates, ..External::default() };
+    let first = start(Config { external, limits: Limits { allocations: 0, ..Limits::default() }, ..config() });
+    let port = first.port().to_string();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let login = credential::credential(SECRET, now + 600, "interop");
+    let user = ["-u", &login.username, "-w", &login.password, "-p", &port];
+    let output = run("turnutils_uclient", &[&user[..], &["-n", "5", "-z", "5", "-y", "-c", "127.0.0.1"]].concat());
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("Total lost packets 0"), "{text}");
+    until("the second one has relayed", || second.stats().turn.packets > 0);
+    assert_eq!(first.stats().turn.allocated, 0);
 }
 
 #[test]

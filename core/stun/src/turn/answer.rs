@@ -1,7 +1,10 @@
 //! Writing answers: success and error responses, with or without integrity.
 
+use std::net::SocketAddr;
+
 use stun_types::attribute::{
-    AttributeStaticType, AttributeWrite, ErrorCode, Fingerprint, PasswordAlgorithms, RawAttribute, UnknownAttributes,
+    AlternateServer, AttributeStaticType, AttributeWrite, ErrorCode, Fingerprint, PasswordAlgorithms, RawAttribute,
+    UnknownAttributes,
 };
 use stun_types::message::{
     Message, MessageClass, MessageType, MessageWrite, MessageWriteExt, MessageWriteVec, Method, StunWriteError,
@@ -47,6 +50,8 @@ pub(super) struct Style {
 /// A reason to refuse that the client is told, RFC 8489 §14.8 and RFC 8656 §19.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// Another relay, which may have room.
+    TryAlternate(SocketAddr),
     BadRequest,
     Forbidden,
     UnknownAttributes(Vec<stun_types::attribute::AttributeType>),
@@ -62,6 +67,7 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn code(&self) -> u16 {
         match self {
+            Self::TryAlternate(_) => 300,
             Self::BadRequest => 400,
             Self::Forbidden => 403,
             Self::UnknownAttributes(_) => 420,
@@ -92,6 +98,7 @@ pub(super) fn refusal(request: Request, refusal: &Refusal, seal: Option<&Seal>) 
         Refusal::UnknownAttributes(unknown) => {
             write(request, MessageClass::Error, &[&code, &UnknownAttributes::new(unknown)], seal)
         }
+        Refusal::TryAlternate(at) => write(request, MessageClass::Error, &[&code, &AlternateServer::new(*at)], seal),
         _ => write(request, MessageClass::Error, &[&code], seal),
     }
 }

@@ -102,6 +102,8 @@ pub struct Addresses {
     pub external_v4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub external_v6: Option<Ipv6Addr>,
+    /// Other relays, named to clients while this one is full (ALTERNATE-SERVER, RFC 8489 §10).
+    pub alternates: Vec<SocketAddr>,
 }
 
 /// Who may be relayed to, beside public addresses, which always may.

@@ -148,7 +148,7 @@ mod tests {
     fn peers(rules: PeerRules) -> Peers {
         let own = ["127.0.0.1", "192.168.1.5", "::1"].map(|ip| ip.parse().expect("an address")).to_vec();
         let external_v4 = Some(Ipv4Addr::new(5, 6, 7, 8));
-        Peers::new(rules, &Addresses { own, listener_ports: vec![3478], external_v4, external_v6: None })
+        Peers::new(rules, &Addresses { own, listener_ports: vec![3478], external_v4, ..Addresses::default() })
     }
 
     fn judge(rules: PeerRules, ip: &str) -> Option<Reach> {

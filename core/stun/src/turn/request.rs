@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rand_core::RngCore;
 use smallvec::{SmallVec, smallvec};
 use stun_types::attribute::{AttributeStaticType, AttributeType};
 use stun_types::message::{BINDING, Message, MessageClass, StunWriteError, TransactionId};
@@ -162,7 +163,7 @@ impl Server {
             used += self.reservations.count_of_user(&owner.user);
         }
         if self.table.len() >= limits.allocations {
-            return Err(Refusal::InsufficientCapacity);
+            return Err(self.alternate(from).map_or(Refusal::InsufficientCapacity, Refusal::TryAlternate));
         }
         let free = limits.allocations_per_user.saturating_sub(used);
         if free == 0 {
@@ -186,6 +187,16 @@ impl Server {
             self.open_leg(now, (from, owner.clone()), bound, (opening.clone(), granted, mobility))?;
         }
         Ok(())
+    }
+
+    /// RFC 8489 §10: another relay of the family the client uses, any of them.
+    fn alternate(&mut self, from: FiveTuple) -> Option<SocketAddr> {
+        let start = usize::from(self.rng.next_u32().to_be_bytes()[0]);
+        let fitting = || {
+            let all = self.settings.addresses.alternates.iter();
+            all.copied().filter(|at| at.is_ipv4() == from.client.is_ipv4())
+        };
+        fitting().cycle().nth(start % fitting().count().max(1))
     }
 
     /// The addresses to relay from. `None`: another shard has been asked for a kept port.

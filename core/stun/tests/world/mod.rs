@@ -78,7 +78,13 @@ pub fn config(now: Instant) -> Config {
         nonce_key: [7; 32],
         discovery: None,
         ports: PortSlice { first: 50_000, last: 50_099, shard: 0, shards: 1 },
-        addresses: Addresses { own, listener_ports: vec![3_478], external_v4: None, external_v6: None },
+        addresses: Addresses {
+            own,
+            listener_ports: vec![3_478],
+            external_v4: None,
+            external_v6: None,
+            alternates: Vec::new(),
+        },
         peers: PeerRules::default(),
         limits: Limits::default(),
     }

@@ -3,7 +3,7 @@
 //! The structs, the defaults, the TOML keys, `TANDEM_<SECTION>_<NAME>`, `--section.name`, the sample file and
 //! `docs/reference/settings.md` are derived from this table. To add a setting, add a line.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,8 @@ settings! {
         credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
         allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
         allocations: u32 = 4096, Restart, "Allocations of all participants together.";
+        alternate_servers: Vec<SocketAddr> = Vec::new(), Restart,
+            "Other relays with the same secret or users, named to clients while this one is full (ALTERNATE-SERVER).";
     }
     rooms: Rooms, "Rooms and who fits in" {
         max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";

@@ -4,7 +4,7 @@
 //! is checked in `check.rs`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,6 +60,7 @@ values! {
     Vec<String> => List, "list of texts";
     Vec<Cidr> => List, "list of networks (`10.0.0.0/8`)";
     Vec<IpAddr> => List, "list of addresses";
+    Vec<SocketAddr> => List, "list of addresses with ports (`198.51.100.7:3478`)";
     Vec<ExtraServer> => Toml, "list of tables";
     Vec<RelayUser> => List, "list of users (`name:password`)";
 }

@@ -24,7 +24,7 @@ mod wiring;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +63,7 @@ pub struct Config {
     pub credential_lifetime: Duration,
     /// Ports to relay on.
     pub relay_ports: RangeInclusive<u16>,
-    /// Told to clients in place of our own addresses.
+    /// Told to clients.
     pub external: External,
     /// Who may be relayed to, beside public addresses.
     pub peers: PeerRules,
@@ -77,13 +77,15 @@ pub struct Config {
     pub shards: Option<NonZeroU16>,
 }
 
-/// Addresses of a NAT that we stand behind.
-#[derive(Clone, Copy, Debug, Default)]
+/// Addresses that clients are told and that are not this host's.
+#[derive(Clone, Debug, Default)]
 pub struct External {
-    /// In place of our IPv4 address.
+    /// In place of our IPv4 address: we stand behind a NAT.
     pub v4: Option<Ipv4Addr>,
     /// In place of our IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Other relays, for clients that come while this one is full.
+    pub alternates: Vec<SocketAddr>,
 }
 
 /// NAT behaviour discovery, RFC 5780: clients are answered from another address and port as well.
@@ -250,6 +252,7 @@ fn machine_config(
             listener_ports,
             external_v4: config.external.v4,
             external_v6: config.external.v6,
+            alternates: config.external.alternates.clone(),
         },
         peers: config.peers.clone(),
         limits: config.limits,

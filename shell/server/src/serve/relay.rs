@@ -89,6 +89,7 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
         Some(IpAddr::V6(v6)) => config.external.v6 = Some(v6),
         None => {}
     }
+    config.external.alternates.clone_from(&from.alternate_servers);
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let allocations = usize::try_from(from.allocations).unwrap_or(usize::MAX);
     config.limits.allocations = allocations.div_ceil(shards);
