@@ -3,6 +3,7 @@
 // CPU is user and system time of the server's process alone (/proc/<pid>/stat), so what the load costs is not in it.
 import { fork, spawn } from "node:child_process";
 import { execFileSync } from "node:child_process";
+import { createServer } from "node:net";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,13 +81,13 @@ function startLoad() {
 }
 
 async function startNode() {
-  const port = 18_000 + Math.floor(Math.random() * 1000);
+  const port = await freePort();
   const child = spawn(process.execPath, [new URL("./relay.js", import.meta.url).pathname, `${port}`], { stdio: ["ignore", "ignore", "inherit"] });
   return await started(child, `http://127.0.0.1:${port}`, "/socket.io/?EIO=4&transport=polling");
 }
 
 async function startTandem() {
-  const port = 19_000 + Math.floor(Math.random() * 1000);
+  const port = await freePort();
   const data = mkdtempSync(join(tmpdir(), "tandem-bench-"));
   const flags = {
     "data-dir": data, "http.address": "127.0.0.1", "http.port": port, "log.level": "warn",
@@ -98,6 +99,16 @@ async function startTandem() {
   const child = spawn(binary, args, { stdio: ["ignore", "ignore", "inherit"] });
   child.once("exit", () => rmSync(data, { recursive: true, force: true }));
   return await started(child, `http://127.0.0.1:${port}`, "/healthz");
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 async function started(child, url, path) {

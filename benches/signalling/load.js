@@ -88,7 +88,7 @@ function connect(url, protocol) {
   });
 }
 
-/** Our own protocol: requests are numbered, events acknowledged now and then. */
+/** Our own protocol: requests are numbered; events are acknowledged by number and by time, as our client does. */
 async function tandem(url, room, name) {
   const member = await connect(`${url}/signal`, "tandem.v1");
   let id = 0;
@@ -104,12 +104,15 @@ async function tandem(url, room, name) {
         console.error("refused", text);
         reject(new Error(text));
       }
-      if (seen - acknowledged >= 64) {
-        acknowledged = seen;
-        member.socket.send(`{"type":"ack","n":${seen}}`);
-      }
+      if (seen - acknowledged >= 32) acknowledge();
     };
   });
+  const acknowledge = () => {
+    if (seen === acknowledged) return;
+    acknowledged = seen;
+    member.socket.send(`{"type":"ack","n":${seen}}`);
+  };
+  setInterval(acknowledge, 1000);
   member.socket.send(JSON.stringify({ type: "join", room, name }));
   await joined;
   member.say = (data) => {

@@ -50,8 +50,11 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     descriptors::raise(&loaded.settings);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads cannot be started")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .enable_all()
+        .build()
+        .context("threads cannot be started")?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let server = Server::start(loaded.settings).await?;
@@ -190,6 +193,12 @@ impl Server {
             tracing::error!(%error, "the relay");
         }
     }
+}
+
+/// Of the runtime: half of the cores, the others have packets to relay. Threads that run out of work again and again spend
+/// more time on waking one another than on the work.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 fn gate(settings: &Settings) -> Arc<Gate> {
