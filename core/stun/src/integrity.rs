@@ -48,6 +48,10 @@ impl Key {
         Self(bytes.to_vec())
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn sha1(&self) -> Hmac<Sha1> {
         let Ok(mac) = Hmac::new_from_slice(&self.0) else { unreachable!("HMAC takes keys of any length") };
         mac

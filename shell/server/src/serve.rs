@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use futures_util::FutureExt as _;
+use tandem_store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal as on_signal};
 use tokio::sync::watch;
@@ -69,6 +70,11 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+async fn open_store(data: &DataDir) -> anyhow::Result<Store> {
+    let path = database(data);
+    Store::open(&path).await.with_context(|| format!("{} cannot be used", path.display()))
 }
 
 /// Where the database is.
@@ -127,9 +133,10 @@ impl Server {
         let ports =
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
-        let relay = relay::start(&settings, &data, Some(certificates.clone()))?;
+        let store = open_store(&data).await?;
+        let relay = relay::start(&settings, &data, Some(certificates.clone()), &store)?;
         let health = Health::default();
-        let calls = Calls::start(&settings, &data, relay.as_ref(), &health).await?;
+        let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
         wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
         let router = router(&settings, &calls, &health, &gate, &certificates)?;
@@ -154,6 +161,11 @@ impl Server {
     /// Where plain HTTP is redirected.
     pub fn redirect_address(&self) -> Option<SocketAddr> {
         self.ports.redirect
+    }
+
+    /// Where STUN and TURN are served over UDP and TCP.
+    pub fn relay_port(&self) -> Option<u16> {
+        self.relay.as_ref().map(|relay| relay.handle.port())
     }
 
     /// The certificate shown, DER.

@@ -43,7 +43,7 @@ pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
 pub use notes::Note;
 pub use reservations::Token;
-pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey};
+pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey, userhash};
 
 use crate::Discovery;
 use crate::wire::{self, Packet};

@@ -105,7 +105,21 @@ impl Keys {
     }
 }
 
+/// USERHASH of RFC 8489 §14.4.
+pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
+    Userhash::compute(username, realm)
+}
+
 impl Account {
+    /// With the keys of a password, which itself need not be kept. `None`: empty texts, or ones with control characters.
+    pub fn with_password(username: &str, realm: &str, password: &str) -> Option<Self> {
+        let (username, password) = (opaque(username)?, opaque(password)?);
+        let key = |algorithm| Key::long_term(algorithm, &username, realm, &password);
+        let (md5, sha256) =
+            (key(Algorithm::Md5).bytes().try_into().ok(), key(Algorithm::Sha256).bytes().try_into().ok());
+        Some(Self { username, secret: Secret::Keys { md5, sha256 } })
+    }
+
     /// Each set of keys that is good for this user.
     pub(super) fn keys(&self, realm: &str) -> SmallVec<[Keys; 2]> {
         match &self.secret {

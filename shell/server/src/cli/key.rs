@@ -80,7 +80,7 @@ fn line(key: &Key) -> String {
     format!("{}  {}  made {}  {used}{revoked}", key.id, key.name, date(key.created_at))
 }
 
-fn date(unix_ms: u64) -> String {
+pub(super) fn date(unix_ms: u64) -> String {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]Z");
     OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|at| at.format(&format).ok()).unwrap_or_default()

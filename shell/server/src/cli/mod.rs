@@ -6,6 +6,7 @@ mod config;
 mod flags;
 mod health;
 mod key;
+mod turn;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +32,8 @@ const EXAMPLES: &str = "Examples:
   tandem serve --tls.acme-domains talk.example.org --http.port 443 --http.redirect-port 80
                                                  with a real certificate, gotten by itself
   tandem config show --defaults > tandem.toml    a file with all settings to start from
-  tandem key create --name billing               a key for the HTTP API";
+  tandem key create --name billing               a key for the HTTP API
+  tandem turn user add alice                     a user of the relay, for programs of your own";
 
 #[derive(Subcommand)]
 enum Command {
@@ -44,6 +46,9 @@ enum Command {
     /// Keys of the HTTP API.
     #[command(subcommand)]
     Key(key::Command),
+    /// Users of the relay.
+    #[command(subcommand)]
+    Turn(turn::Command),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
     Health(Options),
 }
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
         Command::Key(command) => key::run(command),
+        Command::Turn(turn::Command::User(command)) => turn::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

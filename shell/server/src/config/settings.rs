@@ -168,6 +168,7 @@ settings! {
             "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory.";
         users: Vec<RelayUser> = Vec::new(), Restart,
             "Users with a password for other TURN clients than ours, `name:password` each (RFC 8489, SHA-1 and SHA-256).";
+        stored_users: bool = true, Restart, "Let in the users of `tandem turn user add`, too.";
         credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
         allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
         allocations: u32 = 4096, Restart, "Allocations of all participants together.";

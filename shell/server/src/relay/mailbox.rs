@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tandem_stun::turn::{FiveTuple, Note};
+use tandem_stun::turn::{Answer, FiveTuple, Note, QueryId};
 
 use super::sys::Wake;
 
@@ -14,12 +14,18 @@ pub(super) struct Mailbox {
     wake: Wake,
 }
 
-/// An order to a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An order to a shard. Has no `Debug`: an answer holds keys.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Order {
     Revoke(String),
     /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
     Note(Note),
+    /// To a question that the shard has asked in its life of this number: what a later one asks has the same names.
+    Answer {
+        life: u64,
+        id: QueryId,
+        answer: Answer,
+    },
     Stop,
     /// What a bug of ours would do.
     #[cfg(test)]

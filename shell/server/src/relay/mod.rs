@@ -58,7 +58,7 @@ pub struct Config {
     /// HMAC key of the ephemeral credentials.
     pub secret: Vec<u8>,
     /// Users with passwords, beside those with ephemeral credentials.
-    pub users: Vec<(String, String)>,
+    pub users: Users,
     /// How long the credentials that are handed out stay valid.
     pub credential_lifetime: Duration,
     /// Ports to relay on.
@@ -97,6 +97,18 @@ pub struct Discovery {
     pub port: u16,
 }
 
+/// Users with passwords of their own, beside the ephemeral credentials.
+#[derive(Clone, Default)]
+pub struct Users {
+    /// Name and password, good in every realm.
+    pub fixed: Vec<(String, String)>,
+    /// Who knows about others.
+    pub ask: Option<Ask>,
+}
+
+/// Asks about a user and tells the answer, once, on whatever thread. Called by threads that must not wait.
+pub type Ask = Arc<dyn Fn(turn::UserKey, Box<dyn FnOnce(turn::Answer) + Send>) + Send + Sync>;
+
 /// TLS of the relay.
 #[derive(Clone)]
 pub struct Tls {
@@ -115,7 +127,7 @@ impl Default for Config {
             discovery: None,
             realm: "tandem".to_owned(),
             secret: Vec::new(),
-            users: Vec::new(),
+            users: Users::default(),
             credential_lifetime: Duration::from_secs(86_400),
             relay_ports: 49_152..=65_535,
             external: External::default(),
@@ -164,7 +176,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
         let machine = machine_config(&config, (bound.port, bound.other_port), &own, (index, shards), nonce_key);
-        let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report };
+        let ask = config.users.ask.clone();
+        let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report, ask };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
         let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams })?;
@@ -239,7 +252,7 @@ fn machine_config(
         nonce_key,
         origins: BTreeMap::new(),
         secrets: vec![config.secret.clone()],
-        accounts: turn::Accounts { fixed: config.users.clone(), ask: false },
+        accounts: turn::Accounts { fixed: config.users.fixed.clone(), ask: config.users.ask.is_some() },
         credential_lifetime: config.credential_lifetime,
         wall_clock: wall_clock(),
         discovery: config

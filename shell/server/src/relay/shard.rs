@@ -6,10 +6,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_stun::turn::{self, FiveTuple, OpenRefused, Output, RelayId, Server, Transport};
+use tandem_stun::turn::{self, Answer, FiveTuple, OpenRefused, Output, QueryId, RelayId, Server, Transport, UserKey};
 use tandem_stun::wire::{self, Frame, Head};
 
-use super::errors;
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox, Order, Way};
 use super::pace::Pace;
@@ -19,6 +18,7 @@ use super::stream::Progress;
 use super::streams::{StreamLimits, Streams};
 use super::sys::{BATCH, Epoll, Interest, Outgoing, Receiver, Sender};
 use super::wiring::{Routed, Source, Wiring};
+use super::{Ask, errors};
 
 /// What a shard shares with the others and with the handle.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) quota: Arc<Quota>,
     pub(super) report: Arc<Report>,
+    pub(super) ask: Option<Ask>,
 }
 
 /// How a shard deals with TCP and TLS.
@@ -304,6 +305,10 @@ impl Shard {
             match order {
                 Order::Revoke(user) => self.machine.revoke(now, &user),
                 Order::Note(note) => self.machine.handle_note(now, note),
+                Order::Answer { life, id, answer } if life == self.before.restarts => {
+                    self.machine.handle_answer(now, id, answer);
+                }
+                Order::Answer { .. } => {}
                 Order::Stop => next = Next::Stop,
                 #[cfg(test)]
                 Order::Panic => panic!("ordered by a test"),
@@ -375,12 +380,23 @@ impl Shard {
                         }
                     }
                 }
-                // Nobody here can be asked; the machine is told so at its start, and does not ask.
-                Output::Query { id, .. } => self.machine.handle_answer(now, id, turn::Answer::Unavailable),
+                Output::Query { id, user } => self.ask(now, id, user),
                 Output::Tell { shard, note } => self.wiring.tell(shard, note),
                 Output::Disconnect { client } => self.streams.disconnect(client),
             }
         }
+    }
+
+    /// Has somebody found out; the answer comes by the mailbox.
+    fn ask(&mut self, now: Instant, id: QueryId, user: UserKey) {
+        let Some(ask) = &self.shared.ask else { return self.machine.handle_answer(now, id, Answer::Unavailable) };
+        let (mailboxes, index, life) = (Arc::clone(&self.shared.mailboxes), self.index, self.before.restarts);
+        let tell = move |answer| {
+            if let Some(mailbox) = mailboxes.get(index) {
+                mailbox.order(Order::Answer { life, id, answer });
+            }
+        };
+        ask(user, Box::new(tell));
     }
 
     fn send_message(&mut self, to: FiveTuple, message: &[u8]) {

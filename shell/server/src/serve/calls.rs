@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use tandem_api::signal::IceServer;
 use tandem_engine::Engine;
@@ -12,7 +11,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
-use crate::data_dir::DataDir;
 use crate::engine::{self, EngineHandle, OutboxLimits, Sinks, Stored};
 use crate::http::health::{Condition, Health};
 use crate::http::rest::AskEngine;
@@ -36,15 +34,13 @@ const QUEUE: usize = 8192;
 const SHORT_ABSENCE: Duration = Duration::from_secs(120);
 
 impl Calls {
-    /// Opens the database, starts the engine, and gives it the rooms an earlier process left.
+    /// Starts the engine, and gives it the rooms an earlier process left.
     pub async fn start(
         settings: &Settings,
-        data: &DataDir,
+        store: Store,
         relay: Option<&super::relay::Relay>,
         health: &Health,
     ) -> anyhow::Result<Calls> {
-        let path = super::database(data);
-        let store = Store::open(&path).await.with_context(|| format!("{} cannot be used", path.display()))?;
         let window = settings.rooms.resume.0.max(SHORT_ABSENCE);
         let restored = store.restore(unix_ms(), u64::try_from(window.as_millis()).unwrap_or(u64::MAX)).await?;
         if !restored.rooms.is_empty() || restored.sessions_closed != 0 {

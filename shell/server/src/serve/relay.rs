@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use tandem_store::Store;
+use tandem_stun::turn::{Account, Answer, Name, Secret, UserKey};
+
 use super::bind::explain;
 use crate::config::Settings;
 use crate::config::types::Cidr;
@@ -26,6 +29,7 @@ pub fn start(
     settings: &Settings,
     data: &DataDir,
     certificates: Option<Arc<Certificates>>,
+    store: &Store,
 ) -> anyhow::Result<Option<Relay>> {
     if !settings.relay.enabled {
         return Ok(None);
@@ -37,6 +41,7 @@ pub fn start(
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
     config.discovery = discovery(settings)?;
+    config.users.ask = settings.relay.stored_users.then(|| ask(store.clone()));
     config.tls =
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
     let handle = start_listening(&config).map_err(|error| {
@@ -69,7 +74,10 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     let mut config = relay::Config {
         port: from.port,
         secret,
-        users: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
+        users: relay::Users {
+            fixed: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
+            ask: None,
+        },
         credential_lifetime: from.credential_ttl.0,
         relay_ports: from.port_range.first..=from.port_range.last,
         peers: PeerRules {
@@ -95,6 +103,33 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     config.limits.allocations = allocations.div_ceil(shards);
     config.limits.allocations_per_user = usize::try_from(from.allocations_per_user).unwrap_or(usize::MAX);
     config
+}
+
+/// Finds users in the database, on the runtime; the relay's threads go on meanwhile.
+fn ask(store: Store) -> relay::Ask {
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |user, tell| {
+        let store = store.clone();
+        drop(runtime.spawn(async move { tell(find(&store, &user).await) }));
+    })
+}
+
+async fn find(store: &Store, user: &UserKey) -> Answer {
+    let found = match &user.name {
+        Name::Plain(name) => store.find_turn_user(&user.realm, name).await,
+        Name::Hash(hash) => store.find_turn_user_by_hash(&user.realm, *hash).await,
+    };
+    match found {
+        Ok(Some(user)) => Answer::Known(Account {
+            username: user.name,
+            secret: Secret::Keys { md5: Some(user.md5), sha256: user.sha256 },
+        }),
+        Ok(None) => Answer::Unknown,
+        Err(error) => {
+            tracing::error!(%error, "a user of the relay cannot be looked up");
+            Answer::Unavailable
+        }
+    }
 }
 
 /// Two different addresses of one family, or none.
