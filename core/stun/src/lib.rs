@@ -1,10 +1,11 @@
-//! STUN and TURN: messages, and the relay server machine.
+//! STUN and TURN: messages, the relay server machine, and the client of a Binding transaction.
 //!
 //! Sans-IO: no socket, clock, randomness or thread. One [`turn::Server`] per shard decides what happens to each packet;
 //! sockets, threads and the queue between shards belong to `tandem-server`.
 //!
 //! RFC 8489 (STUN), RFC 3489 (classic Binding), RFC 5780 (NAT behaviour), RFC 8656 and 5766 (TURN), RFC 8016 (mobility).
 
+pub mod client;
 pub mod credential;
 pub mod integrity;
 pub mod turn;

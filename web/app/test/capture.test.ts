@@ -40,6 +40,19 @@ class FakeUserMedia extends EventTarget {
 
 const asElement = (target: EventTarget): HTMLElement => target as unknown as HTMLElement;
 
+test("a press that the browser does not believe yet is not lost, and one it believes is its own", () => {
+  const element = new FakeUserMedia();
+  const output = { captured: vi.fn(), failed: vi.fn(), ignored: vi.fn() };
+  const stop = watchCapture(asElement(element), { video: true }, output);
+  element.dispatchEvent(new Event("click"));
+  expect(output.ignored).toHaveBeenCalledTimes(1);
+  element.dispatchEvent(new Event("validationstatuschange"));
+  element.dispatchEvent(new Event("click"));
+  stop();
+  element.dispatchEvent(new Event("click"));
+  expect(output.ignored).toHaveBeenCalledTimes(1);
+});
+
 test("an element the browser knows is told what to ask for, and hands over what it has opened", () => {
   const element = new FakeUserMedia();
   const captured: Captured[] = [];
@@ -48,6 +61,7 @@ test("an element the browser knows is told what to ask for, and hands over what 
   const stop = watchCapture(asElement(element), constraints, {
     captured: (tracks) => captured.push(tracks),
     failed: (why) => failed.push(why),
+    ignored: () => undefined,
   });
   expect(element.constraints).toEqual(constraints);
   const [microphone, camera] = [new FakeTrack("audio"), new FakeTrack("video")];
@@ -67,7 +81,7 @@ test("an element the browser knows is told what to ask for, and hands over what 
 test("an element the browser does not know is left alone: the button inside it does the work", () => {
   const unknown = new EventTarget();
   const captured = vi.fn();
-  watchCapture(asElement(unknown), {}, { captured, failed: captured });
+  watchCapture(asElement(unknown), {}, { captured, failed: captured, ignored: captured });
   unknown.dispatchEvent(new Event("stream"));
   expect(captured).not.toHaveBeenCalled();
 });

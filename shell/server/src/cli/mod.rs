@@ -6,6 +6,7 @@ mod config;
 mod flags;
 mod health;
 mod key;
+mod stun;
 mod turn;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ enum Command {
     /// Keys of the HTTP API.
     #[command(subcommand)]
     Key(key::Command),
+    Stun(stun::Command),
     /// Users of the relay.
     #[command(subcommand)]
     Turn(turn::Command),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
         Command::Key(command) => key::run(command),
+        Command::Stun(command) => stun::run(&command),
         Command::Turn(turn::Command::User(command)) => turn::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };

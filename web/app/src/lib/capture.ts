@@ -16,6 +16,8 @@ interface CaptureElement extends HTMLElement {
 export interface CaptureOutput {
   captured(tracks: Captured): void;
   failed(why: DeviceTrouble): void;
+  /** The browser has let a press fall: ask in the ordinary way. */
+  ignored(): void;
 }
 
 /** Listens to the element, if it is a real one. Returns the function that ends it. */
@@ -35,9 +37,19 @@ export function watchCapture(
     });
   };
   const onError = (): void => output.failed(troubleOf(element.error));
+  // The browser believes no press within its first moments on the page, and says only when they are over.
+  let believed = false;
+  const onValidation = (): void => void (believed = true);
+  const onClick = (): void => {
+    if (!believed) output.ignored();
+  };
   element.addEventListener("stream", onStream);
   element.addEventListener("error", onError);
+  element.addEventListener("validationstatuschange", onValidation, { once: true });
+  element.addEventListener("click", onClick);
   return () => {
+    element.removeEventListener("validationstatuschange", onValidation);
+    element.removeEventListener("click", onClick);
     element.removeEventListener("stream", onStream);
     element.removeEventListener("error", onError);
   };

@@ -1,4 +1,5 @@
-//! Users of the relay from the database: added by `tandem turn user` beside a running server, let in by their password.
+//! The relay's commands: users added by `tandem turn user` beside a running server are let in by their password; `tandem
+//! stun` tells how a server sees us.
 
 mod running;
 
@@ -59,4 +60,43 @@ async fn a_user_added_beside_a_running_server_is_let_in_by_its_password_and_no_o
     assert!(turn_user(home, &["remove", "bob"], "").status.success());
     assert!(!turn_user(home, &["remove", "bob"], "").status.success(), "it is gone");
     server.stop().await;
+}
+
+/// What `tandem stun` says of this server: its exit code and its answer.
+fn stun(server: &str) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem")).args(["stun", server]).output().expect("it runs");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stun_tells_the_address_that_the_relay_and_coturn_see() {
+    let server = Running::start_with(|settings| {
+        settings.relay.enabled = true;
+        settings.relay.port = 0;
+        settings.relay.tls_port = 0;
+    })
+    .await;
+    let ours = format!("127.0.0.1:{}", server.server.relay_port().expect("a relay"));
+    let (found, text) = stun(&ours);
+    assert!(found && text.starts_with("127.0.0.1:") && text.contains("no NAT"), "{text}");
+    server.stop().await;
+    let (found, text) = stun(&ours);
+    assert!(!found && text.contains("nobody listens"), "{text}");
+
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let mut coturn = Command::new("turnserver")
+        .args(["-n", "-L", "127.0.0.1", "-p", &port.to_string(), "--no-auth", "--no-tls", "--no-dtls", "--no-cli"])
+        .args(["--pidfile", "", "--log-file", "stdout"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the Debian package coturn");
+    let told = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let (found, text) = stun(&format!("127.0.0.1:{port}"));
+        found && text.starts_with("127.0.0.1:")
+    });
+    coturn.kill().expect("it was there");
+    coturn.wait().expect("it ended");
+    assert!(told, "coturn has not answered");
 }

@@ -1,0 +1,134 @@
+//! `tandem stun ADDRESS`: asks a STUN server how it sees us, RFC 8489 §6.2.1 over UDP.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tandem_stun::client::{Binding, Outcome};
+
+use super::{note, say};
+
+/// Ask a STUN server (any, not only ours) under which address it sees this machine.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Command {
+    /// Name or address, with or without a port.
+    #[arg(value_name = "ADDRESS[:PORT]")]
+    server: String,
+    /// Only by IPv4.
+    #[arg(short = '4', conflicts_with = "v6")]
+    v4: bool,
+    /// Only by IPv6.
+    #[arg(short = '6')]
+    v6: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  tandem stun talk.example.org          is our relay's port open from here?
+  tandem stun -6 '[2001:db8::1]:3478'
+Exit code 0: it has answered.";
+
+const PORT: u16 = 3478;
+
+/// Runs it.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    let server = resolve(command)?;
+    let socket = UdpSocket::bind(unspecified(server)).context("no UDP socket can be had")?;
+    // Connected, the socket hears of ICMP errors, and of nobody but the server.
+    socket.connect(server).with_context(|| format!("there is no way to {server}"))?;
+    let mut transaction = [0; 12];
+    getrandom::fill(&mut transaction)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    match ask(&socket, Binding::new(Instant::now(), transaction))? {
+        Outcome::Mapped { address, software, took } => {
+            say(&address.to_string());
+            let by = software.map_or_else(String::new, |software| format!(" ({software})"));
+            let nat = if socket.local_addr()? == address { "no NAT is in between" } else { "a NAT is in between" };
+            note(&format!("{server}{by} answered after {:.1} ms; {nat}", took.as_secs_f64() * 1000.0));
+            Ok(())
+        }
+        Outcome::Refused { code, reason } => bail!("{server} refuses: {code} {reason}"),
+        Outcome::NoAnswer { requests } => {
+            bail!("{server} has not answered any of {requests} requests: is it up, and is UDP let through?")
+        }
+    }
+}
+
+fn ask(socket: &UdpSocket, mut binding: Binding) -> anyhow::Result<Outcome> {
+    let mut bytes = [0; 1500];
+    let mut asked = 0_u32;
+    loop {
+        if let Some(outcome) = binding.outcome() {
+            return Ok(outcome.clone());
+        }
+        if let Some(request) = binding.poll_output() {
+            asked += 1;
+            if asked == 2 {
+                note("No answer yet; asking again for up to 40 s (Ctrl-C stops).");
+            }
+            // Another try follows, whatever became of this one.
+            let _ = socket.send(request);
+        }
+        let due = binding.poll_timeout().map(|due| due.saturating_duration_since(Instant::now()));
+        // A read without a limit would be one of zero.
+        socket.set_read_timeout(Some(due.unwrap_or_default().max(Duration::from_millis(1))))?;
+        match socket.recv(&mut bytes) {
+            Ok(length) => binding.handle_datagram(Instant::now(), bytes.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                bail!("nobody listens on UDP port {} there", socket.peer_addr()?.port())
+            }
+            // It was time, or a signal.
+            Err(_) => {}
+        }
+        binding.handle_timeout(Instant::now());
+    }
+}
+
+fn resolve(command: &Command) -> anyhow::Result<SocketAddr> {
+    let text = command.server.as_str();
+    let found: Vec<SocketAddr> = match text.parse::<IpAddr>() {
+        Ok(address) => vec![(address, PORT).into()],
+        Err(_) => match text.to_socket_addrs() {
+            Ok(found) => found.collect(),
+            Err(_) => (text.trim_start_matches('[').trim_end_matches(']'), PORT)
+                .to_socket_addrs()
+                .with_context(|| format!("`{text}`: expected a name or an address that can be found"))?
+                .collect(),
+        },
+    };
+    let wanted = |address: &&SocketAddr| (!command.v4 || address.is_ipv4()) && (!command.v6 || address.is_ipv6());
+    found.iter().find(wanted).copied().with_context(|| format!("`{text}` has no address of that family"))
+}
+
+fn unspecified(server: SocketAddr) -> SocketAddr {
+    match server {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0; 8], 0).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(server: &str, v4: bool, v6: bool) -> Option<SocketAddr> {
+        resolve(&Command { server: server.into(), v4, v6 }).ok()
+    }
+
+    #[test]
+    fn addresses_are_taken_with_and_without_a_port() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1:3478"),
+            ("192.0.2.1:1", "192.0.2.1:1"),
+            ("2001:db8::1", "[2001:db8::1]:3478"),
+            ("[2001:db8::1]", "[2001:db8::1]:3478"),
+            ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+        ] {
+            assert_eq!(resolved(text, false, false), address.parse().ok(), "{text}");
+        }
+        assert_eq!(resolved("192.0.2.1", false, true), None);
+        assert_eq!(resolved("2001:db8::1", true, false), None);
+        assert_eq!(resolved("", false, false), None);
+    }
+}
