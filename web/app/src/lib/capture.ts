@@ -16,7 +16,7 @@ interface CaptureElement extends HTMLElement {
 export interface CaptureOutput {
   captured(tracks: Captured): void;
   failed(why: DeviceTrouble): void;
-  /** The browser has let a press fall: ask in the ordinary way. */
+  /** The browser has disregarded a press: ask in the ordinary way. */
   ignored(): void;
 }
 
@@ -36,20 +36,15 @@ export function watchCapture(
       camera: stream.getVideoTracks()[0] ?? null,
     });
   };
-  const onError = (): void => output.failed(troubleOf(element.error));
-  // The browser believes no press within its first moments on the page, and says only when they are over.
-  let believed = false;
-  const onValidation = (): void => void (believed = true);
-  const onClick = (): void => {
-    if (!believed) output.ignored();
+  const onError = (): void => {
+    const name = nameOf(element.error);
+    // The browser disregards presses within the element's first half second on the page, or when it has just moved.
+    if (name === "InvalidStateError") output.ignored();
+    else output.failed(troubleOf(name));
   };
   element.addEventListener("stream", onStream);
   element.addEventListener("error", onError);
-  element.addEventListener("validationstatuschange", onValidation, { once: true });
-  element.addEventListener("click", onClick);
   return () => {
-    element.removeEventListener("validationstatuschange", onValidation);
-    element.removeEventListener("click", onClick);
     element.removeEventListener("stream", onStream);
     element.removeEventListener("error", onError);
   };
@@ -59,9 +54,12 @@ function isCapture(element: HTMLElement): element is CaptureElement {
   return "setConstraints" in element && typeof element.setConstraints === "function";
 }
 
+function nameOf(error: unknown): unknown {
+  return typeof error === "object" && error !== null && "name" in error ? error.name : "";
+}
+
 /** By the names of `getUserMedia`'s errors. */
-function troubleOf(error: unknown): DeviceTrouble {
-  const name = typeof error === "object" && error !== null && "name" in error ? error.name : "";
+function troubleOf(name: unknown): DeviceTrouble {
   switch (name) {
     case "NotAllowedError":
     case "SecurityError":
