@@ -5,6 +5,7 @@
 mod config;
 mod flags;
 mod health;
+mod import;
 mod key;
 mod stun;
 mod turn;
@@ -48,6 +49,9 @@ enum Command {
     #[command(subcommand)]
     Key(key::Command),
     Stun(stun::Command),
+    /// Take over the configuration of another server.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Users of the relay.
     #[command(subcommand)]
     Turn(turn::Command),
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
         Command::Key(command) => key::run(command),
+        Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
         Command::Turn(turn::Command::User(command)) => turn::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),

@@ -1,0 +1,327 @@
+//! `tandem import coturn`: a `turnserver.conf` becomes settings of ours; what has no counterpart is named.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use toml::{Table, Value};
+
+use super::{note, say};
+use crate::config::Settings;
+use crate::config::types::Cidr;
+
+/// Whose configuration to take over.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print settings (TOML) that do what a configuration of coturn does, and say what has no counterpart.
+    #[command(after_help = EXAMPLES)]
+    Coturn {
+        /// `turnserver.conf`.
+        file: PathBuf,
+    },
+}
+
+const EXAMPLES: &str = "Examples:
+  tandem import coturn /etc/turnserver.conf > tandem.toml
+  tandem config check tandem.toml
+Secrets and passwords are taken over as they are: keep the result as safe as the original.";
+
+/// Runs it.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    let Command::Coturn { file } = command;
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let import = Import::read(&text);
+    let settings = import.toml()?;
+    say(settings.trim_end());
+    import.remarks.iter().for_each(|remark| note(remark));
+    Ok(())
+}
+
+/// What has been understood so far.
+#[derive(Default)]
+struct Import {
+    relay: Table,
+    tls: Table,
+    http: Table,
+    ports: (Option<u16>, Option<u16>),
+    remarks: Vec<String>,
+}
+
+/// Switches for what is never otherwise here.
+const ALWAYS: [&str; 22] = [
+    "channel-lifetime",
+    "check-origin-consistency",
+    "fingerprint",
+    "lt-cred-mech",
+    "max-allocate-lifetime",
+    "max-allocate-timeout",
+    "mobility",
+    "new-log-timestamp",
+    "no-cli",
+    "no-multicast-peers",
+    "no-software-attribute",
+    "no-stdout-log",
+    "no-tlsv1",
+    "no-tlsv1_1",
+    "permission-lifetime",
+    "pidfile",
+    "prometheus",
+    "relay-threads",
+    "secure-stun",
+    "simple-log",
+    "stale-nonce",
+    "use-auth-secret",
+];
+
+impl Import {
+    fn read(text: &str) -> Self {
+        let mut import = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (key, value) = line.split_once(['=', ' ', '\t']).unwrap_or((line, ""));
+            let value = value.trim().trim_matches('"');
+            if let Err(remark) = import.take(key.trim(), value) {
+                import.remarks.push(format!("line {number}, `{}`: {remark}", key.trim()));
+            }
+        }
+        if let (first, last) = import.ports
+            && (first, last) != (None, None)
+        {
+            let range = format!("{}-{}", first.unwrap_or(49_152), last.unwrap_or(65_535));
+            import.relay.insert("port_range".to_owned(), range.into());
+        }
+        import
+    }
+
+    /// One option. What is said of it otherwise is for the person.
+    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "listening-port" => self.number("port", value),
+            "tls-listening-port" => self.number("tls_port", value),
+            "no-tls" => self.number("tls_port", "0"),
+            "min-port" => port(value).map(|port| self.ports.0 = Some(port)),
+            "max-port" => port(value).map(|port| self.ports.1 = Some(port)),
+            "total-quota" => self.number("allocations", positive(value)?),
+            "user-quota" => self.number("allocations_per_user", positive(value)?),
+            "external-ip" => {
+                let public = value.split_once('/').map_or(value, |(public, _)| public);
+                once(&mut self.relay, "external_address", address(public)?.to_string())
+            }
+            "listening-ip" => once(&mut self.http, "address", address(value)?.to_string()),
+            "static-auth-secret" => once(&mut self.relay, "secret", value.to_owned()),
+            "cert" => once(&mut self.tls, "certificate", value.to_owned()),
+            "pkey" => once(&mut self.tls, "key", value.to_owned()),
+            "allow-loopback-peers" => once(&mut self.relay, "allow_loopback", true),
+            "allowed-peer-ip" => {
+                networks(value)?.iter().for_each(|network| push(&mut self.relay, "allow_peers", network.to_string()));
+                Ok(())
+            }
+            "alternate-server" => {
+                push(&mut self.relay, "alternate_servers", server(value)?.to_string());
+                Ok(())
+            }
+            "user" => self.user(value),
+            key if ALWAYS.contains(&key) => Ok(()),
+            key => Err(no_counterpart(key).to_owned()),
+        }
+    }
+
+    fn number(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let number: i64 = value.parse().map_err(|_| format!("expected a number, got `{value}`"))?;
+        self.relay.insert(name.to_owned(), number.into());
+        Ok(())
+    }
+
+    fn user(&mut self, value: &str) -> Result<(), String> {
+        match value.split_once(':') {
+            Some((_, key)) if key.starts_with("0x") => {
+                Err("a key made for another realm cannot be used; give the user a password: tandem turn user add"
+                    .into())
+            }
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                push(&mut self.relay, "users", format!("{name}:{password}"));
+                Ok(())
+            }
+            // What came is not repeated: it may be a password.
+            _ => Err("expected `name:password`".to_owned()),
+        }
+    }
+
+    /// As a file of settings, which ours would take.
+    fn toml(&self) -> anyhow::Result<String> {
+        let mut all = Table::new();
+        for (name, section) in [("http", &self.http), ("tls", &self.tls), ("relay", &self.relay)] {
+            if !section.is_empty() {
+                all.insert(name.to_owned(), Value::Table(section.clone()));
+            }
+        }
+        let text = toml::to_string(&all)?;
+        toml::from_str::<Settings>(&text).context("something in the file would not be accepted as a setting")?;
+        Ok(text)
+    }
+}
+
+fn once(section: &mut Table, name: &str, value: impl Into<Value>) -> Result<(), String> {
+    if section.contains_key(name) {
+        return Err("only the first one is taken: ours has one".to_owned());
+    }
+    section.insert(name.to_owned(), value.into());
+    Ok(())
+}
+
+fn push(section: &mut Table, name: &str, value: String) {
+    let list = section.entry(name.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
+    if let Some(list) = list.as_array_mut() {
+        list.push(value.into());
+    }
+}
+
+fn port(value: &str) -> Result<u16, String> {
+    value.parse().map_err(|_| format!("expected a port, got `{value}`"))
+}
+
+/// 0 means no limit there, which there is none of here.
+fn positive(value: &str) -> Result<&str, String> {
+    if value == "0" { Err("there is always a limit here; the default stays".to_owned()) } else { Ok(value) }
+}
+
+fn address(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| format!("expected an address, got `{value}`"))
+}
+
+fn server(value: &str) -> Result<SocketAddr, String> {
+    let with_port = value.parse().ok().or_else(|| Some((value.parse::<IpAddr>().ok()?, 3478).into()));
+    with_port.ok_or_else(|| format!("expected an address with or without a port, got `{value}`"))
+}
+
+/// A network, an address, or a range of addresses, as the fewest networks.
+fn networks(value: &str) -> Result<Vec<Cidr>, String> {
+    if let Ok(network) = value.parse() {
+        return Ok(vec![network]);
+    }
+    let wrong = || format!("expected an address, a network, or a range of addresses, got `{value}`");
+    let (first, last) = value.split_once('-').ok_or_else(wrong)?;
+    let (bits, first, last) = match (address(first.trim())?, address(last.trim())?) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => (32, first.to_bits().into(), last.to_bits().into()),
+        (IpAddr::V6(first), IpAddr::V6(last)) => (128, first.to_bits(), last.to_bits()),
+        _ => return Err(wrong()),
+    };
+    if first > last {
+        return Err(wrong());
+    }
+    Ok(cover(bits, first, last))
+}
+
+/// The networks from the first to the last address: each as large as its alignment and the rest allow.
+fn cover(bits: u32, mut first: u128, last: u128) -> Vec<Cidr> {
+    let mut networks = Vec::new();
+    loop {
+        let rest = last - first;
+        // Of so many addresses, a power of two: by alignment, and by what is left.
+        let left = if rest == u128::MAX { 128 } else { (rest + 1).ilog2() };
+        let size = first.trailing_zeros().min(bits).min(left);
+        let address = match u32::try_from(first) {
+            Ok(v4) if bits == 32 => IpAddr::V4(Ipv4Addr::from_bits(v4)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(first)),
+        };
+        networks.push(Cidr { address, prefix: u8::try_from(bits - size).unwrap_or(0) });
+        let next = 1_u128.checked_shl(size).and_then(|size| first.checked_add(size));
+        match next {
+            Some(next) if next <= last => first = next,
+            _ => return networks,
+        }
+    }
+}
+
+fn no_counterpart(key: &str) -> &'static str {
+    match key {
+        "realm" => "the realm is always `tandem` here; clients are told it and passwords go on working",
+        "denied-peer-ip" => "private and special networks are denied anyway; public ones cannot be denied yet",
+        "userdb" | "psql-userdb" | "mysql-userdb" | "mongo-userdb" | "redis-userdb" => {
+            "users of a database are not taken over yet: tandem turn user add"
+        }
+        "relay-ip" => "it relays from the address that the client has reached",
+        "max-bps" | "bps-capacity" => "the bandwidth of an allocation cannot be set yet",
+        "no-auth" => "nobody relays here without a credential",
+        "no-udp" | "no-tcp" | "no-udp-relay" | "no-dtls" | "no-tcp-relay" | "no-stun" | "stun-only" => {
+            "transports and usages cannot be turned off one by one"
+        }
+        _ => "no counterpart",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONF: &str = r#"
+# a comment
+listening-port=3479
+tls-listening-port 5350
+min-port=50000
+max-port=50999
+fingerprint
+lt-cred-mech
+use-auth-secret
+static-auth-secret=north
+realm=example.org
+user=alice:in wonderland
+user=bob:0x7b5e2b9f
+external-ip=203.0.113.7/10.0.0.7
+allowed-peer-ip=10.0.0.0-10.0.0.255
+denied-peer-ip=0.0.0.0-0.255.255.255
+total-quota=100
+user-quota=0
+cert="/etc/ssl/turn.pem"
+pkey=/etc/ssl/turn.key
+cli-password=secret
+"#;
+
+    #[test]
+    fn what_has_a_counterpart_is_taken_over_and_the_rest_is_named_by_line() {
+        let import = Import::read(CONF);
+        let text = import.toml().unwrap_or_else(|error| panic!("{error:#}"));
+        let settings: Settings = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let relay = &settings.relay;
+        assert_eq!((relay.port, relay.tls_port, relay.allocations), (3479, 5350, 100));
+        assert_eq!(relay.port_range.to_string(), "50000-50999");
+        assert_eq!(relay.secret.as_ref().map(|secret| secret.0.as_str()), Some("north"));
+        assert_eq!(relay.external_address, Some([203, 0, 113, 7].into()));
+        assert_eq!(relay.allow_peers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/24"]);
+        assert_eq!(relay.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice"]);
+        assert_eq!(settings.tls.certificate, Some("/etc/ssl/turn.pem".into()));
+        let named: Vec<&str> = import.remarks.iter().filter_map(|remark| remark.split('`').nth(1)).collect();
+        assert_eq!(named, ["realm", "user", "denied-peer-ip", "user-quota", "cli-password"]);
+        assert!(!import.remarks.concat().contains("7b5e2b9f") && !import.remarks.concat().contains("secret"));
+    }
+
+    #[test]
+    fn a_range_becomes_the_fewest_networks() {
+        for (range, wanted) in [
+            ("192.0.2.1", vec!["192.0.2.1/32"]),
+            ("192.0.2.1-192.0.2.6", vec!["192.0.2.1/32", "192.0.2.2/31", "192.0.2.4/31", "192.0.2.6/32"]),
+            ("0.0.0.0-255.255.255.255", vec!["0.0.0.0/0"]),
+            ("255.255.255.255-255.255.255.255", vec!["255.255.255.255/32"]),
+            ("::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", vec!["::/0"]),
+            ("2001:db8::-2001:db8::ff", vec!["2001:db8::/120"]),
+        ] {
+            let found: Vec<String> = networks(range).unwrap_or_default().iter().map(ToString::to_string).collect();
+            assert_eq!(found, wanted, "{range}");
+        }
+        for wrong in ["", "x", "10.0.0.2-10.0.0.1", "10.0.0.1-::1"] {
+            assert!(networks(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_and_a_broken_one_are_no_reason_to_panic() {
+        assert_eq!(Import::read("").toml().ok().as_deref(), Some(""));
+        let import = Import::read("listening-port=x\n=\nuser=\nmin-port=70000\nalternate-server=a:b\n\u{0}");
+        assert_eq!(import.remarks.len(), 6, "{:?}", import.remarks);
+        assert!(Import::read("min-port=9\nmax-port=8").toml().is_err(), "not a range");
+    }
+}
