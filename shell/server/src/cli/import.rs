@@ -49,13 +49,9 @@ struct Import {
 }
 
 /// Switches for what is never otherwise here.
-const ALWAYS: [&str; 22] = [
-    "channel-lifetime",
-    "check-origin-consistency",
+const ALWAYS: [&str; 14] = [
     "fingerprint",
     "lt-cred-mech",
-    "max-allocate-lifetime",
-    "max-allocate-timeout",
     "mobility",
     "new-log-timestamp",
     "no-cli",
@@ -64,11 +60,7 @@ const ALWAYS: [&str; 22] = [
     "no-stdout-log",
     "no-tlsv1",
     "no-tlsv1_1",
-    "permission-lifetime",
     "pidfile",
-    "prometheus",
-    "relay-threads",
-    "secure-stun",
     "simple-log",
     "stale-nonce",
     "use-auth-secret",
@@ -246,6 +238,12 @@ fn no_counterpart(key: &str) -> &'static str {
         }
         "relay-ip" => "it relays from the address that the client has reached",
         "max-bps" | "bps-capacity" => "the bandwidth of an allocation cannot be set yet",
+        "secure-stun" => "Binding requests are answered without a credential",
+        "relay-threads" => "there is one thread for each core",
+        "prometheus" | "prometheus-port" => "`/metrics` is always there, on the port of the pages",
+        "channel-lifetime" | "max-allocate-lifetime" | "max-allocate-timeout" | "permission-lifetime" => {
+            "lifetimes are those of RFC 8656 and cannot be set"
+        }
         "no-auth" => "nobody relays here without a credential",
         "no-udp" | "no-tcp" | "no-udp-relay" | "no-dtls" | "no-tcp-relay" | "no-stun" | "stun-only" => {
             "transports and usages cannot be turned off one by one"
@@ -315,6 +313,16 @@ cli-password=secret
         for wrong in ["", "x", "10.0.0.2-10.0.0.1", "10.0.0.1-::1"] {
             assert!(networks(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn nothing_is_passed_over_in_silence_that_would_be_otherwise_here() {
+        for line in
+            ["secure-stun", "max-allocate-lifetime=600", "permission-lifetime=100", "relay-threads=2", "prometheus"]
+        {
+            assert_eq!(Import::read(line).remarks.len(), 1, "{line}");
+        }
+        assert!(Import::read("fingerprint\nno-multicast-peers\nno-cli").remarks.is_empty());
     }
 
     #[test]
