@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use subtle::ConstantTimeEq as _;
 
-use crate::database::{Error, Store, signed, unsigned};
+use crate::database::{Error, Store, hex, signed, unsigned};
 
 /// A key as far as it may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,10 +113,6 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
     Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hash(secret: &str) -> Vec<u8> {

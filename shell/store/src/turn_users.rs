@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::database::{Error, Store, signed, unsigned};
+use crate::database::{Error, Store, hex, signed, unsigned};
 
 /// A user and the keys of its password, which itself is not kept. Has no `Debug`: a key is as good as the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,10 +89,6 @@ fn read(row: &SqliteRow) -> Result<TurnUser, Error> {
     let sha256: Option<String> = row.try_get("hmackey_sha256")?;
     let sha256 = sha256.map(|text| unhex(&text).ok_or_else(broken)).transpose()?;
     Ok(TurnUser { realm, name, md5, sha256 })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

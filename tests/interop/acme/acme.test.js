@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { freePort, makeRoot, readiness, shown, startAuthority, startDns, startTandem, stopAll, until } from "./processes.js";
+import { freePort } from "../ports.mjs";
+import { makeRoot, readiness, shown, startAuthority, startDns, startTandem, stopAll, until } from "./processes.js";
 
 const LONG = 90 * 86_400;
 /** Renewed after two thirds of it. */

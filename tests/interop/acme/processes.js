@@ -1,9 +1,9 @@
 // The certificate authority (pebble), its DNS, and the real binary: each on free ports of loopback, each ended by its id.
 import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
+import { freePort } from "../ports.mjs";
 
 const binary = process.env.TANDEM ?? "tandem";
 export const NAME = "talk.test";
@@ -106,15 +106,4 @@ export async function until(ask, failed = () => false) {
     if (reason) throw new Error(reason);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-}
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -2,9 +2,9 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../ports.mjs";
 
 const binary = process.env.TANDEM ?? "tandem";
 const guide = new URL("../../../docs/guide/operate.md", import.meta.url);
@@ -95,14 +95,3 @@ async function portIsOpen(port, child) {
 }
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}

@@ -15,6 +15,7 @@ use tandem_stun::turn::{Account, Secret, userhash};
 use super::key::date;
 use super::{Options, note, say};
 use crate::data_dir::DataDir;
+use crate::relay::REALM;
 use crate::{serve, unix_ms};
 
 /// What to do with the relay.
@@ -70,22 +71,21 @@ pub fn run(command: User) -> anyhow::Result<()> {
             User::Add { options, .. } | User::Remove { options, .. } | User::List { options } => options,
         };
         let settings = options.load()?.settings;
-        let realm = crate::relay::Config::default().realm;
         if !settings.relay.stored_users {
             note("relay.stored-users is off: the server does not look at these users.");
         }
         let data = DataDir::open(&settings.data_dir)?;
         let store = Store::open(&serve::database(&data)).await?;
-        let outcome = act(&command, &store, &realm).await;
+        let outcome = act(&command, &store).await;
         store.close().await;
         outcome
     })
 }
 
-async fn act(command: &User, store: &Store, realm: &str) -> anyhow::Result<()> {
+async fn act(command: &User, store: &Store) -> anyhow::Result<()> {
     match command {
-        User::Add { name, password_stdin, .. } => add(store, (realm, name), *password_stdin).await,
-        User::Remove { name, .. } => match store.remove_turn_user(realm, name).await? {
+        User::Add { name, password_stdin, .. } => add(store, name, *password_stdin).await,
+        User::Remove { name, .. } => match store.remove_turn_user(REALM, name).await? {
             true => {
                 say(&format!("{name} is removed"));
                 Ok(())
@@ -105,10 +105,10 @@ async fn act(command: &User, store: &Store, realm: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn add(store: &Store, (realm, name): (&str, &str), from_stdin: bool) -> anyhow::Result<()> {
+async fn add(store: &Store, name: &str, from_stdin: bool) -> anyhow::Result<()> {
     let password = if from_stdin { read_password()? } else { made_up()? };
-    let user = user(realm, name, &password)?;
-    let is_new = store.put_turn_user(&user, userhash(&user.name, realm), unix_ms()).await?;
+    let user = user(REALM, name, &password)?;
+    let is_new = store.put_turn_user(&user, userhash(&user.name, REALM), unix_ms()).await?;
     if !from_stdin {
         // The password alone on standard output, so that a script can take it.
         say(&password);
@@ -116,7 +116,7 @@ async fn add(store: &Store, (realm, name): (&str, &str), from_stdin: bool) -> an
     }
     let done =
         if is_new { "is added" } else { "has another password, which a running server believes within a minute" };
-    note(&format!("{} {done} (realm {realm}).", user.name));
+    note(&format!("{} {done} (realm {REALM}).", user.name));
     Ok(())
 }
 

@@ -42,6 +42,9 @@ use quota::Quota;
 use report::Report;
 use shard::Seed;
 
+/// RFC 8489 §9.2: users' keys are made for it, so it stays as it is.
+pub const REALM: &str = "tandem";
+
 /// Settings of the relay.
 #[derive(Clone)]
 pub struct Config {
@@ -125,7 +128,7 @@ impl Default for Config {
             port: 3478,
             tls: None,
             discovery: None,
-            realm: "tandem".to_owned(),
+            realm: REALM.to_owned(),
             secret: Vec::new(),
             users: Users::default(),
             credential_lifetime: Duration::from_secs(86_400),
