@@ -347,3 +347,26 @@ fn while_a_shared_secret_is_replaced_both_are_good() {
     let bob = Client { key: key(&login), username: login.username, ..bob };
     world.allocate(&bob);
 }
+
+#[test]
+fn what_is_sent_to_a_forged_address_is_hardly_more_than_what_came_from_it() {
+    let mut world =
+        World::with(|config| (config.limits.answers_per_second, config.limits.answers_burst) = (1 << 20, 1 << 20));
+    let allocate = request(ALLOCATE, 7.into(), &[&RequestedTransport::new(17)]);
+    let (mut heard, mut sent) = (0, 0);
+    for port in 1_000..21_000_u16 {
+        let victim = Client::anonymous(&format!("203.0.113.9:{port}"));
+        world.sent.clear();
+        world.packet(victim, &allocate);
+        heard += allocate.len() + 28;
+        sent += world.sent.iter().map(|(_, message)| message.len() + 28).sum::<usize>();
+    }
+    assert!(sent * 100 < heard * 134, "{sent} bytes for {heard}");
+    assert!(world.relay.counters().limited > 0);
+    // Whoever has an answer and uses it is no victim.
+    let mut honest = world.client("alice", "198.51.100.9:9");
+    for _ in 0..2_000 {
+        world.challenge(&mut honest);
+        assert!(!matches!(world.request(&honest, REFRESH, &[]), Answer::Silence));
+    }
+}

@@ -82,9 +82,19 @@ impl Gate {
         self.nonces.issue(now, client)
     }
 
-    /// Whether a source that has proved nothing gets an answer.
-    pub(super) fn admit(&mut self, now: Instant, client: SocketAddr) -> bool {
-        self.sources.admit(now, client.ip())
+    /// Whether a source that has proved nothing gets an answer to so many bytes.
+    pub(super) fn admit(&mut self, now: Instant, client: SocketAddr, heard: usize) -> bool {
+        self.sources.admit(now, client.ip(), heard)
+    }
+
+    /// It got one.
+    pub(super) fn charge(&mut self, now: Instant, client: SocketAddr, sent: usize) {
+        self.sources.charge(now, client.ip(), sent);
+    }
+
+    /// It has shown a nonce that was sent to its address, and a credential.
+    pub(super) fn prove(&mut self, now: Instant, client: SocketAddr) {
+        self.sources.prove(now, client.ip());
     }
 
     pub(super) fn set_wall_clock(&mut self, now: Instant, unix: u64) {

@@ -1,5 +1,8 @@
 //! Rate limits: a token bucket, and a bounded table of them for sources that have proved nothing.
 //!
+//! An answer to such a source may be a reflection: whoever forges the address of a victim has it sent there. So a source
+//! gets so many answers per second, and over time not much more bytes than have come from it ([`Sources::admit`]).
+//!
 //! The table has sets of four places. A new source takes the place of the one idle longest in its set, so a flood from
 //! many forged addresses cannot lock others out, while one address, the victim of a reflection, stays limited.
 
@@ -56,11 +59,19 @@ impl Bucket {
     }
 }
 
-/// Buckets by source address, a fixed number of them.
+/// What sources that have proved nothing may still be sent: a fixed number of them.
 pub(super) struct Sources {
-    sets: Vec<[Option<(u64, Bucket)>; WAYS]>,
+    sets: Vec<[Option<Source>; WAYS]>,
     hash: Seeded,
     rate: Rate,
+}
+
+#[derive(Clone, Copy)]
+struct Source {
+    tag: u64,
+    answers: Bucket,
+    /// Bytes on the wire, in hundredths.
+    credit: u64,
 }
 
 impl Sources {
@@ -68,20 +79,48 @@ impl Sources {
         Self { sets: vec![[None; WAYS]; SETS], hash, rate }
     }
 
-    /// Whether this source may get one more answer.
-    pub(super) fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
-        let tag = self.hash.hash_one(network(source));
-        let index = usize::try_from(tag % SETS_U64).unwrap_or_default();
-        let Some(set) = self.sets.get_mut(index) else { return false };
-        let known = set.iter().position(|place| place.is_some_and(|(owner, _)| owner == tag));
-        let oldest = || (0..WAYS).min_by_key(|&way| set.get(way).copied().flatten().map(|(_, bucket)| bucket.filled));
-        let Some(way) = known.or_else(oldest) else { return false };
-        let Some(place) = set.get_mut(way) else { return false };
-        if known.is_none() {
-            *place = Some((tag, Bucket::full(now, self.rate)));
-        }
-        place.as_mut().is_some_and(|(_, bucket)| bucket.take(now, self.rate, 1))
+    /// Whether this source may get one more answer: not too many, and not much more bytes than it has sent. `heard`: the
+    /// payload of the datagram that came.
+    pub(super) fn admit(&mut self, now: Instant, source: IpAddr, heard: usize) -> bool {
+        let rate = self.rate;
+        let Some(place) = self.place(now, source) else { return false };
+        let earned = on_wire(source, heard).saturating_mul(AMPLIFICATION_HUNDREDTHS);
+        place.credit = place.credit.saturating_add(earned).min(CREDIT);
+        place.credit >= on_wire(source, LARGEST_ANSWER).saturating_mul(100) && place.answers.take(now, rate, 1)
     }
+
+    /// An answer of so many bytes has been sent to it.
+    pub(super) fn charge(&mut self, now: Instant, source: IpAddr, sent: usize) {
+        if let Some(place) = self.place(now, source) {
+            place.credit = place.credit.saturating_sub(on_wire(source, sent).saturating_mul(100));
+        }
+    }
+
+    /// It has repeated what only the owner of the address can have read: its answers are no reflections.
+    pub(super) fn prove(&mut self, now: Instant, source: IpAddr) {
+        if let Some(place) = self.place(now, source) {
+            place.credit = CREDIT;
+        }
+    }
+
+    fn place(&mut self, now: Instant, source: IpAddr) -> Option<&mut Source> {
+        let tag = self.hash.hash_one(network(source));
+        let set = self.sets.get_mut(usize::try_from(tag % SETS_U64).ok()?)?;
+        let known = set.iter().position(|place| place.is_some_and(|owner| owner.tag == tag));
+        let oldest = || (0..WAYS).min_by_key(|&way| set.get(way).copied().flatten().map(|of| of.answers.filled));
+        let way = known.or_else(oldest)?;
+        let place = set.get_mut(way)?;
+        if known.is_none() {
+            *place = Some(Source { tag, answers: Bucket::full(now, self.rate), credit: CREDIT });
+        }
+        place.as_mut()
+    }
+}
+
+/// With the headers of IP and UDP.
+fn on_wire(source: IpAddr, payload: usize) -> u64 {
+    let headers = if source.is_ipv4() { 28 } else { 48 };
+    u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(headers)
 }
 
 /// Whoever has an IPv6 address has its whole /64.
@@ -92,6 +131,12 @@ fn network(source: IpAddr) -> u64 {
     }
 }
 
+/// Bytes sent for a byte received, in hundredths, once the first credit is spent.
+const AMPLIFICATION_HUNDREDTHS: u64 = 130;
+/// In hundredths of bytes: about 280 answers to newcomers behind one address, who then prove it.
+const CREDIT: u64 = 32 * 1_024 * 100;
+/// What one answer may take.
+const LARGEST_ANSWER: usize = 256;
 const WAYS: usize = 4;
 const SETS: usize = 1 << SETS_LOG2;
 const SETS_U64: u64 = 1 << SETS_LOG2;
@@ -108,7 +153,7 @@ mod tests {
         let start = crate::turn::some_instant();
         let mut sources = Sources::new(Seeded::new((1, 2)), RATE);
         let source: IpAddr = "1.2.3.4".parse().expect("an address");
-        let admitted = |sources: &mut Sources, now| (0..100).filter(|_| sources.admit(now, source)).count();
+        let admitted = |sources: &mut Sources, now| (0..100).filter(|_| sources.admit(now, source, 1_000)).count();
         assert_eq!(admitted(&mut sources, start), 5);
         assert_eq!(admitted(&mut sources, start + Duration::from_millis(99)), 0);
         assert_eq!(admitted(&mut sources, start + Duration::from_millis(100)), 1);
@@ -121,17 +166,37 @@ mod tests {
         let mut sources = Sources::new(Seeded::new((1, 2)), RATE);
         let size = sources.sets.len();
         for forged in 0..200_000_u32 {
-            sources.admit(start, IpAddr::V4(forged.into()));
+            sources.admit(start, IpAddr::V4(forged.into()), 28);
         }
         assert_eq!(sources.sets.len(), size);
-        assert!(sources.admit(start, "200.1.2.3".parse().expect("an address")));
+        assert!(sources.admit(start, "200.1.2.3".parse().expect("an address"), 28));
     }
 
     #[test]
     fn an_ipv6_source_is_its_network() {
         let start = crate::turn::some_instant();
         let mut sources = Sources::new(Seeded::new((1, 2)), RATE);
-        let admitted = (0..100_u128).filter(|low| sources.admit(start, IpAddr::V6((0x2a << 120 | low).into()))).count();
+        let admitted =
+            (0..100_u128).filter(|low| sources.admit(start, IpAddr::V6((0x2a << 120 | low).into()), 28)).count();
         assert_eq!(admitted, 5);
+    }
+
+    #[test]
+    fn a_source_that_proves_nothing_is_not_sent_much_more_than_it_has_sent() {
+        let start = crate::turn::some_instant();
+        let mut sources = Sources::new(Seeded::new((1, 2)), Rate { per_second: 1_000_000, burst: 1_000_000 });
+        let source: IpAddr = "1.2.3.4".parse().expect("an address");
+        let (mut heard, mut sent) = (0.0, 0.0);
+        for _ in 0..10_000 {
+            heard += 28.0 + 28.0;
+            if sources.admit(start, source, 28) {
+                sources.charge(start, source, 84);
+                sent += 28.0 + 84.0;
+            }
+        }
+        assert!(sent > heard && sent / heard < 1.37, "{}", sent / heard);
+        assert!(!sources.admit(start, source, 0));
+        sources.prove(start, source);
+        assert!(sources.admit(start, source, 0));
     }
 }

@@ -17,7 +17,7 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{self, Refusal, Request, Seal, Style};
 use super::authenticate::{Authentic, Closed};
-use super::config::FiveTuple;
+use super::config::{FiveTuple, Transport};
 use super::limiter::{Bucket, Rate};
 use super::mobility::{Mobility, wants_ticket};
 use super::notes::Note;
@@ -47,21 +47,21 @@ impl Server {
     }
 
     fn on_binding(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
-        if self.admit(now, from) {
+        if self.admit(now, from, message.as_bytes()) {
             self.counters.bindings += 1;
             match binding::answer(message, from, self.settings.discovery.as_ref()) {
-                Ok((to, message)) => self.outputs.push_back(Output::Send { to, message }),
+                Ok((to, message)) => self.send_unproven(now, to, Ok(message)),
                 Err(error) => debug_assert!(false, "an answer could not be written: {error}"),
             }
         }
     }
 
     pub(super) fn on_classic_binding(&mut self, now: Instant, from: FiveTuple, stun: Stun<'_>) {
-        if self.admit(now, from)
+        if self.admit(now, from, stun.bytes)
             && let Some((to, message)) = binding::classic_answer(stun, from, self.settings.discovery.as_ref())
         {
             self.counters.bindings += 1;
-            self.outputs.push_back(Output::Send { to, message });
+            self.send_unproven(now, to, Ok(message));
         }
     }
 
@@ -69,7 +69,11 @@ impl Server {
         let here = self.table.by_tuple(&from).first();
         let slot = here.or_else(|| self.by_ticket(message));
         let holder = slot.and_then(|slot| self.table.get(slot)).map(|allocation| &allocation.owner);
-        let outcome = match self.gate.check(now, from.client, message, holder) {
+        let checked = self.gate.check(now, from.client, message, holder);
+        if checked.is_ok() {
+            self.gate.prove(now, from.client);
+        }
+        let outcome = match checked {
             Err(closed) => return self.on_closed(now, from, message, closed),
             Ok(Authentic::Holder(seal)) if here.is_none() => {
                 slot.map(|slot| self.on_resume(now, (slot, seal), from, message))
@@ -87,7 +91,9 @@ impl Server {
         let code = match closed {
             Closed::Incomplete => return self.refuse_unproven(now, from, message, &Refusal::BadRequest),
             Closed::NotOwner => return self.refuse_unproven(now, from, message, &Refusal::WrongCredentials),
-            Closed::Unknown(user) if self.admit(now, from) => return self.ask(now, user, from, message.as_bytes()),
+            Closed::Unknown(user) if self.admit(now, from, message.as_bytes()) => {
+                return self.ask(now, user, from, message.as_bytes());
+            }
             Closed::Unknown(_) => return,
             Closed::Unauthenticated => 401,
             Closed::Wrong => {
@@ -96,26 +102,36 @@ impl Server {
             }
             Closed::Stale => 438,
         };
-        if self.admit(now, from) {
+        if self.admit(now, from, message.as_bytes()) {
             self.counters.challenges += 1;
             let nonce = self.gate.nonce(now, from.client);
             let message = answer::challenge(message.into(), code, self.gate.realm(message), &nonce);
-            self.send(from, message);
+            self.send_unproven(now, from, message);
         }
     }
 
     /// An error for one who has proved nothing: limited, and without integrity.
     fn refuse_unproven(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>, refusal: &Refusal) {
-        if self.admit(now, from) {
+        if self.admit(now, from, message.as_bytes()) {
             self.counters.refused += 1;
-            self.send(from, answer::refusal(message.into(), refusal, None));
+            self.send_unproven(now, from, answer::refusal(message.into(), refusal, None));
         }
     }
 
-    fn admit(&mut self, now: Instant, from: FiveTuple) -> bool {
-        let admitted = self.gate.admit(now, from.client);
+    fn admit(&mut self, now: Instant, from: FiveTuple, heard: &[u8]) -> bool {
+        // Nobody completes the handshake of a stream from a forged address.
+        let heard = if from.transport == Transport::Udp { heard.len() } else { usize::MAX };
+        let admitted = self.gate.admit(now, from.client, heard);
         self.counters.limited += u64::from(!admitted);
         admitted
+    }
+
+    /// To a source that has proved nothing.
+    fn send_unproven(&mut self, now: Instant, to: FiveTuple, message: Result<Vec<u8>, StunWriteError>) {
+        if let Ok(message) = &message {
+            self.gate.charge(now, to.client, message.len());
+        }
+        self.send(to, message);
     }
 
     pub(super) fn send(&mut self, to: FiveTuple, message: Result<Vec<u8>, StunWriteError>) {
