@@ -1,4 +1,4 @@
-//! STUN and TURN: messages, the relay server machine, and the client of a Binding transaction.
+//! STUN and TURN: messages, the relay server machine, and the clients of both.
 //!
 //! Sans-IO: no socket, clock, randomness or thread. One [`turn::Server`] per shard decides what happens to each packet;
 //! sockets, threads and the queue between shards belong to `tandem-server`.

@@ -232,6 +232,15 @@ impl Head {
 
     /// A Data indication, RFC 8656 §11.4. `None`: the payload does not fit a STUN message.
     pub fn data_indication(peer: SocketAddr, transaction: [u8; 12], payload: u16) -> Option<Self> {
+        Self::indication(DATA_INDICATION, peer, transaction, payload)
+    }
+
+    /// A Send indication, RFC 8656 §11.1. `None`: the payload does not fit a STUN message.
+    pub fn send_indication(peer: SocketAddr, transaction: [u8; 12], payload: u16) -> Option<Self> {
+        Self::indication(SEND_INDICATION, peer, transaction, payload)
+    }
+
+    fn indication(kind: u16, peer: SocketAddr, transaction: [u8; 12], payload: u16) -> Option<Self> {
         let (family, address_length) = match peer {
             SocketAddr::V4(_) => (FAMILY_V4, 8_u16),
             SocketAddr::V6(_) => (FAMILY_V6, 20_u16),
@@ -239,7 +248,7 @@ impl Head {
         let length = payload.checked_next_multiple_of(4)?.checked_add(address_length + 8)?;
         let port = peer.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
         let mut head = Self::EMPTY;
-        head.push(&DATA_INDICATION.to_be_bytes());
+        head.push(&kind.to_be_bytes());
         head.push(&length.to_be_bytes());
         head.push(&COOKIE);
         head.push(&transaction);

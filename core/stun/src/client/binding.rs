@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use stun_types::attribute::{ErrorCode, Software, XorMappedAddress};
 use stun_types::message::{BINDING, Message, MessageClass};
 
+use super::patience::{Carrier, Due, Patience};
 use crate::wire::{self, BINDING_REQUEST, COOKIE, Packet};
 
 /// How a transaction ended.
@@ -43,17 +44,10 @@ pub enum Outcome {
 pub struct Binding {
     request: Vec<u8>,
     transaction: [u8; 12],
-    requests: u32,
-    sent_at: Instant,
-    due: Instant,
+    patience: Patience,
     to_send: bool,
     outcome: Option<Outcome>,
 }
-
-/// RFC 8489 §6.2.1: RTO, Rc, Rm.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const MOST_REQUESTS: u32 = 7;
-const LAST_WAIT: Duration = Duration::from_secs(8);
 
 impl Binding {
     /// A transaction of this identity, which must not be guessable (RFC 8489 §5).
@@ -62,8 +56,8 @@ impl Binding {
         request.extend([0, 0]);
         request.extend(COOKIE);
         request.extend(transaction);
-        let due = now + FIRST_WAIT;
-        Self { request, transaction, requests: 1, sent_at: now, due, to_send: true, outcome: None }
+        let patience = Patience::new(now, Carrier::Datagrams);
+        Self { request, transaction, patience, to_send: true, outcome: None }
     }
 
     /// A datagram from the server. What is no answer to this request is ignored: anybody can send here.
@@ -76,18 +70,14 @@ impl Binding {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.outcome.is_some() || now < self.due {
+        if self.outcome.is_some() {
             return;
         }
-        if self.requests >= MOST_REQUESTS {
-            self.outcome = Some(Outcome::NoAnswer { requests: self.requests });
-            return;
+        match self.patience.handle_timeout(now) {
+            Due::Nothing => {}
+            Due::Again => self.to_send = true,
+            Due::GiveUp { requests } => self.outcome = Some(Outcome::NoAnswer { requests }),
         }
-        let wait = FIRST_WAIT * 2_u32.saturating_pow(self.requests);
-        self.requests += 1;
-        self.due = now + if self.requests == MOST_REQUESTS { LAST_WAIT } else { wait };
-        self.sent_at = now;
-        self.to_send = true;
     }
 
     /// What is to be sent to the server now.
@@ -97,7 +87,7 @@ impl Binding {
 
     /// When [`Self::handle_timeout`] wants to be called; `None` at the end.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.outcome.is_none().then_some(self.due)
+        self.outcome.is_none().then_some(self.patience.due())
     }
 
     /// How it ended, once it has.
@@ -115,7 +105,7 @@ impl Binding {
             MessageClass::Success => {
                 let mapped = message.attribute::<XorMappedAddress>().ok()?;
                 let software = message.attribute::<Software>().ok().map(|software| software.software().to_owned());
-                let took = now.saturating_duration_since(self.sent_at);
+                let took = now.saturating_duration_since(self.patience.sent_at());
                 Some(Outcome::Mapped { address: mapped.addr(message.transaction_id()), software, took })
             }
             MessageClass::Error => {
