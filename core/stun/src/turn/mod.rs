@@ -10,6 +10,7 @@
 //! Data packets are looked up by hash and forwarded without allocation or copy. A request that needs a relay socket
 //! waits as an allocation that is `opening`. Nothing is kept for a client that has not shown a valid credential.
 
+mod allocate;
 mod allocation;
 mod answer;
 mod authenticate;

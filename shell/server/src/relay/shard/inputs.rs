@@ -1,0 +1,184 @@
+//! What sockets, streams and other threads bring to a shard: read in batches, handed to the machine, sent on at once.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Instant;
+
+use tandem_stun::turn::{FiveTuple, RelayId, Transport};
+use tandem_stun::wire::{self, Frame};
+
+use super::super::errors;
+use super::super::mailbox::{Order, Way};
+use super::super::stream::Progress;
+use super::super::sys::BATCH;
+use super::super::wiring::Source;
+use super::outputs::{count, dispatch};
+use super::{Next, Shard};
+
+impl Shard {
+    /// Reads a listener; how many pieces.
+    pub(super) fn on_listener(&mut self, now: Instant, index: u64) -> usize {
+        let listener = usize::try_from(index).ok().and_then(|index| self.wiring.listeners.get(index));
+        let Some((fd, at)) = listener.map(|(socket, at)| (socket.as_raw_fd(), *at)) else { return 0 };
+        let mut read = 0;
+        for _ in 0..MAX_BATCHES {
+            self.make_room(now, BATCH);
+            match self.receiver.receive(fd, BATCH, Source::Listener(at)) {
+                Ok(count) => {
+                    read += count;
+                    if count < BATCH {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a listener cannot be read");
+                    break;
+                }
+            }
+        }
+        read
+    }
+
+    /// Reads a relay socket; how many pieces.
+    pub(super) fn on_relay(&mut self, now: Instant, slot: u64) -> usize {
+        let Some((id, _)) = self.wiring.relay(slot) else { return 0 };
+        let most = self.wiring.expected(id);
+        self.make_room(now, most);
+        // Looked up again: what has been dealt with may have closed it.
+        let Some((_, fd)) = self.wiring.relay(slot).filter(|(same, _)| *same == id) else { return 0 };
+        let count = self.receiver.receive(fd, most, Source::Relay(id)).unwrap_or(0);
+        if count == 0 {
+            self.on_relay_errors(now, (id, fd));
+        }
+        self.wiring.set_expected(id, count);
+        count
+    }
+
+    fn make_room(&mut self, now: Instant, pieces: usize) {
+        if self.receiver.room() < pieces {
+            self.forward(now);
+        }
+    }
+
+    /// Deals with all that has been read from datagram sockets: one sending for all of it.
+    pub(super) fn forward(&mut self, now: Instant) {
+        if self.receiver.len() == 0 {
+            return self.drain(now);
+        }
+        let mut out = Vec::with_capacity(self.receiver.len() * 2);
+        for received in self.receiver.iter() {
+            for datagram in received.datagrams() {
+                let forward = match received.source {
+                    Source::Listener(at) => {
+                        let server = SocketAddr::new(received.local.unwrap_or(at.ip()), at.port());
+                        let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
+                        self.machine.handle_client(now, from, datagram)
+                    }
+                    Source::Relay(id) => self.machine.handle_peer(now, id, received.from, datagram),
+                };
+                dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+            }
+        }
+        self.wiring.lost += count(self.sender.send(&out));
+        drop(out);
+        self.receiver.clear();
+        self.drain(now);
+    }
+
+    /// Ready with nothing to read: ICMP errors wait, perhaps.
+    fn on_relay_errors(&mut self, now: Instant, (id, fd): (RelayId, RawFd)) {
+        for _ in 0..MAX_ERRORS {
+            match errors::receive(fd) {
+                Some(Some(error)) => self.machine.handle_icmp(now, id, error),
+                Some(None) => {}
+                None => break,
+            }
+        }
+        self.drain(now);
+    }
+
+    pub(super) fn on_stream(&mut self, now: Instant, key: usize) {
+        self.streams.on_writable(key);
+        for _ in 0..MAX_BATCHES {
+            let Some((tuple, inbox, progress)) = self.streams.read(key) else { return };
+            let framed = self.on_frames(now, tuple, &inbox);
+            match framed {
+                Some(used) if progress != Progress::Closed => self.streams.restore(now, key, inbox, used),
+                // Closed, or no longer to be cut into frames.
+                _ => return self.streams.remove(key),
+            }
+            self.drain(now);
+            if progress == Progress::Blocked {
+                return;
+            }
+        }
+    }
+
+    /// Handles the whole frames of a stream; how many bytes they are. `None`: these are no frames.
+    fn on_frames(&mut self, now: Instant, tuple: FiveTuple, bytes: &[u8]) -> Option<usize> {
+        let (mut used, mut out) = (0, Vec::new());
+        let framed = loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            match wire::frame(rest) {
+                Ok(Frame::Whole { length, padded }) => {
+                    let forward = self.machine.handle_client(now, tuple, rest.get(..length).unwrap_or_default());
+                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+                    used += padded;
+                }
+                Ok(Frame::Partial) => break Some(used),
+                Err(_) => break None,
+            }
+        };
+        self.wiring.lost += count(self.sender.send(&out));
+        framed
+    }
+
+    /// Writes to streams, and tells the machine which have ended, until nothing is left to do.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            self.streams.flush(&self.epoll);
+            let Some(tuple) = self.streams.poll_closed() else { return };
+            self.machine.handle_closed(tuple);
+            self.drain(now);
+        }
+    }
+
+    pub(super) fn on_mailbox(&mut self, now: Instant) -> Next {
+        let mut contents = std::mem::take(&mut self.contents);
+        if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
+            mailbox.take(&mut contents);
+        }
+        let mut next = Next::Continue;
+        for order in contents.orders.drain(..) {
+            match order {
+                Order::Revoke(user) => self.machine.revoke(now, &user),
+                Order::Note(note) => self.machine.handle_note(now, note),
+                Order::Answer { life, id, answer } if life == self.before.restarts => {
+                    self.machine.handle_answer(now, id, answer);
+                }
+                Order::Answer { .. } => {}
+                Order::Stop => next = Next::Stop,
+                #[cfg(test)]
+                Order::Panic => panic!("ordered by a test"),
+            }
+        }
+        let mut out = Vec::new();
+        for (way, bytes) in contents.parcels() {
+            let forward = match way {
+                Way::Inside { from, to } => self.machine.handle_hairpin(now, from, to, bytes),
+                Way::Guest { host, from } => self.machine.handle_guest(now, host, from, bytes),
+            };
+            dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+        }
+        self.wiring.lost += count(self.sender.send(&out));
+        drop(out);
+        self.contents = contents;
+        self.drain(now);
+        next
+    }
+}
+
+/// Batches read from one socket before the others get their turn.
+const MAX_BATCHES: usize = 4;
+/// ICMP errors taken from one socket before the others get their turn.
+const MAX_ERRORS: usize = 32;

@@ -1,0 +1,87 @@
+//! What a shard does because the machine wants it: messages, relay sockets, questions to others.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tandem_stun::turn::{Answer, FiveTuple, OpenRefused, Output, QueryId, Transport, UserKey};
+use tandem_stun::wire::Head;
+
+use super::super::mailbox::Order;
+use super::super::streams::Streams;
+use super::super::sys::Outgoing;
+use super::super::wiring::Routed;
+use super::{RELAY, Shard};
+
+impl Shard {
+    /// Does what the machine wants.
+    pub(super) fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send_message(to, &message),
+                Output::Open { relay, at, user, client } => {
+                    let result = match self.shared.quota.take(self.index, &user) {
+                        true => self.wiring.open(&self.epoll, relay, at, RELAY),
+                        false => Err(OpenRefused::Quota),
+                    };
+                    if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
+                        self.shared.quota.release(self.index, &user);
+                    }
+                    if result.is_ok() && client.transport != Transport::Udp {
+                        self.streams.set_allocated(now, client, true);
+                    }
+                    self.machine.handle_opened(now, relay, result);
+                }
+                Output::Close { relay, user, client } => {
+                    if client.transport != Transport::Udp {
+                        self.streams.set_allocated(now, client, false);
+                    }
+                    if self.wiring.close(relay) {
+                        self.shared.quota.release(self.index, &user);
+                    }
+                }
+                Output::Moved { from, to } => {
+                    for (client, relays) in [(from, false), (to, true)] {
+                        if client.transport != Transport::Udp {
+                            self.streams.set_allocated(now, client, relays);
+                        }
+                    }
+                }
+                Output::Query { id, user } => self.ask(now, id, user),
+                Output::Tell { shard, note } => self.wiring.tell(shard, note),
+                Output::Disconnect { client } => self.streams.disconnect(client),
+            }
+        }
+    }
+
+    /// Has somebody found out; the answer comes by the mailbox.
+    fn ask(&mut self, now: Instant, id: QueryId, user: UserKey) {
+        let Some(ask) = &self.shared.ask else { return self.machine.handle_answer(now, id, Answer::Unavailable) };
+        let (mailboxes, index, life) = (Arc::clone(&self.shared.mailboxes), self.index, self.before.restarts);
+        let tell = move |answer| {
+            if let Some(mailbox) = mailboxes.get(index) {
+                mailbox.order(Order::Answer { life, id, answer });
+            }
+        };
+        ask(user, Box::new(tell));
+    }
+
+    fn send_message(&mut self, to: FiveTuple, message: &[u8]) {
+        if to.transport != Transport::Udp {
+            self.streams.send(to, Head::EMPTY, message, false);
+        } else if let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false) {
+            self.wiring.lost += count(self.sender.send(&[packet]));
+        }
+    }
+}
+
+pub(super) fn dispatch<'p>(routed: Routed<'p>, out: &mut Vec<Outgoing<'p>>, streams: &mut Streams) {
+    match routed {
+        Routed::Datagram(packet) => out.push(packet),
+        Routed::Stream { client, head, payload, padded } => streams.send(client, head, payload, padded),
+        Routed::Done => {}
+    }
+}
+
+pub(super) fn count(packets: usize) -> u64 {
+    u64::try_from(packets).unwrap_or(u64::MAX)
+}
