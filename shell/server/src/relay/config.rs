@@ -1,0 +1,112 @@
+//! What the relay's shell is told at its start.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_stun::turn::{self, Limits, PeerRules};
+
+use super::streams::StreamLimits;
+
+/// RFC 8489 §9.2: users' keys are made for it, so it stays as it is.
+pub const REALM: &str = "tandem";
+
+/// Settings of the relay.
+#[derive(Clone)]
+pub struct Config {
+    /// Addresses to listen on; unspecified ones mean all of a family.
+    pub listen: Vec<IpAddr>,
+    /// Port of STUN and TURN over UDP and TCP; 0: any free one.
+    pub port: u16,
+    /// STUN and TURN over TLS, if wanted.
+    pub tls: Option<Tls>,
+    /// NAT behaviour discovery, if wanted.
+    pub discovery: Option<Discovery>,
+    /// RFC 8489 §9.2: shown to clients.
+    pub realm: String,
+    /// HMAC key of the ephemeral credentials.
+    pub secret: Vec<u8>,
+    /// Users with passwords, beside those with ephemeral credentials.
+    pub users: Users,
+    /// How long the credentials that are handed out stay valid.
+    pub credential_lifetime: Duration,
+    /// Ports to relay on.
+    pub relay_ports: RangeInclusive<u16>,
+    /// Told to clients.
+    pub external: External,
+    /// Who may be relayed to, beside public addresses.
+    pub peers: PeerRules,
+    /// More UDP ports of this process, refused as peers like our own.
+    pub forbidden_ports: Vec<u16>,
+    /// Bounds per shard; the ones on users hold for all shards together.
+    pub limits: Limits,
+    /// Bounds on TCP and TLS connections, per shard.
+    pub streams: StreamLimits,
+    /// Threads; `None`: one per core.
+    pub shards: Option<NonZeroU16>,
+}
+
+/// Addresses that clients are told and that are not this host's.
+#[derive(Clone, Debug, Default)]
+pub struct External {
+    /// In place of our IPv4 address: we stand behind a NAT.
+    pub v4: Option<Ipv4Addr>,
+    /// In place of our IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+    /// Other relays, for clients that come while this one is full.
+    pub alternates: Vec<SocketAddr>,
+}
+
+/// NAT behaviour discovery, RFC 5780: clients are answered from another address and port as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Discovery {
+    /// Two addresses of this host, both listened on, that clients reach as they are: no NAT in front.
+    pub addresses: [IpAddr; 2],
+    /// The other UDP port; 0: any free one.
+    pub port: u16,
+}
+
+/// Users with passwords of their own, beside the ephemeral credentials.
+#[derive(Clone, Default)]
+pub struct Users {
+    /// Name and password, good in every realm.
+    pub fixed: Vec<(String, String)>,
+    /// Who knows about others.
+    pub ask: Option<Ask>,
+}
+
+/// Asks about a user and tells the answer, once, on whatever thread. Called by threads that must not wait.
+pub type Ask = Arc<dyn Fn(turn::UserKey, Box<dyn FnOnce(turn::Answer) + Send>) + Send + Sync>;
+
+/// TLS of the relay.
+#[derive(Clone)]
+pub struct Tls {
+    /// The port; 0: any free one.
+    pub port: u16,
+    /// Certificate and protocol versions. May resolve certificates anew for each connection.
+    pub config: Arc<rustls::ServerConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            port: 3478,
+            tls: None,
+            discovery: None,
+            realm: REALM.to_owned(),
+            secret: Vec::new(),
+            users: Users::default(),
+            credential_lifetime: Duration::from_secs(86_400),
+            relay_ports: 49_152..=65_535,
+            external: External::default(),
+            peers: PeerRules::default(),
+            forbidden_ports: Vec::new(),
+            limits: Limits::default(),
+            streams: StreamLimits::default(),
+            shards: None,
+        }
+    }
+}
