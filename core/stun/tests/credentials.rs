@@ -2,7 +2,8 @@
 
 mod world;
 
-use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stun_types::attribute::{
@@ -13,7 +14,7 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt, TransactionId,
 };
 use tandem_stun::integrity::{self, Algorithm, Integrity, Key};
-use tandem_stun::turn::{self, Account, Accounts, Name, Secret, UserKey};
+use tandem_stun::turn::{self, Account, Accounts, FiveTuple, Name, Realms, Secret, UserKey};
 use tandem_stun::wire::{self, Packet, Stun};
 use turn_types::attribute::{Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, REFRESH};
@@ -79,7 +80,7 @@ fn with_alice() -> World {
 }
 
 fn asking() -> World {
-    World::with(|config| config.accounts = Accounts { fixed: Vec::new(), ask: true })
+    World::with(|config| config.accounts = Accounts { ask: true, ..Accounts::default() })
 }
 
 fn nonce(world: &mut World) -> String {
@@ -313,7 +314,9 @@ fn questions_are_bounded_and_forgotten_when_nobody_answers() {
 #[test]
 fn a_page_from_elsewhere_has_its_own_realm_and_its_users_are_others() {
     let mut world = World::with(|config| {
-        config.origins = BTreeMap::from([("https://example.org".to_owned(), "example.org".to_owned())]);
+        let mut realms = Realms::default();
+        realms.add_origin("https://example.org", "example.org");
+        config.realms = Arc::new(realms);
         config.accounts.fixed = vec![("alice".into(), "wonderland".into())];
         config.limits.allocations_per_user = 1;
     });
@@ -369,4 +372,76 @@ fn what_is_sent_to_a_forged_address_is_hardly_more_than_what_came_from_it() {
         world.challenge(&mut honest);
         assert!(!matches!(world.request(&honest, REFRESH, &[]), Answer::Silence));
     }
+}
+
+/// Realms, each with one secret.
+fn realms(of: &[(&str, &[u8])]) -> Arc<Realms> {
+    let mut realms = Realms::default();
+    for (realm, secret) in of {
+        realms.add(realm).secrets.push(secret.to_vec());
+    }
+    Arc::new(realms)
+}
+
+/// Bob asks for an allocation by a secret of this realm.
+fn knock(world: &mut World, realm: &str, secret: &[u8], port: u16) -> Answer {
+    let how = Modern { realm: realm.into(), hashed: false, ..Modern::new() };
+    let login = tandem_stun::credential::credential(secret, UNIX + 600, "bob");
+    let from = FiveTuple { client: (Ipv4Addr::new(1, 2, 3, 4), port).into(), ..at() };
+    let nonce = world.client("x", &from.client.to_string()).nonce;
+    let user = (login.username.as_str(), login.password.as_str(), nonce.as_str());
+    world.ask(from, &how.sign(user, ALLOCATE, 5.into(), &[&RequestedTransport::new(17)]))
+}
+
+#[test]
+fn a_realm_has_secrets_of_its_own_which_are_good_there_alone_and_change_while_it_runs() {
+    let mut world = World::with(|config| config.realms = realms(&[("north", b"logen"), ("south", b"bayaz")]));
+    assert!(is_success(&knock(&mut world, "north", b"logen", 1_001)));
+    assert_eq!(knock(&mut world, "south", b"logen", 1_002), Answer::Error(401), "another realm's secret");
+    assert_eq!(knock(&mut world, "tandem", b"logen", 1_002), Answer::Error(401), "not good everywhere");
+    assert!(is_success(&knock(&mut world, "south", SECRET, 1_002)), "the one that is good everywhere");
+    assert_eq!(knock(&mut world, "west", SECRET, 1_003), Answer::Error(401), "there is no such realm");
+    world.relay.handle_realms(realms(&[("north", b"ninefingers"), ("tandem", b"here")]));
+    assert_eq!(knock(&mut world, "north", b"logen", 1_003), Answer::Error(401), "it was taken back");
+    assert!(is_success(&knock(&mut world, "north", b"ninefingers", 1_003)));
+    assert!(is_success(&knock(&mut world, "tandem", b"here", 1_004)), "the default realm may have some, too");
+    assert_eq!(knock(&mut world, "south", b"bayaz", 1_005), Answer::Error(401), "the realm is gone");
+}
+
+#[test]
+fn a_name_in_another_realm_is_somebody_else_for_quotas_and_revocations() {
+    let mut world = World::with(|config| {
+        config.realms = realms(&[("north", b"logen")]);
+        config.limits.allocations_per_user = 1;
+    });
+    let here = world.client("bob", "1.2.3.4:1000");
+    world.allocate(&here);
+    assert!(is_success(&knock(&mut world, "north", b"logen", 1_001)), "a quota of its own");
+    world.relay.revoke(world.now, "bob");
+    assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(486), "bob of the north is still there");
+    world.relay.revoke(world.now, "bob@north");
+    assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(401));
+}
+
+#[test]
+fn a_client_is_asked_again_for_the_realm_that_it_names() {
+    let mut world = World::with(|config| config.realms = realms(&[("north", b"logen")]));
+    let client = world.client("x", "1.2.3.4:1000");
+    for (named, asked) in [("north", "north"), ("nowhere", "tandem"), ("tandem", "tandem")] {
+        let how = Modern { realm: named.into(), hashed: false, ..Modern::new() };
+        let message = how.sign(("x", "y", &client.nonce), ALLOCATE, 5.into(), &[&RequestedTransport::new(17)]);
+        let realm = world
+            .ask_raw(client.tuple, &message, |answer| answer.attribute::<Realm>().expect("a realm").realm().to_owned());
+        assert_eq!(realm.as_deref(), Some(asked));
+    }
+}
+
+#[test]
+fn where_users_cannot_be_found_by_hash_clients_are_not_told_to_hide_their_names() {
+    // RFC 8489 §9.2: the features stand in the first characters of the nonce, behind the cookie.
+    let features = |unhashed| {
+        let mut world = World::with(|config| config.accounts = Accounts { ask: true, unhashed, ..Accounts::default() });
+        world.client("x", "1.2.3.4:1000").nonce.get(9..13).map(str::to_owned)
+    };
+    assert_ne!(features(true), features(false));
 }

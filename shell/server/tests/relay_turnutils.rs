@@ -144,8 +144,10 @@ fn clients_that_change_their_address_go_on_at_whatever_shard_they_reach() {
 
 #[test]
 fn a_user_with_a_password_of_its_own_is_let_in() {
-    let relay =
-        start(Config { users: Users { fixed: vec![("alice".into(), "in wonderland".into())], ask: None }, ..config() });
+    let relay = start(Config {
+        users: Users { fixed: vec![("alice".into(), "in wonderland".into())], ask: None, unhashed: false },
+        ..config()
+    });
     let port = relay.port().to_string();
     let with = |password| {
         let arguments = ["-u", "alice", "-w", password, "-p", &port, "-n", "5", "-z", "5", "-y", "-c", "127.0.0.1"];

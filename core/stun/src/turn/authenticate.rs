@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stun_types::attribute::{
@@ -14,6 +15,7 @@ use super::answer::Seal;
 use super::config::Config;
 use super::limiter::{Rate, Sources};
 use super::nonce::{Features, Nonces};
+use super::realms::Realms;
 use super::seeded::Seeded;
 use super::users::{Found, Keys, Name, UserKey, Users};
 use crate::credential;
@@ -24,8 +26,7 @@ use crate::wire::Stun;
 /// Decides who comes in. Keeps nothing for those who do not.
 pub(super) struct Gate {
     realm: String,
-    /// Realms of pages from elsewhere, by ORIGIN.
-    origins: BTreeMap<String, String>,
+    realms: Arc<Realms>,
     secrets: Vec<Vec<u8>>,
     pub(super) users: Users,
     credential_lifetime: Duration,
@@ -56,11 +57,12 @@ pub(super) enum Closed {
 impl Gate {
     pub(super) fn new(config: &Config, hash: Seeded) -> Self {
         let limits = &config.limits;
-        let features = Features { user_hash: config.accounts.ask || !config.accounts.fixed.is_empty() };
+        let accounts = &config.accounts;
+        let features = Features { user_hash: (accounts.ask || !accounts.fixed.is_empty()) && !accounts.unhashed };
         let rate = Rate { per_second: limits.answers_per_second.into(), burst: limits.answers_burst.into() };
         Self {
             realm: config.realm.clone(),
-            origins: config.origins.clone(),
+            realms: Arc::clone(&config.realms),
             secrets: config.secrets.clone(),
             users: Users::new(&config.accounts),
             credential_lifetime: config.credential_lifetime,
@@ -71,11 +73,17 @@ impl Gate {
         }
     }
 
-    /// The realm a client is asked for: its ORIGIN's, or the default.
-    pub(super) fn realm(&self, message: &Message<'_>) -> &str {
+    /// The realm a client is asked for: its ORIGIN's, or the one that it names itself, or the default.
+    pub(super) fn realm(&self, message: &Message<'_>) -> String {
         let origin = message.raw_attribute(ORIGIN);
-        let realm = origin.and_then(|raw| self.origins.get(std::str::from_utf8(&raw.value).ok()?));
-        realm.unwrap_or(&self.realm)
+        let asked = origin.and_then(|raw| self.realms.of_origin(std::str::from_utf8(&raw.value).ok()?));
+        let named = || message.attribute::<Realm>().ok().map(|named| named.realm().to_owned());
+        let realm = asked.map(str::to_owned).or_else(|| named().filter(|named| self.realms.has(named)));
+        realm.unwrap_or_else(|| self.realm.clone())
+    }
+
+    pub(super) fn set_realms(&mut self, realms: Arc<Realms>) {
+        self.realms = realms;
     }
 
     pub(super) fn nonce(&self, now: Instant, client: SocketAddr) -> String {
@@ -134,7 +142,7 @@ impl Gate {
             return Err(Closed::Stale);
         }
         let proof = Proof { stun, integrity, algorithm: algorithm(message)? };
-        if user.realm != self.realm && !self.origins.values().any(|realm| *realm == user.realm) {
+        if user.realm != self.realm && !self.realms.has(&user.realm) {
             return Err(Closed::Wrong);
         }
         match holder {
@@ -151,42 +159,61 @@ impl Gate {
     fn stranger(&self, now: Instant, proof: &Proof<'_>, user: UserKey) -> Result<(Owner, Seal), Closed> {
         if let Name::Plain(username) = &user.name
             && let Some((expiry, name)) = credential::parse_username(username)
-            && !self.secrets.is_empty()
+            && !(self.secrets.is_empty() && self.realms.secrets(&user.realm).is_empty())
         {
-            let revoked = self.revoked.get(name).is_some_and(|&until| expiry <= until);
-            if expiry <= self.unix(now) || revoked {
-                return Err(Closed::Wrong);
-            }
-            let keys = self
-                .secrets
-                .iter()
-                .map(|secret| Keys::of_password(username, &user.realm, &credential::password(secret, username)));
-            return admit(keys, proof, (username.clone(), name.to_owned()), &user.realm);
+            return self.ephemeral(now, proof, (username, expiry, name), &user.realm);
         }
         let account = match self.users.find(now, &user) {
             Found::Known(account) => account,
             Found::Unknown => return Err(Closed::Wrong),
             Found::Ask => return Err(Closed::Unknown(user)),
         };
-        // The default realm's users go by their names; others are told apart in quotas and revocations.
-        let label = match user.realm == self.realm {
-            true => account.username.clone(),
-            false => format!("{}@{}", account.username, user.realm),
-        };
-        admit(account.keys(&user.realm).into_iter(), proof, (account.username.clone(), label), &user.realm)
+        let label = self.label(&account.username, &user.realm);
+        let keys = account.keys(&user.realm).into_iter().map(|keys| (keys, label.as_str()));
+        admit(keys, proof, &account.username, &user.realm)
+    }
+
+    /// By a shared secret: one that is good everywhere, or one of the realm.
+    fn ephemeral(
+        &self,
+        now: Instant,
+        proof: &Proof<'_>,
+        (username, expiry, name): (&str, u64, &str),
+        realm: &str,
+    ) -> Result<(Owner, Seal), Closed> {
+        if expiry <= self.unix(now) {
+            return Err(Closed::Wrong);
+        }
+        let label = self.label(name, realm);
+        let of_realm = self.realms.secrets(realm).iter().map(|secret| (secret, label.as_str()));
+        let keys = self
+            .secrets
+            .iter()
+            .map(|secret| (secret, name))
+            .chain(of_realm)
+            .filter(|(_, label)| self.revoked.get(*label).is_none_or(|&until| expiry > until))
+            .map(|(secret, label)| {
+                (Keys::of_password(username, realm, &credential::password(secret, username)), label)
+            });
+        admit(keys, proof, username, realm)
+    }
+
+    /// The default realm's users go by their names; others are told apart in quotas and revocations.
+    fn label(&self, name: &str, realm: &str) -> String {
+        if realm == self.realm { name.to_owned() } else { format!("{name}@{realm}") }
     }
 }
 
-/// The first of these keys that verifies.
-fn admit(
-    mut keys: impl Iterator<Item = Keys>,
+/// The first of these keys that verifies, and as whom.
+fn admit<'k>(
+    mut keys: impl Iterator<Item = (Keys, &'k str)>,
     proof: &Proof<'_>,
-    (username, user): (String, String),
+    username: &str,
     realm: &str,
 ) -> Result<(Owner, Seal), Closed> {
-    let verified = keys.find_map(|keys| proof.verify(&keys).ok().map(|seal| (keys, seal)));
-    let (keys, seal) = verified.ok_or(Closed::Wrong)?;
-    Ok((Owner { username, user, realm: realm.to_owned(), keys }, seal))
+    let verified = keys.find_map(|(keys, user)| proof.verify(&keys).ok().map(|seal| (keys, user, seal)));
+    let (keys, user, seal) = verified.ok_or(Closed::Wrong)?;
+    Ok((Owner { username: username.to_owned(), user: user.to_owned(), realm: realm.to_owned(), keys }, seal))
 }
 
 /// A message and how it claims to be protected.

@@ -1,9 +1,10 @@
 //! What a relay machine is told at construction, and the names of what it deals with.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::realms::Realms;
 use super::users::Accounts;
 use crate::{Cidr, Discovery};
 
@@ -48,9 +49,10 @@ impl RelayId {
 pub struct Config {
     /// RFC 8489 §9.2: shown to clients, part of their key. Short, because every 401 carries it.
     pub realm: String,
-    /// Other realms, by the ORIGIN (scheme, host and port) of the pages whose clients are asked for them.
-    pub origins: BTreeMap<String, String>,
-    /// HMAC keys of the ephemeral credentials, see [`crate::credential`]: each is good, while one is being replaced.
+    /// Other realms, to begin with.
+    pub realms: Arc<Realms>,
+    /// HMAC keys of the ephemeral credentials of every realm, see [`crate::credential`]: each is good, while one is being
+    /// replaced.
     pub secrets: Vec<Vec<u8>>,
     /// Users with passwords.
     pub accounts: Accounts,

@@ -25,6 +25,7 @@ mod opening;
 mod parked;
 mod peers;
 mod ports;
+mod realms;
 mod request;
 mod requests_with_allocation;
 mod reservations;
@@ -43,6 +44,7 @@ pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, Rel
 pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
 pub use notes::Note;
+pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
 pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey, userhash};
 

@@ -95,7 +95,7 @@ impl Server {
         if self.admit(now, from, message.as_bytes()) {
             self.counters.challenges += 1;
             let nonce = self.gate.nonce(now, from.client);
-            let message = answer::challenge(message.into(), code, self.gate.realm(message), &nonce);
+            let message = answer::challenge(message.into(), code, &self.gate.realm(message), &nonce);
             self.send_unproven(now, from, message);
         }
     }

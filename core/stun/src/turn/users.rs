@@ -82,6 +82,9 @@ pub struct Accounts {
     pub fixed: Vec<(String, String)>,
     /// Whether [`Output::Query`] is answered. Otherwise nobody but the fixed ones is known.
     pub ask: bool,
+    /// Those who are asked for cannot be found by USERHASH: clients are not told that they may hide their names
+    /// (RFC 8489 §9.2).
+    pub unhashed: bool,
 }
 
 /// The long-term keys of one password.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stun_types::attribute::{AttributeWrite, ErrorCode, Nonce, Realm, Username};
@@ -70,7 +71,7 @@ pub fn config(now: Instant) -> Config {
     let own = ["127.0.0.1", "192.168.1.5", "2a00::5", "::1"].map(|ip| ip.parse().expect("an address")).to_vec();
     Config {
         realm: "tandem".into(),
-        origins: BTreeMap::new(),
+        realms: Arc::default(),
         secrets: vec![SECRET.to_vec()],
         accounts: Accounts::default(),
         credential_lifetime: Duration::from_secs(3_600),

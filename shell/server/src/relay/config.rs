@@ -75,6 +75,8 @@ pub struct Users {
     pub fixed: Vec<(String, String)>,
     /// Who knows about others.
     pub ask: Option<Ask>,
+    /// They cannot be found by USERHASH.
+    pub unhashed: bool,
 }
 
 /// Asks about a user and tells the answer, once, on whatever thread. Called by threads that must not wait.

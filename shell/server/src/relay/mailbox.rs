@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tandem_stun::turn::{Answer, FiveTuple, Note, QueryId};
+use tandem_stun::turn::{Answer, FiveTuple, Note, QueryId, Realms};
 
 use super::sys::Wake;
 
@@ -18,6 +18,8 @@ pub(super) struct Mailbox {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Order {
     Revoke(String),
+    UserChanged(String),
+    Realms(Arc<Realms>),
     /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
     Note(Note),
     /// To a question that the shard has asked in its life of this number: what a later one asks has the same names.

@@ -23,7 +23,6 @@ mod streams;
 mod sys;
 mod wiring;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -43,12 +42,16 @@ use quota::Quota;
 use report::Report;
 use shard::Seed;
 
+/// The realms that a shard begins with, also after a panic.
+type SharedRealms = Arc<Mutex<Arc<turn::Realms>>>;
+
 /// A running relay. Dropping it stops it.
 pub struct Handle {
     port: u16,
     tls_port: Option<u16>,
     mailboxes: Arc<[Mailbox]>,
     reports: Vec<Arc<Report>>,
+    realms: SharedRealms,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -72,6 +75,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         tls_port: bound.tls_port,
         mailboxes: Arc::clone(&mailboxes),
         reports: Vec::new(),
+        realms: SharedRealms::default(),
         threads: Mutex::default(),
     };
     let tls = config.tls.as_ref().map(|tls| with_alpn(&tls.config));
@@ -80,7 +84,9 @@ pub fn start(config: Config) -> io::Result<Handle> {
         handle.reports.push(Arc::clone(&report));
         let machine = machine_config(&config, (bound.port, bound.other_port), &own, (index, shards), nonce_key);
         let ask = config.users.ask.clone();
-        let shared = shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report, ask };
+        let realms = Arc::clone(&handle.realms);
+        let shared =
+            shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report, ask, realms };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
         let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams })?;
@@ -105,6 +111,21 @@ impl Handle {
     pub fn revoke(&self, user: &str) {
         for mailbox in self.mailboxes.iter() {
             mailbox.order(Order::Revoke(user.to_owned()));
+        }
+    }
+
+    /// Other realms, origins and secrets than before.
+    pub fn set_realms(&self, realms: &Arc<turn::Realms>) {
+        *self.realms.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(realms);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::Realms(Arc::clone(realms)));
+        }
+    }
+
+    /// A user has another password, or is no longer there: the next request asks anew.
+    pub fn user_changed(&self, user: &str) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::UserChanged(user.to_owned()));
         }
     }
 
@@ -153,9 +174,13 @@ fn machine_config(
     turn::Config {
         realm: config.realm.clone(),
         nonce_key,
-        origins: BTreeMap::new(),
+        realms: Arc::default(),
         secrets: vec![config.secret.clone()],
-        accounts: turn::Accounts { fixed: config.users.fixed.clone(), ask: config.users.ask.is_some() },
+        accounts: turn::Accounts {
+            fixed: config.users.fixed.clone(),
+            ask: config.users.ask.is_some(),
+            unhashed: config.users.unhashed,
+        },
         credential_lifetime: config.credential_lifetime,
         wall_clock: wall_clock(),
         discovery: config

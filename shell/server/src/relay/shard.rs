@@ -5,12 +5,11 @@ mod outputs;
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_stun::turn::{self, Server, Transport};
 
-use super::Ask;
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox};
 use super::pace::Pace;
@@ -19,6 +18,7 @@ use super::report::{Report, Stats};
 use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Receiver, Sender};
 use super::wiring::{Source, Wiring};
+use super::{Ask, SharedRealms};
 use outputs::count;
 
 /// What a shard shares with the others and with the handle.
@@ -28,6 +28,7 @@ pub(super) struct Shared {
     pub(super) quota: Arc<Quota>,
     pub(super) report: Arc<Report>,
     pub(super) ask: Option<Ask>,
+    pub(super) realms: SharedRealms,
 }
 
 /// How a shard deals with TCP and TLS.
@@ -76,7 +77,8 @@ impl Shard {
     pub(super) fn new(seed: &Seed, before: Stats) -> io::Result<Self> {
         let (index, shared, sockets, settings) =
             (seed.index, seed.shared.clone(), seed.sockets.try_clone()?, seed.streams.clone());
-        let config = turn::Config { wall_clock: super::wall_clock(), ..seed.machine.clone() };
+        let realms = Arc::clone(&shared.realms.lock().unwrap_or_else(PoisonError::into_inner));
+        let config = turn::Config { wall_clock: super::wall_clock(), realms, ..seed.machine.clone() };
         let shard = config.ports.shard;
         let epoll = Epoll::new()?;
         for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {

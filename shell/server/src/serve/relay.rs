@@ -77,6 +77,7 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
         users: relay::Users {
             fixed: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
             ask: None,
+            unhashed: false,
         },
         credential_lifetime: from.credential_ttl.0,
         relay_ports: from.port_range.first..=from.port_range.last,

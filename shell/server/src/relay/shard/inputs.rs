@@ -152,6 +152,8 @@ impl Shard {
         for order in contents.orders.drain(..) {
             match order {
                 Order::Revoke(user) => self.machine.revoke(now, &user),
+                Order::UserChanged(user) => self.machine.handle_user_changed(&user),
+                Order::Realms(realms) => self.machine.handle_realms(realms),
                 Order::Note(note) => self.machine.handle_note(now, note),
                 Order::Answer { life, id, answer } if life == self.before.restarts => {
                     self.machine.handle_answer(now, id, answer);
