@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
 
     fn origin(&mut self) -> Origin {
         let client = if self.below(5) == 0 { ClientKind::Classic } else { ClientKind::Web };
-        Origin { address: [192, 0, 2, 1].into(), host: "2001:db8::1".into(), client }
+        Origin { address: [192, 0, 2, 1].into(), host: "2001:db8::1".into(), port: Some(443), client }
     }
 }
 

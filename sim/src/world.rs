@@ -326,7 +326,7 @@ impl World {
             parse_frame(text).map(|frame| Input::Frame { transport, frame })
         } else {
             let client = ClientKind::Web;
-            let origin = Origin { address: [192, 0, 2, 1].into(), host: "meet.example".into(), client };
+            let origin = Origin { address: [192, 0, 2, 1].into(), host: "meet.example".into(), port: None, client };
             parse_hello(text).map(|hello| Input::Hello { transport, origin, hello })
         };
         match input {
@@ -477,6 +477,7 @@ pub fn config() -> Config {
             ttl: Duration::from_secs(43_200),
             port: 3478,
             tls_port: Some(5349),
+            shares_https_port: false,
             host: None,
         }),
         extra_ice_servers: Vec::new(),

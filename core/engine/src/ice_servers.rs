@@ -19,22 +19,30 @@ pub(crate) fn user(session: &str, participant: &str) -> String {
     format!("{session}.{participant}")
 }
 
-/// For one who reached us under the name `host`.
-pub(crate) fn ice_servers(config: &Config, host: &str, user: &str, unix_ms: u64) -> Vec<IceServer> {
+/// For one who reached us under this name and port.
+pub(crate) fn ice_servers(
+    config: &Config,
+    (host, port): (&str, Option<u16>),
+    user: &str,
+    unix_ms: u64,
+) -> Vec<IceServer> {
     let mut servers = Vec::with_capacity(2 + config.extra_ice_servers.len());
     if let Some(relay) = &config.relay {
         let host = bracketed(relay.host.as_deref().unwrap_or(host));
         servers.push(IceServer { urls: vec![format!("stun:{host}:{}", relay.port)], username: None, credential: None });
-        servers.push(turn(relay, &host, user, unix_ms));
+        servers.push(turn(relay, (&host, port), user, unix_ms));
     }
     servers.extend(config.extra_ice_servers.iter().cloned());
     servers
 }
 
-fn turn(relay: &Relay, host: &str, user: &str, unix_ms: u64) -> IceServer {
+fn turn(relay: &Relay, (host, port): (&str, Option<u16>), user: &str, unix_ms: u64) -> IceServer {
     let mut urls =
         vec![format!("turn:{host}:{}?transport=udp", relay.port), format!("turn:{host}:{}?transport=tcp", relay.port)];
-    urls.extend(relay.tls_port.map(|port| format!("turns:{host}:{port}?transport=tcp")));
+    // One way over TLS is enough, and with five URLs browsers begin to complain. A network that let the page in by its
+    // port lets TURN out by it.
+    let port = port.filter(|_| relay.shares_https_port).or(relay.tls_port);
+    urls.extend(port.map(|port| format!("turns:{host}:{port}?transport=tcp")));
     let expiry = (unix_ms / 1000).saturating_add(relay.ttl.as_secs());
     let username = format!("{expiry}:{user}");
     let credential = password(&relay.secret, &username);

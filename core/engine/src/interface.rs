@@ -51,6 +51,8 @@ pub struct Origin {
     pub address: IpAddr,
     /// Host name or address under which the client reached us: the relay answers there, too.
     pub host: String,
+    /// The port of HTTPS under which it did, if known.
+    pub port: Option<u16>,
     /// What it speaks.
     pub client: ClientKind,
 }
@@ -210,6 +212,8 @@ pub struct Relay {
     pub port: u16,
     /// Port of TURN over TLS.
     pub tls_port: Option<u16>,
+    /// Whether it answers TURN over TLS on the port of HTTPS, too.
+    pub shares_https_port: bool,
     /// Announced in place of the host name the client used.
     pub host: Option<String>,
 }

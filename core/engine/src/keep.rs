@@ -83,6 +83,7 @@ impl Room {
             admission: if rings { Admission::Ringing } else { Admission::In },
             link: Link::Lost { until },
             host: "".into(),
+            port: None,
             session: Session::foreign(),
             keys,
             pace: Pace::new(now.instant),

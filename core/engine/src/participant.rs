@@ -114,6 +114,8 @@ pub(crate) struct Participant {
     pub link: Link,
     /// The name under which it reached us.
     pub host: Box<str>,
+    /// And the port.
+    pub port: Option<u16>,
     pub session: Session,
     pub keys: Keys,
     pub pace: Pace,

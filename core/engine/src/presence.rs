@@ -59,7 +59,7 @@ impl Room {
         }
         supersede(ctx, member, Timer::Away(seat));
         member.link = Link::Open(transport);
-        member.host = origin.host.into();
+        (member.host, member.port) = (origin.host.into(), origin.port);
         ctx.seats.insert(transport, seat);
         ctx.stats.resumes += 1;
         if has_current {

@@ -230,6 +230,7 @@ impl Room {
             admission,
             link: Link::Open(transport),
             host: origin.host.into(),
+            port: origin.port,
             session: Session::default(),
             keys: Keys { current: hash, previous: None },
             pace: Pace::new(now.instant),
@@ -303,7 +304,7 @@ impl Room {
             }
             ctx.timers.set(at, Timer::Credentials(seat));
         }
-        ice_servers::ice_servers(&ctx.config, &member.host, &user, now.unix_ms)
+        ice_servers::ice_servers(&ctx.config, (&member.host, member.port), &user, now.unix_ms)
     }
 
     fn announce(&mut self, ctx: &mut Context, now: Now, number: u32) {

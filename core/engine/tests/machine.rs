@@ -205,6 +205,18 @@ fn each_participant_gets_credentials_of_its_own_and_leaving_ends_what_they_relay
 }
 
 #[test]
+fn a_relay_on_the_port_of_https_is_announced_there_and_nowhere_else_over_tls() {
+    let mut config = config();
+    if let Some(relay) = &mut config.relay {
+        relay.shares_https_port = true;
+    }
+    let mut house = House::with(config);
+    let joined = house.join(1, "a", "Ann");
+    let tls: Vec<_> = joined.ice_servers[1].urls.iter().filter(|url| url.starts_with("turns:")).collect();
+    assert_eq!(tls, ["turns:[2001:db8::1]:8443?transport=tcp"]);
+}
+
+#[test]
 fn credentials_are_renewed_before_they_end_and_when_asked_for() {
     let mut house = House::new();
     house.join(1, "a", "Ann");

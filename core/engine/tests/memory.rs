@@ -30,8 +30,12 @@ fn full_house(in_each_room: u64) -> Engine {
         while engine.poll_output().is_some() {}
     };
     for n in 0..PARTICIPANTS {
-        let origin =
-            Origin { address: [192, 0, 2, 1].into(), host: "meet.example.org".into(), client: ClientKind::Web };
+        let origin = Origin {
+            address: [192, 0, 2, 1].into(),
+            host: "meet.example.org".into(),
+            port: Some(443),
+            client: ClientKind::Web,
+        };
         let join = Join {
             room: format!("tovu-rabi-keno-{}", n / in_each_room),
             name: format!("Somebody {n}"),
@@ -71,6 +75,7 @@ fn config() -> Config {
             ttl: Duration::from_secs(43_200),
             port: 3478,
             tls_port: Some(5349),
+            shares_https_port: false,
             host: None,
         }),
         extra_ice_servers: Vec::new(),

@@ -88,6 +88,7 @@ metrics! {
     Counter HTTP_CONNECTIONS_TOTAL = "http_connections_total", "Connections accepted on the HTTPS port.";
     Gauge HTTP_CONNECTIONS_OPEN = "http_connections_open", "Connections open, those included that became WebSockets.";
     Counter HTTP_CONNECTIONS_REFUSED_TOTAL = "http_connections_refused_total" {"limit"}, "Connections closed at once because of a limit: `total` or `address`.";
+    Counter HTTP_CONNECTIONS_TO_RELAY_TOTAL = "http_connections_to_relay_total", "Connections on the HTTPS port that were TURN's and went on to the relay.";
     Counter HTTP_HANDSHAKES_FAILED_TOTAL = "http_handshakes_failed_total" {"reason"}, "TLS handshakes that failed: `error` or `timeout`.";
     Counter HTTP_REQUESTS_TOTAL = "http_requests_total" {"status"}, "Requests answered, by class of status: `1xx` to `5xx`.";
     Histogram HTTP_REQUEST_SECONDS = "http_request_seconds", "From the request's headers to the answer's headers; waiting polls and WebSockets are not counted.";

@@ -33,6 +33,7 @@ use crate::http::gate::Gate;
 use crate::http::headers::Headers;
 use crate::http::health::Health;
 use crate::http::listen::{self, Serving};
+use crate::http::opening::{SharedPort, Tls};
 use crate::http::redirect::{self, Target};
 use crate::http::rest::{self, Api, Keys};
 use crate::http::{self, App};
@@ -143,7 +144,7 @@ impl Server {
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let serving = serving(&settings, router, &certificates, &gate)?;
+        let serving = serving(&settings, router, &certificates, (&gate, relay.as_ref()))?;
         if let Some(plain) = plain {
             let target = Target { public_url: settings.http.public_url.clone(), port: ports.https.port() };
             let serving = Serving { router: redirect::router(target), tls: None, ..serving.clone() };
@@ -267,14 +268,18 @@ fn serving(
     settings: &Settings,
     router: Router,
     certificates: &Arc<Certificates>,
-    gate: &Arc<Gate>,
+    (gate, relay): (&Arc<Gate>, Option<&Relay>),
 ) -> anyhow::Result<Serving> {
     let tls = if settings.http.behind_proxy {
         None
     } else {
-        Some(listen::Tls {
+        Some(Tls {
             ordinary: tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"])?,
             challenge: tls::server_config(certificates.clone(), &[b"acme-tls/1"])?,
+            relay: relay
+                .filter(|_| settings.relay.share_http_port)
+                .map(|relay| shared(relay, certificates))
+                .transpose()?,
         })
     };
     Ok(Serving {
@@ -285,6 +290,12 @@ fn serving(
         handshake_timeout: settings.http.handshake_timeout.0,
         header_timeout: settings.http.header_timeout.0,
     })
+}
+
+/// The relay as the HTTPS port needs it.
+fn shared(relay: &Relay, certificates: &Arc<Certificates>) -> anyhow::Result<SharedPort> {
+    let config = tls::server_config(certificates.clone(), &crate::relay::ALPN)?;
+    Ok(SharedPort { door: relay.handle.door(), config })
 }
 
 fn redirect_listener(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {

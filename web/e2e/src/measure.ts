@@ -14,6 +14,8 @@ export interface Pair {
   readonly local: string;
   readonly remote: string;
   readonly relayProtocol: string | null;
+  /** The relay it goes by. */
+  readonly url: string | null;
 }
 
 /** Sums over all open peer connections of the page. */
@@ -23,7 +25,7 @@ export function flow(page: Page): Promise<Flow> {
       frames: 0,
       audioPackets: 0,
       pictures: 0,
-      pairs: [] as { local: string; remote: string; relayProtocol: string | null }[],
+      pairs: [] as { local: string; remote: string; relayProtocol: string | null; url: string | null }[],
     };
     for (const connection of window.spy.connections) {
       if (connection.connectionState === "closed") continue;
@@ -43,6 +45,7 @@ export function flow(page: Page): Promise<Flow> {
             local: String(local["candidateType"]),
             remote: String(byId(String(pair["remoteCandidateId"]))["candidateType"]),
             relayProtocol: typeof local["relayProtocol"] === "string" ? local["relayProtocol"] : null,
+            url: typeof local["url"] === "string" ? local["url"] : null,
           });
         }
       });

@@ -38,6 +38,27 @@ for (const turnOver of ["udp", "tcp", "tls"] as const) {
   });
 }
 
+for (const shared of [true, false]) {
+  test.describe(shared ? "the port of the pages" : "a port of its own", () => {
+    test.use({ settings: { TANDEM_RELAY_SHARE_HTTP_PORT: String(shared) } });
+
+    test("is the one TURN over TLS goes by, and the only one that is named", async ({ person, room, server }) => {
+      const ann = await person("Ann", { turnOver: "tls" });
+      const ben = await person("Ben", { turnOver: "tls" });
+      await ann.enters(room, { hideAddress: true });
+      await ben.enters(room, { hideAddress: true });
+      await talk(ann, ben);
+      const port = shared ? server.ports.https : server.ports.relayTls;
+      const url = `turns:localhost:${port}?transport=tcp`;
+      for (const someone of [ann, ben]) {
+        const { pairs } = await flow(someone.page);
+        expect(pairs.length).toBeGreaterThan(0);
+        for (const pair of pairs) expect(pair).toMatchObject({ local: "relay", relayProtocol: "tls", url });
+      }
+    });
+  });
+}
+
 test("one who hides and one who does not talk through the relay", async ({ person, room }) => {
   const ann = await person("Ann");
   const ben = await person("Ben");

@@ -173,7 +173,7 @@ pub fn trickle(id: u64, to: &str, candidate: &str) -> ClientFrame {
 }
 
 pub fn origin() -> Origin {
-    Origin { address: [192, 0, 2, 1].into(), host: "2001:db8::1".into(), client: ClientKind::Web }
+    Origin { address: [192, 0, 2, 1].into(), host: "2001:db8::1".into(), port: Some(8443), client: ClientKind::Web }
 }
 
 pub fn config() -> Config {
@@ -195,6 +195,7 @@ pub fn config() -> Config {
             ttl: Duration::from_secs(3600),
             port: 3478,
             tls_port: Some(5349),
+            shares_https_port: false,
             host: None,
         }),
         extra_ice_servers: vec![IceServer { urls: vec!["stun:stun.example".into()], username: None, credential: None }],

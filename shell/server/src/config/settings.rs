@@ -153,6 +153,8 @@ settings! {
         enabled: bool = true, Restart, "Answer STUN and relay (TURN) for participants whose network needs it.";
         port: u16 = 3478, Restart, "Port of STUN and TURN, UDP and TCP.";
         tls_port: u16 = 5349, Restart, "Port of TURN over TLS, for networks that let nothing else out; 0 turns it off.";
+        share_http_port: bool = true, Restart,
+            "Answer TURN over TLS and TCP on `http.port`, too: the way out that is open wherever the page can be had. Not with `http.behind_proxy`.";
         discovery_addresses: Vec<IpAddr> = Vec::new(), Restart,
             "Two public addresses of this machine, of one family: lets clients find out how their NAT behaves (RFC 5780).";
         discovery_port: u16 = 3479, Restart, "The second UDP port for that; used only with `relay.discovery_addresses`.";

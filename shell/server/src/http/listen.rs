@@ -1,7 +1,8 @@
 //! The accept loop: counts, TLS, HTTP/1.1 or HTTP/2, and a graceful end.
 //!
 //! ```text
-//! accept ─► gate (total, per address) ─► TLS handshake (timed) ─► hyper (header timeout, header limits) ─► router
+//! accept ─► gate (total, per address) ─► opening (timed: TLS, whose it is) ─► hyper (header timeout, header limits) ─► router
+//!                                         └─► relay
 //! ```
 //!
 //! A connection keeps its place at the gate until its socket closes, also after it became a WebSocket.
@@ -16,16 +17,15 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt as _;
 
 use super::client::Trust;
 use super::gate::{Gate, Pass};
+use super::opening::{self, Opened, Tls};
 use crate::metrics;
 
 /// What a listener needs to serve.
@@ -43,15 +43,6 @@ pub struct Serving {
     pub handshake_timeout: Duration,
     /// For the headers of a request, and between requests.
     pub header_timeout: Duration,
-}
-
-/// Both configurations of a TLS listener.
-#[derive(Clone)]
-pub struct Tls {
-    /// For browsers.
-    pub ordinary: Arc<ServerConfig>,
-    /// For a certificate authority that checks whether the name is ours (RFC 8737).
-    pub challenge: Arc<ServerConfig>,
 }
 
 const MAX_HEADERS: usize = 64;
@@ -109,13 +100,14 @@ async fn pause(error: &io::Error) {
 
 async fn connection(socket: TcpStream, peer: SocketAddr, pass: Pass, serving: Serving, stop: watch::Receiver<bool>) {
     let _ = socket.set_nodelay(true);
-    let socket = Counted { socket, _pass: pass };
+    let socket = Counted { socket, pass };
     let Some(tls) = serving.tls.clone() else {
         return speak(socket, peer, serving, stop).await;
     };
-    match tokio::time::timeout(serving.handshake_timeout, handshake(socket, &tls)).await {
-        Ok(Ok(Some(stream))) => speak(stream, peer, serving, stop).await,
-        Ok(Ok(None)) => tracing::info!("a certificate authority has checked that the name is ours"),
+    match tokio::time::timeout(serving.handshake_timeout, opening::open(socket, peer, &tls)).await {
+        Ok(Ok(Opened::Web(stream))) => speak(*stream, peer, serving, stop).await,
+        Ok(Ok(Opened::Relay)) => tracing::debug!(%peer, "a client of the relay"),
+        Ok(Ok(Opened::Challenge)) => tracing::info!("a certificate authority has checked that the name is ours"),
         Ok(Err(error)) => {
             metrics::HTTP_HANDSHAKES_FAILED_TOTAL.add_labelled("error", 1);
             tracing::debug!(%peer, %error, "TLS handshake failed");
@@ -125,18 +117,6 @@ async fn connection(socket: TcpStream, peer: SocketAddr, pass: Pass, serving: Se
             tracing::debug!(%peer, "TLS handshake took too long");
         }
     }
-}
-
-type TlsStream = tokio_rustls::server::TlsStream<Counted>;
-
-async fn handshake(socket: Counted, tls: &Tls) -> io::Result<Option<TlsStream>> {
-    let start = LazyConfigAcceptor::new(Default::default(), socket).await?;
-    if rustls_acme::is_tls_alpn_challenge(&start.client_hello()) {
-        let mut stream = start.into_stream(tls.challenge.clone()).await?;
-        stream.shutdown().await?;
-        return Ok(None);
-    }
-    start.into_stream(tls.ordinary.clone()).await.map(Some)
 }
 
 async fn speak<S>(stream: S, peer: SocketAddr, serving: Serving, mut stop: watch::Receiver<bool>)
@@ -183,9 +163,21 @@ fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 }
 
 /// A socket that holds its place at the gate.
-struct Counted {
+pub(super) struct Counted {
     socket: TcpStream,
-    _pass: Pass,
+    pass: Pass,
+}
+
+impl Counted {
+    /// Waits for bytes and leaves them where they are.
+    pub(super) async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.socket.peek(bytes).await
+    }
+
+    /// The socket, and its place for whoever goes on with it.
+    pub(super) fn into_parts(self) -> (TcpStream, Box<dyn Send>) {
+        (self.socket, Box::new(self.pass))
+    }
 }
 
 impl AsyncRead for Counted {

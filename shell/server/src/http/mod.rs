@@ -9,6 +9,7 @@ pub mod gate;
 pub mod headers;
 pub mod health;
 pub mod listen;
+pub mod opening;
 pub mod redirect;
 pub mod rest;
 mod trace;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tandem_stun::turn::{Answer, FiveTuple, Note, QueryId, Realms};
 
+use super::door::Adopted;
 use super::sys::Wake;
 
 /// Of one shard.
@@ -15,7 +16,6 @@ pub(super) struct Mailbox {
 }
 
 /// An order to a shard. Has no `Debug`: an answer holds keys.
-#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Order {
     Revoke(String),
     UserChanged(String),
@@ -28,6 +28,8 @@ pub(super) enum Order {
         id: QueryId,
         answer: Answer,
     },
+    /// A connection that becomes this shard's. As many as whoever accepted them lets in.
+    Adopt(Box<Adopted>),
     Stop,
     /// What a bug of ours would do.
     #[cfg(test)]
@@ -72,7 +74,7 @@ impl Mailbox {
 
     /// Whether the order to stop waits here.
     pub(super) fn holds_stop(&self) -> bool {
-        self.lock().orders.contains(&Order::Stop)
+        self.lock().orders.iter().any(|order| matches!(order, Order::Stop))
     }
 
     /// Leaves a packet. `false`: the box is full, the packet is lost.

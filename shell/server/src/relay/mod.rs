@@ -8,6 +8,7 @@
 //! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
 
 mod config;
+mod door;
 mod errors;
 mod keeper;
 mod listeners;
@@ -34,6 +35,7 @@ use tandem_stun::turn;
 pub use tandem_stun::turn::{Counters, Limits, PeerRules};
 
 pub use config::{Ask, Config, Discovery, External, REALM, Tls, Users};
+pub use door::{Door, Visitor};
 pub use report::Stats;
 pub use streams::StreamLimits;
 
@@ -129,6 +131,11 @@ impl Handle {
         }
     }
 
+    /// For connections accepted elsewhere.
+    pub fn door(&self) -> Door {
+        Door::new(Arc::clone(&self.mailboxes))
+    }
+
     /// What all shards have done so far.
     pub fn stats(&self) -> Stats {
         self.reports.iter().fold(Stats::default(), |sum, report| sum.plus(report.read()))
@@ -211,10 +218,13 @@ fn wall_clock() -> (Instant, u64) {
     (now.checked_sub(Duration::from_nanos(unix.subsec_nanos().into())).unwrap_or(now), unix.as_secs())
 }
 
-/// RFC 7443: clients that name a protocol name one of these.
+/// RFC 7443 §3: what clients call the relay's protocols in TLS.
+pub const ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
+
+/// Clients that name a protocol name one of ours.
 fn with_alpn(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
     let mut config = config.clone();
-    config.alpn_protocols = vec![b"stun.turn".to_vec(), b"stun.nat-discovery".to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     Arc::new(config)
 }
 

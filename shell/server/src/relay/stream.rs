@@ -46,10 +46,14 @@ pub(super) enum Progress {
 impl Stream {
     pub(super) fn new(
         socket: TcpStream,
-        secure: Option<Box<ServerConnection>>,
+        mut secure: Option<Box<ServerConnection>>,
         tuple: FiveTuple,
-        (now, deadline): (Instant, Instant),
+        now: Instant,
     ) -> Self {
+        if let Some(secure) = &mut secure {
+            // What is handed over is bounded here, in whole frames.
+            secure.set_buffer_limit(None);
+        }
         Self {
             socket,
             secure,
@@ -60,7 +64,7 @@ impl Stream {
             queued: false,
             allocated: false,
             active: now,
-            deadline,
+            deadline: now,
         }
     }
 
@@ -110,21 +114,20 @@ impl Stream {
                 let _ = secure.write_tls(&mut self.socket);
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
-            loop {
-                let mut reader = secure.reader();
-                let count = match reader.fill_buf() {
-                    Ok([]) => return Ok(Some(Progress::Closed)),
-                    Ok(plain) => {
-                        self.inbox.extend_from_slice(plain);
-                        plain.len()
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                };
-                reader.consume(count);
+            if take_plain(secure, &mut self.inbox)? == Progress::Closed {
+                return Ok(Some(Progress::Closed));
             }
         }
         Ok(None)
+    }
+
+    /// Takes what TLS had decrypted before the connection came here.
+    pub(super) fn take_decrypted(&mut self) -> io::Result<()> {
+        if let Some(secure) = &mut self.secure {
+            // Whether the client has closed since is found out by reading.
+            take_plain(secure, &mut self.inbox)?;
+        }
+        Ok(())
     }
 
     /// Queues a frame; returns how many older ones are lost for it, because the client reads too slowly.
@@ -169,6 +172,23 @@ impl Stream {
             inbox.shrink_to(KEPT);
         }
         self.inbox = inbox;
+    }
+}
+
+/// Moves what has been decrypted to the inbox.
+fn take_plain(secure: &mut ServerConnection, inbox: &mut Vec<u8>) -> io::Result<Progress> {
+    loop {
+        let mut reader = secure.reader();
+        let count = match reader.fill_buf() {
+            Ok([]) => return Ok(Progress::Closed),
+            Ok(plain) => {
+                inbox.extend_from_slice(plain);
+                plain.len()
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
+            Err(error) => return Err(error),
+        };
+        reader.consume(count);
     }
 }
 

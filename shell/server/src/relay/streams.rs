@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use socket2::Socket;
 use tandem_stun::turn::{FiveTuple, Transport};
 use tandem_stun::wire::Head;
 
+use super::door::Adopted;
 use super::stream::{Progress, Stream};
 use super::sys::{Epoll, Interest};
 
@@ -128,39 +128,62 @@ impl Streams {
         socket: Socket,
         (client, transport): (SocketAddr, Transport),
     ) -> io::Result<()> {
-        let limits = self.settings.limits;
-        let of_address = self.per_address.get(&client.ip()).copied().unwrap_or(0);
-        if self.live.len() >= limits.total || of_address >= limits.per_address {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
+        self.check_limits(client)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         let server = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         let secure = match (transport, &self.settings.tls) {
             (Transport::Tls, Some(config)) => {
-                let mut secure = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
-                // The stream itself bounds what it hands over, in whole frames.
-                secure.set_buffer_limit(None);
-                Some(Box::new(secure))
+                Some(Box::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?))
             }
             (Transport::Tls, None) => return Err(io::ErrorKind::Unsupported.into()),
             (Transport::Tcp | Transport::Udp, _) => None,
         };
-        let deadline = now + if secure.is_some() { limits.handshake } else { limits.idle };
         let tuple = FiveTuple { transport, client, server };
+        self.insert(now, epoll, Stream::new(TcpStream::from(socket), secure, tuple, now))?;
+        Ok(())
+    }
+
+    /// Takes a connection that somebody else has accepted; its number here.
+    pub(super) fn adopt(&mut self, now: Instant, epoll: &Epoll, adopted: Adopted) -> io::Result<usize> {
+        let Adopted { socket, secure, tuple, inbox, place } = adopted;
+        self.check_limits(tuple.client)?;
+        let mut stream = Stream::new(socket, secure, tuple, now);
+        stream.inbox = inbox;
+        stream.take_decrypted()?;
+        let key = self.insert(now, epoll, stream)?;
+        // Counted here from now on. The client has one limit, whichever port it came by; a flood of the other port's
+        // connections takes nothing away from it, and a relayed call does not hold up the other port's end.
+        drop(place);
+        Ok(key)
+    }
+
+    fn check_limits(&self, client: SocketAddr) -> io::Result<()> {
+        let limits = self.settings.limits;
+        let of_address = self.per_address.get(&client.ip()).copied().unwrap_or(0);
+        if self.live.len() >= limits.total || of_address >= limits.per_address {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, now: Instant, epoll: &Epoll, mut stream: Stream) -> io::Result<usize> {
+        let (tuple, limits) = (stream.tuple, self.settings.limits);
+        let deadline = now + if stream.is_handshaking() { limits.handshake } else { limits.idle };
+        stream.deadline = deadline;
         let entry = self.live.vacant_entry();
         let key = entry.key();
         let token = self.settings.token | u64::try_from(key).unwrap_or(u64::MAX);
-        epoll.add(socket.as_raw_fd(), token, Interest::Read)?;
-        entry.insert(Stream::new(TcpStream::from(socket), secure, tuple, (now, deadline)));
+        epoll.add(stream.fd(), token, Interest::Read)?;
+        entry.insert(stream);
         self.deadlines.insert((deadline, key));
-        *self.per_address.entry(client.ip()).or_default() += 1;
+        *self.per_address.entry(tuple.client.ip()).or_default() += 1;
         // The same five-tuple again: the kernel has closed the former connection.
         if let Some(former) = self.by_tuple.insert(tuple, key) {
             self.remove(former);
             self.by_tuple.insert(tuple, key);
         }
-        Ok(())
+        Ok(key)
     }
 
     /// Reads once; what the client has sent so far, and whether there may be more. `None`: it is gone.

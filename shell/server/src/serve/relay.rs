@@ -53,6 +53,7 @@ pub fn start(
         ttl: settings.relay.credential_ttl.0,
         port: handle.port(),
         tls_port: handle.tls_port(),
+        shares_https_port: settings.relay.share_http_port && !settings.http.behind_proxy,
         host: settings.relay.host.clone(),
     };
     Ok(Some(Relay { handle: Arc::new(handle), announced }))

@@ -30,8 +30,9 @@ pub(super) fn address(parts: &Parts) -> IpAddr {
 
 /// All the engine wants to know.
 pub(super) fn of_request(parts: &Parts, client: ClientKind) -> tandem_engine::Origin {
-    let host = authority(&parts.headers, &parts.uri).map(host_of).unwrap_or_default().to_owned();
-    tandem_engine::Origin { address: address(parts), host, client }
+    let authority = authority(&parts.headers, &parts.uri).unwrap_or_default();
+    let (host, port) = (host_of(authority).to_owned(), port_of(authority));
+    tandem_engine::Origin { address: address(parts), host, port, client }
 }
 
 /// Refuses requests of foreign pages; lets those of allowed ones read the answers.
@@ -97,16 +98,27 @@ fn host_of(authority: &str) -> &str {
     authority.rsplit_once(':').map_or(authority, |(host, _)| host)
 }
 
+/// Of HTTPS, if none is named.
+fn port_of(authority: &str) -> Option<u16> {
+    let behind_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    behind_host.rsplit_once(':').map_or(Some(443), |(_, port)| port.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_host_loses_its_port_and_an_ipv6_address_its_brackets() {
-        for (authority, host) in
-            [("localhost:8443", "localhost"), ("a.example", "a.example"), ("[::1]:8443", "::1"), ("[::1]", "::1")]
-        {
-            assert_eq!(host_of(authority), host);
+        for (authority, host, port) in [
+            ("localhost:8443", "localhost", Some(8443)),
+            ("a.example", "a.example", Some(443)),
+            ("[::1]:8443", "::1", Some(8443)),
+            ("[::1]", "::1", Some(443)),
+            ("a.example:https", "a.example", None),
+            ("a.example:65536", "a.example", None),
+        ] {
+            assert_eq!((host_of(authority), port_of(authority)), (host, port));
         }
     }
 

@@ -2,8 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stun_types::attribute::{AttributeWrite, ErrorCode, Nonce, Realm, Username};
@@ -47,6 +48,7 @@ pub struct Client {
 enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>, Vec<u8>),
 }
 
 impl Client {
@@ -63,6 +65,23 @@ impl Client {
         Self::new(Wire::Tcp(stream, Vec::new()), user)
     }
 
+    /// Over TLS; names this protocol, if it is not empty.
+    pub fn tls(relay: SocketAddr, user: &str, protocol: &[u8]) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting))
+            .with_no_client_auth();
+        config.alpn_protocols = if protocol.is_empty() { Vec::new() } else { vec![protocol.to_vec()] };
+        let name = "localhost".try_into().expect("a name");
+        let client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+        let stream = TcpStream::connect(relay).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::new(Wire::Tls(Box::new(rustls::StreamOwned::new(client, stream)), Vec::new()), user)
+    }
+
     fn new(wire: Wire, user: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let login = credential::credential(SECRET, now + 600, user);
@@ -76,6 +95,7 @@ impl Client {
         match &mut self.wire {
             Wire::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
             Wire::Tcp(stream, _) => stream.write_all(bytes).expect("sent"),
+            Wire::Tls(stream, _) => stream.write_all(bytes).expect("sent"),
         }
     }
 
@@ -88,17 +108,8 @@ impl Client {
                 bytes.truncate(length);
                 bytes
             }
-            Wire::Tcp(stream, inbox) => loop {
-                if let Frame::Whole { length, padded } = wire::frame(inbox).expect("frames") {
-                    let frame = inbox.get(..length).unwrap_or_default().to_vec();
-                    inbox.drain(..padded);
-                    return frame;
-                }
-                let mut part = [0; 4_096];
-                let count = stream.read(&mut part).expect("bytes in time");
-                assert!(count > 0, "the relay has closed the connection");
-                inbox.extend_from_slice(part.get(..count).unwrap_or_default());
-            },
+            Wire::Tcp(stream, inbox) => receive_frame(stream, inbox),
+            Wire::Tls(stream, inbox) => receive_frame(stream, inbox),
         }
     }
 
@@ -106,13 +117,8 @@ impl Client {
     pub fn is_closed(&mut self) -> bool {
         match &mut self.wire {
             Wire::Udp(_) => false,
-            Wire::Tcp(stream, _) => loop {
-                match stream.read(&mut [0; 4_096]) {
-                    Ok(0) => return true,
-                    Ok(_) => {}
-                    Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
-                }
-            },
+            Wire::Tcp(stream, _) => is_closed(stream),
+            Wire::Tls(stream, _) => is_closed(stream),
         }
     }
 
@@ -172,7 +178,7 @@ impl Client {
     pub fn say(&mut self, number: u16, payload: &[u8]) {
         let length = u16::try_from(payload.len()).expect("a short payload");
         let mut bytes = [&number.to_be_bytes()[..], &length.to_be_bytes(), payload].concat();
-        if matches!(self.wire, Wire::Tcp(..)) {
+        if !matches!(self.wire, Wire::Udp(_)) {
             bytes.resize(bytes.len().next_multiple_of(4), 0);
         }
         self.send(&bytes);
@@ -184,6 +190,30 @@ impl Client {
         match wire::parse(&bytes) {
             Ok(Packet::Channel { number, payload }) => (number, payload.to_vec()),
             other => panic!("expected ChannelData, got {other:?}"),
+        }
+    }
+}
+
+fn receive_frame(stream: &mut impl Read, inbox: &mut Vec<u8>) -> Vec<u8> {
+    loop {
+        if let Frame::Whole { length, padded } = wire::frame(inbox).expect("frames") {
+            let frame = inbox.get(..length).unwrap_or_default().to_vec();
+            inbox.drain(..padded);
+            return frame;
+        }
+        let mut part = [0; 4_096];
+        let count = stream.read(&mut part).expect("bytes in time");
+        assert!(count > 0, "the relay has closed the connection");
+        inbox.extend_from_slice(part.get(..count).unwrap_or_default());
+    }
+}
+
+fn is_closed(stream: &mut impl Read) -> bool {
+    loop {
+        match stream.read(&mut [0; 4_096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
         }
     }
 }

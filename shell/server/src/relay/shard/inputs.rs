@@ -7,6 +7,7 @@ use std::time::Instant;
 use tandem_stun::turn::{FiveTuple, RelayId, Transport};
 use tandem_stun::wire::{self, Frame};
 
+use super::super::door::Adopted;
 use super::super::errors;
 use super::super::mailbox::{Order, Way};
 use super::super::stream::Progress;
@@ -159,6 +160,7 @@ impl Shard {
                     self.machine.handle_answer(now, id, answer);
                 }
                 Order::Answer { .. } => {}
+                Order::Adopt(adopted) => self.adopt(now, *adopted),
                 Order::Stop => next = Next::Stop,
                 #[cfg(test)]
                 Order::Panic => panic!("ordered by a test"),
@@ -177,6 +179,18 @@ impl Shard {
         self.contents = contents;
         self.drain(now);
         next
+    }
+
+    /// Goes on with a connection where somebody else has left it.
+    fn adopt(&mut self, now: Instant, adopted: Adopted) {
+        match self.streams.adopt(now, &self.epoll, adopted) {
+            // What has been read already is not told by epoll.
+            Ok(key) => self.on_stream(now, key),
+            Err(error) => {
+                tracing::debug!(%error, "a connection from another door is refused");
+                self.streams.refused += 1;
+            }
+        }
     }
 }
 
