@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use relay_client::{SECRET, until};
 use tandem_server::relay::{self, Config, Discovery, External, Handle, Limits, PeerRules, Tls, Users};
 use tandem_stun::credential;
+use tandem_stun::turn::{ThirdParty, TokenAlgorithm, TokenKey};
 
 fn config() -> Config {
     Config {
@@ -145,7 +146,7 @@ fn clients_that_change_their_address_go_on_at_whatever_shard_they_reach() {
 #[test]
 fn a_user_with_a_password_of_its_own_is_let_in() {
     let relay = start(Config {
-        users: Users { fixed: vec![("alice".into(), "in wonderland".into())], ask: None, unhashed: false },
+        users: Users { fixed: vec![("alice".into(), "in wonderland".into())], ..Users::default() },
         ..config()
     });
     let port = relay.port().to_string();
@@ -221,4 +222,20 @@ fn a_port_in_use_is_refused_with_its_number() {
     let second = relay::start(Config { port: first.port(), listen: vec![localhost], ..config() });
     let error = second.err().expect("the port is taken");
     assert!(error.to_string().contains(&first.port().to_string()), "{error}");
+}
+
+#[test]
+fn clients_with_tokens_of_an_authorisation_server_are_let_in() {
+    // The keys of turnutils_uclient -J, which takes any of them for each request.
+    let key = |kid, algorithm, bytes: &[u8]| TokenKey::new(kid, algorithm, bytes, None).expect("a key");
+    let keys = vec![
+        key("north", TokenAlgorithm::A256Gcm, b"01234567890123456789012345678901"),
+        key("union", TokenAlgorithm::A128Gcm, b"1234567890123456"),
+        key("oldempire", TokenAlgorithm::A256Gcm, b"12345678901234567890123456789012"),
+    ];
+    let third_party = Some(ThirdParty { server_name: "relay.example.org".into(), keys });
+    let relay = start(Config { users: Users { third_party, ..Users::default() }, ..config() });
+    for mode in [&["-c"][..], &["-s", "-c"], &["-t", "-c"]] {
+        uclient(&relay, &[mode, &["-J", "-y", "-m", "4"]].concat(), "127.0.0.1");
+    }
 }

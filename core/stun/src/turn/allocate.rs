@@ -52,7 +52,7 @@ impl Server {
         let Some(places) = self.places(now, from, &owner, (&wanted, message))? else { return Ok(()) };
         let lacks = places.lacks.or(one_only.then_some(Refusal::InsufficientCapacity));
         let opening = Opening {
-            lifetime: clamp_lifetime(wanted.lifetime, limits.max_lifetime),
+            lifetime: self.gate.at_most(now, &owner, clamp_lifetime(wanted.lifetime, limits.max_lifetime)),
             parity: wanted.parity,
             style: Style { fingerprint: Request::from(message).fingerprint, seal: seal.clone() },
             tries: 1,

@@ -44,6 +44,8 @@ pub(super) struct Owner {
     pub(super) user: String,
     pub(super) realm: String,
     pub(super) keys: Keys,
+    /// Came with a token, whose time is over then, in seconds since 1970.
+    pub(super) token_until: Option<u64>,
 }
 
 impl Owner {
@@ -53,6 +55,8 @@ impl Owner {
             && match &user.name {
                 Name::Plain(name) => *name == self.username,
                 Name::Hash(hash) => Userhash::compute(&self.username, &self.realm) == *hash,
+                // The key may change while a session lasts, RFC 7635 §4.1: the new token is proof enough.
+                Name::Kid(_) => self.token_until.is_some(),
             }
     }
 }

@@ -12,6 +12,7 @@ use stun_types::message::{
 };
 
 use super::authenticate::OFFERED;
+use super::token::THIRD_PARTY_AUTHORIZATION;
 use crate::integrity::{self, Integrity, Key};
 
 /// What of a request its answer repeats.
@@ -104,12 +105,21 @@ pub(super) fn refusal(request: Request, refusal: &Refusal, seal: Option<&Seal>) 
 }
 
 /// 401 or 438 with realm and nonce, RFC 8489 §9.2.4.
-pub(super) fn challenge(request: Request, code: u16, realm: &str, nonce: &str) -> Result<Vec<u8>, StunWriteError> {
+pub(super) fn challenge(
+    request: Request,
+    code: u16,
+    (realm, nonce): (&str, &str),
+    third_party: Option<&str>,
+) -> Result<Vec<u8>, StunWriteError> {
     let code = ErrorCode::builder(code).reason("").build()?;
     let realm = stun_types::attribute::Realm::new(realm)?;
     let nonce = stun_types::attribute::Nonce::new(nonce)?;
     let algorithms = RawAttribute::new(PasswordAlgorithms::TYPE, OFFERED);
-    write(request, MessageClass::Error, &[&code, &realm, &nonce, &algorithms], None)
+    // RFC 7635 §4.2: for whom to have a token made.
+    let server_name = third_party.map(|name| RawAttribute::new(THIRD_PARTY_AUTHORIZATION, name.as_bytes()));
+    let mut attributes: Vec<&dyn AttributeWrite> = vec![&code, &realm, &nonce, &algorithms];
+    attributes.extend(server_name.as_ref().map(|name| name as &dyn AttributeWrite));
+    write(request, MessageClass::Error, &attributes, None)
 }
 
 fn write(

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stun_types::attribute::{
-    AttributeStaticType, AttributeType, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username,
+    AttributeStaticType, AttributeType, Nonce, PasswordAlgorithm, PasswordAlgorithms, RawAttribute, Realm, Userhash,
+    Username,
 };
 use stun_types::message::Message;
 
@@ -17,7 +18,8 @@ use super::limiter::{Rate, Sources};
 use super::nonce::{Features, Nonces};
 use super::realms::Realms;
 use super::seeded::Seeded;
-use super::users::{Found, Keys, Name, UserKey, Users};
+use super::token::{ACCESS_TOKEN, TOLERANCE};
+use super::users::{Found, Keys, Name, Secret, UserKey, Users};
 use crate::credential;
 use crate::integrity::{self, Algorithm, Integrity};
 use crate::opaque::opaque;
@@ -29,6 +31,8 @@ pub(super) struct Gate {
     realms: Arc<Realms>,
     secrets: Vec<Vec<u8>>,
     pub(super) users: Users,
+    /// Our name in the eyes of authorisation servers, where tokens are taken.
+    third_party: Option<String>,
     credential_lifetime: Duration,
     wall_clock: (Instant, u64),
     nonces: Nonces,
@@ -65,6 +69,7 @@ impl Gate {
             realms: Arc::clone(&config.realms),
             secrets: config.secrets.clone(),
             users: Users::new(&config.accounts),
+            third_party: config.accounts.third_party.as_ref().map(|third_party| third_party.server_name.clone()),
             credential_lifetime: config.credential_lifetime,
             wall_clock: config.wall_clock,
             nonces: Nonces::new(config.nonce_key, config.wall_clock.0, features),
@@ -137,7 +142,8 @@ impl Gate {
         let integrity = Integrity::of(stun).ok_or(Closed::Unauthenticated)?;
         let realm = message.attribute::<Realm>().map_err(|_| Closed::Incomplete)?.realm().to_owned();
         let nonce = message.attribute::<Nonce>().map_err(|_| Closed::Incomplete)?;
-        let user = UserKey { name: name(message)?, realm };
+        let token = message.raw_attribute(ACCESS_TOKEN).filter(|_| self.third_party.is_some());
+        let user = UserKey { name: name(message, token.as_ref())?, realm };
         if !self.nonces.is_valid(now, client, nonce.nonce()) {
             return Err(Closed::Stale);
         }
@@ -145,7 +151,20 @@ impl Gate {
         if user.realm != self.realm && !self.realms.has(&user.realm) {
             return Err(Closed::Wrong);
         }
+        let unix = self.unix(now);
+        if let Some(token) = token {
+            let (owner, seal) = self.by_token(now, &proof, user.clone(), &token.value)?;
+            return match holder {
+                Some(holder) if holder.is(&user) => Ok(Authentic::Renewed(owner, seal)),
+                Some(_) => Err(Closed::NotOwner),
+                None => Ok(Authentic::Stranger(owner, seal)),
+            };
+        }
         match holder {
+            // RFC 7635 §4: without another token the session ends with the one it began with.
+            Some(owner) if owner.token_until.is_some_and(|until| until.saturating_add(TOLERANCE) < unix) => {
+                Err(Closed::Wrong)
+            }
             // RFC 8656 §5: the same credential for the life of the allocation, even after it has expired.
             Some(owner) if owner.is(&user) => proof.verify(&owner.keys).map(Authentic::Holder),
             Some(_) => {
@@ -154,6 +173,35 @@ impl Gate {
             }
             None => self.stranger(now, &proof, user).map(|(owner, seal)| Authentic::Stranger(owner, seal)),
         }
+    }
+
+    /// RFC 7635 §4.2: the token brings the key that protects the message it came with.
+    fn by_token(&self, now: Instant, proof: &Proof<'_>, user: UserKey, token: &[u8]) -> Result<(Owner, Seal), Closed> {
+        let account = match self.users.find(now, &user) {
+            Found::Known(account) => account,
+            Found::Unknown => return Err(Closed::Wrong),
+            Found::Ask => return Err(Closed::Unknown(user)),
+        };
+        let (Secret::Token(key), Some(server_name)) = (&account.secret, &self.third_party) else {
+            return Err(Closed::Wrong);
+        };
+        let grant = key.open(server_name, self.unix(now), token).ok_or(Closed::Wrong)?;
+        // Tokens are told apart as the tags of one key are.
+        let label = self.label(&format!("{}/{}", account.username, grant.fingerprint), &user.realm);
+        let keys = grant.keys.iter().map(|key| (Keys::of_token(key), label.as_str()));
+        let (owner, seal) = admit(keys, proof, &account.username, &user.realm)?;
+        Ok((Owner { token_until: Some(grant.until), ..owner }, seal))
+    }
+
+    /// What clients are told about tokens.
+    pub(super) fn third_party(&self) -> Option<&str> {
+        self.third_party.as_deref()
+    }
+
+    /// RFC 7635 §4.3: no longer than the token is good, give or take what clocks may differ.
+    pub(super) fn at_most(&self, now: Instant, owner: &Owner, lifetime: Duration) -> Duration {
+        let left = |until: u64| until.saturating_add(TOLERANCE).saturating_sub(self.unix(now));
+        owner.token_until.map_or(lifetime, |until| lifetime.min(Duration::from_secs(left(until))))
     }
 
     fn stranger(&self, now: Instant, proof: &Proof<'_>, user: UserKey) -> Result<(Owner, Seal), Closed> {
@@ -213,7 +261,16 @@ fn admit<'k>(
 ) -> Result<(Owner, Seal), Closed> {
     let verified = keys.find_map(|(keys, user)| proof.verify(&keys).ok().map(|seal| (keys, user, seal)));
     let (keys, user, seal) = verified.ok_or(Closed::Wrong)?;
-    Ok((Owner { username: username.to_owned(), user: user.to_owned(), realm: realm.to_owned(), keys }, seal))
+    Ok((
+        Owner {
+            username: username.to_owned(),
+            user: user.to_owned(),
+            realm: realm.to_owned(),
+            keys,
+            token_until: None,
+        },
+        seal,
+    ))
 }
 
 /// A message and how it claims to be protected.
@@ -234,10 +291,12 @@ impl Proof<'_> {
     }
 }
 
-fn name(message: &Message<'_>) -> Result<Name, Closed> {
+/// With a token, USERNAME names the key that opens it.
+fn name(message: &Message<'_>, token: Option<&RawAttribute<'_>>) -> Result<Name, Closed> {
     if message.has_attribute(Username::TYPE) {
         let username = message.attribute::<Username>().map_err(|_| Closed::Incomplete)?;
-        return opaque(username.username()).map(Name::Plain).ok_or(Closed::Incomplete);
+        let kind = if token.is_some() { Name::Kid } else { Name::Plain };
+        return opaque(username.username()).map(kind).ok_or(Closed::Incomplete);
     }
     let hash = message.attribute::<Userhash>().map_err(|_| Closed::Incomplete)?;
     Ok(Name::Hash(*hash.hash()))
@@ -268,6 +327,8 @@ fn algorithm(message: &Message<'_>) -> Result<Algorithm, Closed> {
 pub(super) enum Authentic {
     /// The owner of this five-tuple's allocation.
     Holder(Seal),
+    /// The owner of this five-tuple's allocation, with another token.
+    Renewed(Owner, Seal),
     /// Somebody without an allocation.
     Stranger(Owner, Seal),
 }

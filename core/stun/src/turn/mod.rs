@@ -31,6 +31,7 @@ mod requests_with_allocation;
 mod reservations;
 mod seeded;
 mod table;
+mod token;
 mod users;
 
 use std::collections::VecDeque;
@@ -46,7 +47,8 @@ pub use icmp::IcmpError;
 pub use notes::Note;
 pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
-pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, UserKey, userhash};
+pub use token::{TokenAlgorithm, TokenKey, TokenKeyTooShort};
+pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, UserKey, userhash};
 
 use crate::Discovery;
 use crate::wire::{self, Packet};

@@ -14,6 +14,7 @@ use super::allocation::Owner;
 use super::answer::{self, Refusal, Seal};
 use super::authenticate::{Authentic, Closed};
 use super::config::{FiveTuple, Transport};
+use super::token::ACCESS_TOKEN;
 use super::{Output, Server};
 use crate::binding;
 use crate::wire::Stun;
@@ -65,15 +66,30 @@ impl Server {
         }
         let outcome = match checked {
             Err(closed) => return self.on_closed(now, from, message, closed),
-            Ok(Authentic::Holder(seal)) if here.is_none() => {
-                slot.map(|slot| self.on_resume(now, (slot, seal), from, message))
-            }
-            Ok(Authentic::Holder(seal)) => slot.map(|slot| self.on_holder(now, (slot, seal), from, message)),
             Ok(Authentic::Stranger(owner, seal)) => Some(self.on_stranger(now, from, (owner, seal), message)),
+            Ok(Authentic::Holder(seal)) => slot.map(|slot| self.on_owner(now, (slot, seal), from, message)),
+            Ok(Authentic::Renewed(owner, seal)) => slot.map(|slot| {
+                self.table.renew(slot, &owner);
+                self.on_owner(now, (slot, seal), from, message)
+            }),
         };
         if let Some(Err(error)) = outcome {
             // Only an answer that does not fit a STUN message, which no request can bring about.
             debug_assert!(false, "an answer could not be written: {error}");
+        }
+    }
+
+    /// The owner of an allocation: at its place, or at another one with its ticket.
+    fn on_owner(
+        &mut self,
+        now: Instant,
+        (slot, seal): (u32, Seal),
+        from: FiveTuple,
+        message: &Message<'_>,
+    ) -> Result<(), StunWriteError> {
+        match self.table.by_tuple(&from).first() {
+            Some(_) => self.on_holder(now, (slot, seal), from, message),
+            None => self.on_resume(now, (slot, seal), from, message),
         }
     }
 
@@ -95,7 +111,8 @@ impl Server {
         if self.admit(now, from, message.as_bytes()) {
             self.counters.challenges += 1;
             let nonce = self.gate.nonce(now, from.client);
-            let message = answer::challenge(message.into(), code, &self.gate.realm(message), &nonce);
+            let message =
+                answer::challenge(message.into(), code, (&self.gate.realm(message), &nonce), self.gate.third_party());
             self.send_unproven(now, from, message);
         }
     }
@@ -155,7 +172,8 @@ impl Server {
 
 /// RFC 8489 §6.3.1: what must be understood and is not.
 pub(super) fn check_unknown(message: &Message<'_>) -> Result<(), Refusal> {
-    let known: [AttributeType; 9] = [
+    let known: [AttributeType; 10] = [
+        ACCESS_TOKEN,
         DontFragment::TYPE,
         ChannelNumber::TYPE,
         Lifetime::TYPE,

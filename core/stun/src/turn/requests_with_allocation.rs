@@ -82,6 +82,8 @@ impl Server {
             return Ok(Lifetime::new(0));
         }
         let lifetime = clamp_lifetime(wanted, self.settings.limits.max_lifetime);
+        let owner = slots.first().and_then(|&slot| self.table.get(slot)).map(|allocation| &allocation.owner);
+        let lifetime = owner.map_or(lifetime, |owner| self.gate.at_most(now, owner, lifetime));
         slots.into_iter().for_each(|slot| self.table.set_expiry(slot, now + lifetime));
         Ok(Lifetime::new(u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)))
     }

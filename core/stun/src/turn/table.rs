@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Owner};
 use super::config::{FiveTuple, RelayId};
 use super::mobility::Mobility;
 use super::seeded::{Seeded, SeededMap};
@@ -121,6 +121,17 @@ impl Table {
         if let Some((bound, relayed)) = self.get(slot).map(|allocation| (allocation.bound, allocation.relayed)) {
             self.by_relayed.insert(bound, slot);
             self.by_relayed.insert(relayed, slot);
+        }
+    }
+
+    /// The owner of a five-tuple has come with another token. What it is called stays: quotas and usage go on.
+    pub(super) fn renew(&mut self, slot: u32, owner: &Owner) {
+        let Some(tuple) = self.get(slot).map(|allocation| allocation.tuple) else { return };
+        for slot in self.by_tuple(&tuple).iter() {
+            if let Some(allocation) = self.get_mut(slot) {
+                let user = std::mem::take(&mut allocation.owner.user);
+                allocation.owner = Owner { user, ..owner.clone() };
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use smallvec::{SmallVec, smallvec};
 use stun_types::attribute::Userhash;
 
 use super::parked::{Parked, Parking, Waiting};
+use super::token::TokenKey;
 use super::{FiveTuple, Output, Server};
 use crate::integrity::{Algorithm, Key};
 use crate::opaque::opaque;
@@ -39,6 +40,8 @@ pub enum Name {
     Plain(String),
     /// USERHASH: SHA-256 of `user ":" realm`, RFC 8489 §14.4.
     Hash([u8; 32]),
+    /// USERNAME beside an ACCESS-TOKEN: the key that opens it, RFC 7635 §6.2. The answer's secret is [`Secret::Token`].
+    Kid(String),
 }
 
 /// A user and what its messages are protected with.
@@ -62,6 +65,8 @@ pub enum Secret {
         /// `SHA-256(user ":" realm ":" password)`.
         sha256: Option<[u8; 32]>,
     },
+    /// Nothing: this opens the tokens that others come with.
+    Token(TokenKey),
 }
 
 /// What is known about a user.
@@ -85,6 +90,17 @@ pub struct Accounts {
     /// Those who are asked for cannot be found by USERHASH: clients are not told that they may hide their names
     /// (RFC 8489 §9.2).
     pub unhashed: bool,
+    /// Authorisation servers whose tokens are taken.
+    pub third_party: Option<ThirdParty>,
+}
+
+/// Third-party authorisation, RFC 7635.
+#[derive(Clone)]
+pub struct ThirdParty {
+    /// What clients are told in THIRD-PARTY-AUTHORIZATION: tokens are made for this name.
+    pub server_name: String,
+    /// Keys shared with authorisation servers; others may be asked for.
+    pub keys: Vec<TokenKey>,
 }
 
 /// The long-term keys of one password.
@@ -98,6 +114,11 @@ impl Keys {
     pub(super) fn of_password(username: &str, realm: &str, password: &str) -> Self {
         let make = |algorithm| Some(Key::long_term(algorithm, username, realm, password));
         Self { md5: make(Algorithm::Md5), sha256: make(Algorithm::Sha256) }
+    }
+
+    /// A key that came in a token: whatever the algorithm, there is no password it could have been made from.
+    pub(super) fn of_token(key: &Key) -> Self {
+        Self { md5: Some(key.clone()), sha256: Some(key.clone()) }
     }
 
     pub(super) fn by(&self, algorithm: Algorithm) -> Option<&Key> {
@@ -134,6 +155,7 @@ impl Account {
                 let md5 = md5.as_ref().map(|key| Key::from_bytes(key));
                 smallvec![Keys { md5, sha256: sha256.as_ref().map(|key| Key::from_bytes(key)) }]
             }
+            Secret::Token(_) => SmallVec::new(),
         }
     }
 }
@@ -141,6 +163,7 @@ impl Account {
 /// All that is known about users at the moment, and who waits to be known.
 pub(super) struct Users {
     fixed: BTreeMap<String, Account>,
+    token_keys: BTreeMap<String, Account>,
     ask: bool,
     cache: BTreeMap<UserKey, (Option<Account>, Instant)>,
     /// When what was cached is forgotten; in order of each kind.
@@ -165,6 +188,7 @@ impl Users {
         };
         Self {
             fixed: accounts.fixed.iter().filter_map(account).collect(),
+            token_keys: token_keys(accounts),
             ask: accounts.ask,
             cache: BTreeMap::new(),
             order: Default::default(),
@@ -178,6 +202,7 @@ impl Users {
         let fixed = match &user.name {
             Name::Plain(name) => self.fixed.get(name),
             Name::Hash(hash) => self.fixed.values().find(|of| Userhash::compute(&of.username, &user.realm) == *hash),
+            Name::Kid(kid) => self.token_keys.get(kid),
         };
         if let Some(account) = fixed {
             return Found::Known(account.clone());
@@ -239,7 +264,7 @@ impl Users {
     /// What was learnt about a user is no longer true.
     pub(super) fn forget(&mut self, username: &str) {
         let is_it = |user: &UserKey, account: &Option<Account>| {
-            matches!(&user.name, Name::Plain(name) if name == username)
+            matches!(&user.name, Name::Plain(name) | Name::Kid(name) if name == username)
                 || account.as_ref().is_some_and(|account| account.username == username)
         };
         self.cache.retain(|user, (account, _)| !is_it(user, account));
@@ -254,6 +279,12 @@ impl Users {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.waiting.next_deadline()
     }
+}
+
+fn token_keys(accounts: &Accounts) -> BTreeMap<String, Account> {
+    let keys = accounts.third_party.iter().flat_map(|third_party| &third_party.keys);
+    let account = |key: &TokenKey| Account { username: key.kid().to_owned(), secret: Secret::Token(key.clone()) };
+    keys.map(|key| (key.kid().to_owned(), account(key))).collect()
 }
 
 impl Server {

@@ -77,6 +77,8 @@ pub struct Users {
     pub ask: Option<Ask>,
     /// They cannot be found by USERHASH.
     pub unhashed: bool,
+    /// Authorisation servers whose tokens are taken (RFC 7635).
+    pub third_party: Option<turn::ThirdParty>,
 }
 
 /// Asks about a user and tells the answer, once, on whatever thread. Called by threads that must not wait.

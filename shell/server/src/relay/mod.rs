@@ -187,6 +187,7 @@ fn machine_config(
             fixed: config.users.fixed.clone(),
             ask: config.users.ask.is_some(),
             unhashed: config.users.unhashed,
+            third_party: config.users.third_party.clone(),
         },
         credential_lifetime: config.credential_lifetime,
         wall_clock: wall_clock(),

@@ -79,6 +79,7 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
             fixed: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
             ask: None,
             unhashed: false,
+            third_party: None,
         },
         credential_lifetime: from.credential_ttl.0,
         relay_ports: from.port_range.first..=from.port_range.last,
@@ -120,6 +121,7 @@ async fn find(store: &Store, user: &UserKey) -> Answer {
     let found = match &user.name {
         Name::Plain(name) => store.find_turn_user(&user.realm, name).await,
         Name::Hash(hash) => store.find_turn_user_by_hash(&user.realm, *hash).await,
+        Name::Kid(_) => Ok(None),
     };
     match found {
         Ok(Some(user)) => Answer::Known(Account {
