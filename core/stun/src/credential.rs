@@ -41,6 +41,12 @@ pub fn parse_username(username: &str) -> Option<(u64, &str)> {
     Some((expiry.parse().ok()?, user))
 }
 
+/// Takes `<key>/<tag>` apart, the name in a credential of a credential service: which key has issued it, and the
+/// application's own label, which may be empty. `None`: another kind of name.
+pub fn key_and_tag(user: &str) -> Option<(&str, &str)> {
+    user.split_once('/').filter(|(key, _)| !key.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +65,13 @@ mod tests {
         for bad in ["", "17", "17:", ":bob", "+17:bob", "x:bob", "99999999999999999999999:bob"] {
             assert_eq!(parse_username(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn key_and_tag_are_told_apart_at_the_first_slash() {
+        assert_eq!(key_and_tag("k1/alice"), Some(("k1", "alice")));
+        assert_eq!(key_and_tag("k1/a/b"), Some(("k1", "a/b")));
+        assert_eq!(key_and_tag("k1/"), Some(("k1", "")));
+        assert_eq!((key_and_tag("alice"), key_and_tag("/alice"), key_and_tag("")), (None, None, None));
     }
 }

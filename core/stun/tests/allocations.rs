@@ -8,7 +8,7 @@ use stun_types::attribute::{AlternateServer, ErrorCode, Fingerprint, RawAttribut
 use stun_types::attribute::{Attribute, AttributeStaticType, AttributeWrite};
 use stun_types::message::{BINDING, Message, MessageWrite, MessageWriteExt};
 use tandem_stun::credential;
-use tandem_stun::turn::{OpenRefused, Transport};
+use tandem_stun::turn::{OpenRefused, Transport, Whom};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     AdditionalAddressFamily, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
@@ -314,7 +314,7 @@ fn the_end_of_a_stream_is_the_end_of_its_allocation() {
     let mut world = World::new();
     let client = world.client_over(Transport::Tcp, "alice", "1.2.3.4:1000", "192.168.1.5:3478");
     world.allocate(&client);
-    world.relay.handle_closed(client.tuple);
+    world.relay.handle_closed(world.now, client.tuple);
     world.drain();
     assert!(world.open.is_empty());
 }
@@ -328,7 +328,7 @@ fn a_revoked_user_loses_everything_and_comes_back_only_with_a_later_credential()
     for client in [&old, &stream, &other] {
         world.allocate(client);
     }
-    world.relay.revoke(world.now, "alice");
+    world.relay.revoke(world.now, &Whom::User("alice".into()));
     world.drain();
     assert_eq!((world.open.len(), world.disconnected.as_slice()), (1, &[stream.tuple][..]));
     assert!(is_success(&world.refresh(&other, 600)));

@@ -14,7 +14,7 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt, TransactionId,
 };
 use tandem_stun::integrity::{self, Algorithm, Integrity, Key};
-use tandem_stun::turn::{self, Account, Accounts, FiveTuple, Name, Realms, Secret, UserKey};
+use tandem_stun::turn::{self, Account, Accounts, FiveTuple, Name, Realms, Secret, UserKey, Whom};
 use tandem_stun::wire::{self, Packet, Stun};
 use turn_types::attribute::{Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, REFRESH};
@@ -281,7 +281,7 @@ fn a_changed_password_counts_at_once_and_an_old_one_while_both_are_told() {
     let bytes = Modern::new().sign(old, ALLOCATE, 5.into(), &[]);
     assert_eq!(world.ask(elsewhere, &bytes), Answer::Error(438), "the nonce is another client's");
     let transaction = world.transaction();
-    world.relay.handle_closed(at());
+    world.relay.handle_closed(world.now, at());
     world.drain();
     let bytes = Modern::new().sign(old, ALLOCATE, transaction, &[&RequestedTransport::new(17)]);
     assert_eq!(world.ask(at(), &bytes), Answer::Silence, "asked anew");
@@ -417,9 +417,9 @@ fn a_name_in_another_realm_is_somebody_else_for_quotas_and_revocations() {
     let here = world.client("bob", "1.2.3.4:1000");
     world.allocate(&here);
     assert!(is_success(&knock(&mut world, "north", b"logen", 1_001)), "a quota of its own");
-    world.relay.revoke(world.now, "bob");
+    world.relay.revoke(world.now, &Whom::User("bob".into()));
     assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(486), "bob of the north is still there");
-    world.relay.revoke(world.now, "bob@north");
+    world.relay.revoke(world.now, &Whom::User("bob@north".into()));
     assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(401));
 }
 

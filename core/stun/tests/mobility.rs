@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, RawAttribute};
 use stun_types::message::{Message, Method};
-use tandem_stun::turn::{FiveTuple, Forward, Note, Transport};
+use tandem_stun::turn::{Filter, FiveTuple, Forward, Note, Transport, Whom};
 use turn_types::AddressFamily;
 use turn_types::attribute::{AdditionalAddressFamily, Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, REFRESH};
@@ -130,7 +130,7 @@ fn the_quota_is_held_while_a_client_may_come_back_and_zero_ends_it_from_anywhere
     let mut world = World::with(|config| config.limits.allocations_per_user = 1);
     let old = world.client_over(Transport::Tcp, "alice", "1.2.3.4:1000", "192.168.1.5:3478");
     let ticket = mobile(&mut world, &old);
-    world.relay.handle_closed(old.tuple);
+    world.relay.handle_closed(world.now, old.tuple);
     world.drain();
     let new = moved(&mut world, &old, "5.6.7.8:2000");
     assert_eq!(world.request(&new, ALLOCATE, &[&RequestedTransport::new(17)]), Answer::Error(486));
@@ -148,10 +148,10 @@ fn the_end_of_the_old_stream_moves_the_client_and_nobody_coming_back_lets_it_exp
     let ticket = mobile(&mut world, &old);
     let new = moved(&mut world, &old, "5.6.7.8:2000");
     success(resume(&mut world, &new, &ticket, 600));
-    world.relay.handle_closed(old.tuple);
+    world.relay.handle_closed(world.now, old.tuple);
     world.drain();
     assert_eq!(delivered(&mut world), new.tuple);
-    world.relay.handle_closed(new.tuple);
+    world.relay.handle_closed(world.now, new.tuple);
     world.drain();
     assert_eq!(world.open.len(), 1);
     world.wait(Duration::from_secs(600));
@@ -182,12 +182,34 @@ fn a_revoked_client_on_the_move_is_out_everywhere() {
     let ticket = mobile(&mut world, &old);
     let new = moved(&mut world, &old, "5.6.7.8:2000");
     success(resume(&mut world, &new, &ticket, 600));
-    world.relay.revoke(world.now, "alice");
+    world.relay.revoke(world.now, &Whom::User("alice".into()));
     world.drain();
     assert!(world.open.is_empty());
     for client in [&old, &new] {
         assert_eq!(world.refresh(client, 600), Answer::Error(401));
     }
+}
+
+#[test]
+fn what_a_client_uses_is_told_once_wherever_it_has_moved() {
+    let mut world = World::new();
+    let old = world.client("alice", "1.2.3.4:1000");
+    let ticket = mobile(&mut world, &old);
+    world.bind(&old, 0x4000, address("8.8.8.8:9000"));
+    let up = channel_data(0x4000, b"hello");
+    assert!(matches!(world.packet(old.tuple, &up), Forward::ToPeer { .. }));
+    let used = world.relay.take_usage(world.now);
+    assert_eq!(used.iter().map(|usage| (usage.begun, usage.up.packets)).collect::<Vec<_>>(), [(1, 1)]);
+    let new = moved(&mut world, &old, "5.6.7.8:2000");
+    success(resume(&mut world, &new, &ticket, 600));
+    assert!(matches!(world.packet(new.tuple, &up), Forward::ToPeer { .. }));
+    let sessions = world.relay.sessions(&Filter::default(), None, 10);
+    let shown: Vec<_> = sessions.iter().map(|session| (session.client, session.up.packets)).collect();
+    assert_eq!(shown, [(new.tuple, 2)], "one session, at the place it has moved to");
+    world.refresh(&new, 0);
+    let used = world.relay.take_usage(world.now);
+    let told: Vec<_> = used.iter().map(|usage| (usage.begun, usage.ended, usage.up.packets, usage.up.bytes)).collect();
+    assert_eq!(told, [(0, 1, 1, 5)]);
 }
 
 /// Two shards: the client's new place reaches `host`, its allocation is at `keeper`.

@@ -108,6 +108,7 @@ metrics! {
     Counter TURN_LIMITED_TOTAL = "turn_limited_total", "Answers withheld from sources that ask too much.";
     Gauge TURN_STREAMS = "turn_streams", "Live TCP and TLS connections of the relay.";
     Counter TURN_STREAMS_REFUSED_TOTAL = "turn_streams_refused_total", "TCP and TLS connections refused because there are too many.";
+    Counter TURN_USAGE_LOST_TOTAL = "turn_usage_lost_total", "Entries of usage by user that nobody took: what they say is missing in the books.";
     Counter TURN_SHARD_RESTARTS_TOTAL = "turn_shard_restarts_total", "Relay threads started again after a panic; each is a bug.";
     Gauge SIGNAL_TRANSPORTS = "signal_transports", "Transports that are in a room, or on their way into one.";
     Counter SIGNAL_FRAMES_TOTAL = "signal_frames_total" {"direction"}, "Frames of the session protocol: `in` to the engine, `out` to clients.";

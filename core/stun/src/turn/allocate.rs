@@ -22,6 +22,7 @@ use super::parked::Parking;
 use super::ports::Parity;
 use super::request::{check_unknown, clamp_lifetime, parse_lifetime, transaction_bytes};
 use super::reservations::Token;
+use super::usage::Meter;
 use super::{Output, Server};
 
 impl Server {
@@ -154,6 +155,7 @@ impl Server {
             granted,
             mobility,
             bucket: Bucket::full(now, rate),
+            meter: Meter::new(now),
             permissions: Permissions::default(),
             channels: Channels::default(),
         });

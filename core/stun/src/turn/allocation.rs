@@ -16,6 +16,7 @@ use super::mobility::Mobility;
 use super::peers::Reach;
 use super::ports::Parity;
 use super::reservations::Token;
+use super::usage::Meter;
 use super::users::{Keys, Name, UserKey};
 
 pub(super) struct Allocation {
@@ -31,6 +32,7 @@ pub(super) struct Allocation {
     pub(super) granted: Granted,
     pub(super) mobility: Option<Mobility>,
     pub(super) bucket: Bucket,
+    pub(super) meter: Meter,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
 }
@@ -95,6 +97,10 @@ struct Permission {
 }
 
 impl Permissions {
+    pub(super) fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
     /// What the permission for this address reaches. `None`: there is none.
     pub(super) fn reach(&self, now: Instant, ip: IpAddr) -> Option<Reach> {
         let index = self.sorted.binary_search_by_key(&ip, |permission| permission.ip).ok()?;
@@ -149,6 +155,10 @@ pub(super) enum BindRefused {
 }
 
 impl Channels {
+    pub(super) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
     pub(super) fn by_number(&self, now: Instant, number: u16) -> Option<Channel> {
         let index = self.by_number.binary_search_by_key(&number, |channel| channel.number).ok()?;
         self.by_number.get(index).filter(|channel| channel.expires > now).copied()

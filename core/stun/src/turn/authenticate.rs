@@ -1,6 +1,5 @@
 //! The gate: long-term credentials (RFC 8489 §9.2.4), ephemeral or of known users, stateless nonces, and revocation.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +16,9 @@ use super::config::Config;
 use super::limiter::{Rate, Sources};
 use super::nonce::{Features, Nonces};
 use super::realms::Realms;
+use super::revoked::Revoked;
 use super::seeded::Seeded;
+use super::sessions::Whom;
 use super::token::{ACCESS_TOKEN, TOLERANCE};
 use super::users::{Found, Keys, Name, Secret, UserKey, Users};
 use crate::credential;
@@ -37,8 +38,7 @@ pub(super) struct Gate {
     wall_clock: (Instant, u64),
     nonces: Nonces,
     sources: Sources,
-    /// Users shut out, and until when: credentials that expire no later than this were issued before.
-    revoked: BTreeMap<String, u64>,
+    revoked: Revoked,
 }
 
 /// Why a request does not come in.
@@ -74,7 +74,7 @@ impl Gate {
             wall_clock: config.wall_clock,
             nonces: Nonces::new(config.nonce_key, config.wall_clock.0, features),
             sources: Sources::new(hash, rate),
-            revoked: BTreeMap::new(),
+            revoked: Revoked::default(),
         }
     }
 
@@ -119,15 +119,15 @@ impl Gate {
         unix.saturating_add(now.saturating_duration_since(at).as_secs())
     }
 
-    /// Refuses the credentials this user holds.
-    pub(super) fn revoke(&mut self, now: Instant, user: &str) {
-        self.users.forget(user);
-        let unix = self.unix(now);
-        self.revoked.retain(|_, until| *until > unix);
-        if self.revoked.len() >= MAX_REVOKED {
-            self.revoked.pop_first();
+    /// Refuses the credentials issued so far. `false`: there are none of that kind.
+    pub(super) fn revoke(&mut self, now: Instant, whom: &Whom) -> bool {
+        if let Whom::User(user) = whom {
+            // Users of other realms carry them in their labels.
+            self.users.forget(user.rsplit_once('@').map_or(user, |(name, _)| name));
+            self.users.forget(user);
         }
-        self.revoked.insert(user.to_owned(), unix.saturating_add(self.credential_lifetime.as_secs()));
+        let unix = self.unix(now);
+        self.revoked.add(whom, unix, unix.saturating_add(self.credential_lifetime.as_secs()))
     }
 
     /// Checks a request, in the order of RFC 8489 §9.2.4. `holder` owns the five-tuple's allocation, if there is one.
@@ -239,7 +239,7 @@ impl Gate {
             .iter()
             .map(|secret| (secret, name))
             .chain(of_realm)
-            .filter(|(_, label)| self.revoked.get(*label).is_none_or(|&until| expiry > until))
+            .filter(|(_, label)| !self.revoked.includes(label, expiry))
             .map(|(secret, label)| {
                 (Keys::of_password(username, realm, &credential::password(secret, username)), label)
             });
@@ -335,7 +335,5 @@ pub(super) enum Authentic {
 
 /// PASSWORD-ALGORITHMS: SHA-256, then MD5, neither with parameters.
 pub(super) const OFFERED: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
-/// A new revocation beyond this pushes out another one.
-const MAX_REVOKED: usize = 65_536;
 /// draft-johnston-tram-stun-origin: scheme, host and port of the page that relays.
 const ORIGIN: AttributeType = AttributeType::new(0x802F);

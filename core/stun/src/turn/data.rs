@@ -11,6 +11,7 @@ use super::Server;
 use super::config::{FiveTuple, RelayId};
 use super::limiter::Rate;
 use super::peers::Reach;
+use super::usage::Direction;
 use crate::wire::{self, Head, Stun};
 
 /// What becomes of a packet.
@@ -149,7 +150,7 @@ impl Server {
 
     fn send_outside<'p>(&mut self, slot: u32, peer: Peer, payload: &'p [u8]) -> Forward<'p> {
         let Some(relay) = self.table.id_of(slot) else { return self.drop_packet(DropReason::NoAllocation) };
-        self.count_relayed(payload);
+        self.count_relayed(slot, Direction::Up, payload);
         Forward::ToPeer { relay, peer: peer.at, payload, fragmentation: peer.fragmentation }
     }
 
@@ -159,12 +160,12 @@ impl Server {
             return self.drop_packet(DropReason::NoAllocation);
         };
         if let Some(target) = self.table.by_relayed(to) {
-            self.count_relayed(payload);
+            self.count_relayed(slot, Direction::Up, payload);
             return self.deliver(now, target, from, payload);
         }
         match self.other_shard(to) {
             Some(shard) => {
-                self.count_relayed(payload);
+                self.count_relayed(slot, Direction::Up, payload);
                 Forward::ToShard { shard, from, to, payload }
             }
             None => self.drop_packet(DropReason::Forbidden),
@@ -203,7 +204,7 @@ impl Server {
             return self.drop_packet(DropReason::Rate);
         }
         let Some(head) = self.head(channel, from, payload) else { return self.drop_packet(DropReason::Malformed) };
-        self.count_relayed(payload);
+        self.count_relayed(slot, Direction::Down, payload);
         // RFC 8656 §12.5: ChannelData is padded over streams; a STUN message is a multiple of four everywhere.
         let padded = channel.is_none() || client.transport != super::Transport::Udp;
         Forward::ToClient { client, head, payload, padded }
@@ -224,11 +225,6 @@ impl Server {
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
         let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
         self.table.get_mut(slot).is_some_and(|allocation| allocation.bucket.take(now, rate, cost))
-    }
-
-    fn count_relayed(&mut self, payload: &[u8]) {
-        self.counters.packets += 1;
-        self.counters.bytes += u64::try_from(payload.len()).unwrap_or_default();
     }
 }
 

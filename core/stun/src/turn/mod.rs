@@ -29,9 +29,12 @@ mod realms;
 mod request;
 mod requests_with_allocation;
 mod reservations;
+mod revoked;
 mod seeded;
+mod sessions;
 mod table;
 mod token;
+mod usage;
 mod users;
 
 use std::collections::VecDeque;
@@ -47,7 +50,9 @@ pub use icmp::IcmpError;
 pub use notes::Note;
 pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
+pub use sessions::{Filter, NoSessionId, Session, SessionId, Whom};
 pub use token::{TokenAlgorithm, TokenKey, TokenKeyTooShort};
+pub use usage::{Traffic, Usage};
 pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, UserKey, userhash};
 
 use crate::Discovery;
@@ -59,6 +64,7 @@ use peers::Peers;
 use ports::Ports;
 use reservations::Reservations;
 use table::Table;
+use usage::Ledger;
 
 /// The relay machine of one shard.
 pub struct Server {
@@ -70,6 +76,7 @@ pub struct Server {
     reservations: Reservations,
     claims: Parked<Token>,
     guests: Guests,
+    ledger: Ledger,
     rng: ChaCha8Rng,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -182,7 +189,7 @@ pub struct Counters {
     pub refused: u64,
     /// Answers withheld from sources that ask too much.
     pub limited: u64,
-    /// Users shut out.
+    /// Users, keys and tags shut out.
     pub revoked: u64,
 }
 
@@ -198,6 +205,7 @@ impl Server {
             reservations: Reservations::default(),
             claims: Parked::new(),
             guests: Guests::new(hash),
+            ledger: Ledger::default(),
             gate: Gate::new(&config, hash),
             settings: Settings {
                 limits: config.limits,
@@ -265,20 +273,20 @@ impl Server {
     }
 
     /// A client's stream has ended: so does its allocation, unless it is mobile.
-    pub fn handle_closed(&mut self, from: FiveTuple) {
+    pub fn handle_closed(&mut self, now: Instant, from: FiveTuple) {
         let legs = self.table.by_tuple(&from);
         if self.survives(legs, from) {
             return;
         }
         for slot in legs.iter() {
-            self.release(slot);
+            self.release(now, slot);
         }
     }
 
     /// Ends what has expired: allocations, kept ports, requests that wait in vain.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.table.expired(now) {
-            self.release(slot);
+            self.release(now, slot);
         }
         while let Some(unclaimed) = self.reservations.expired(now) {
             self.give_back(unclaimed);
@@ -295,21 +303,6 @@ impl Server {
     /// An address of this host that has appeared since construction.
     pub fn handle_own_address(&mut self, ip: IpAddr) {
         self.peers.add_own(ip);
-    }
-
-    /// Ends all allocations of a user and refuses the credentials issued to it so far.
-    pub fn revoke(&mut self, now: Instant, user: &str) {
-        self.counters.revoked += 1;
-        self.gate.revoke(now, user);
-        for slot in self.table.of_user(user) {
-            if let Some(allocation) = self.table.get(slot) {
-                let client = allocation.tuple;
-                if client.transport != Transport::Udp {
-                    self.outputs.push_back(Output::Disconnect { client });
-                }
-            }
-            self.release(slot);
-        }
     }
 
     /// What to do next. Drain after every input.
@@ -333,8 +326,11 @@ impl Server {
         Counters { allocations: u64::try_from(self.table.len()).unwrap_or(u64::MAX), ..self.counters }
     }
 
-    fn release(&mut self, slot: u32) {
-        let Some((relay, allocation)) = self.table.remove(slot) else { return };
+    fn release(&mut self, now: Instant, slot: u32) {
+        let Some((relay, mut allocation)) = self.table.remove(slot) else { return };
+        if allocation.opening.is_none() {
+            usage::end(&mut self.ledger, &allocation.owner, &mut allocation.meter, now);
+        }
         self.give_back(allocation.bound);
         self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
         let next = allocation.mobility.and_then(|mobility| mobility.next);

@@ -21,7 +21,7 @@ use super::config::RelayId;
 use super::ports::Parity;
 use super::request::transaction_from;
 use super::reservations::Token;
-use super::{OpenRefused, Output, Server};
+use super::{OpenRefused, Output, Server, usage};
 
 impl Server {
     /// The shell has opened a relay socket, or could not.
@@ -41,6 +41,7 @@ impl Server {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         let Some(opening) = allocation.opening.take() else { return };
         allocation.relayed = relayed;
+        usage::begin(&mut self.ledger, &allocation.owner, &mut allocation.meter, now);
         let user = allocation.owner.user.clone();
         self.counters.allocated += 1;
         self.table.publish(slot);

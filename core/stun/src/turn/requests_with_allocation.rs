@@ -78,7 +78,7 @@ impl Server {
         }
         let wanted = parse_lifetime(message)?;
         if wanted.is_some_and(|lifetime| lifetime.is_zero()) {
-            slots.into_iter().for_each(|slot| self.release(slot));
+            slots.into_iter().for_each(|slot| self.release(now, slot));
             return Ok(Lifetime::new(0));
         }
         let lifetime = clamp_lifetime(wanted, self.settings.limits.max_lifetime);

@@ -95,6 +95,15 @@ impl Table {
         self.by_user.get(user).map_or(0, BTreeSet::len)
     }
 
+    /// All of them, in the order of their slots: for an operator, never for a packet.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Allocation)> {
+        self.slots.iter().filter_map(|(slot, allocation)| Some((u32::try_from(slot).ok()?, allocation)))
+    }
+
+    pub(super) fn slots(&self) -> Vec<u32> {
+        self.iter().map(|(slot, _)| slot).collect()
+    }
+
     pub(super) fn get(&self, slot: u32) -> Option<&Allocation> {
         self.slots.get(usize::try_from(slot).ok()?)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeWrite, RawAttribute};
 use stun_types::message::Method;
-use tandem_stun::turn::{Forward, OpenRefused, Transport};
+use tandem_stun::turn::{Forward, OpenRefused, Transport, Usage, Whom};
 use tandem_stun::wire::{self, Frame, Packet};
 use turn_types::attribute::RequestedTransport;
 use world::{Client, World};
@@ -53,13 +53,22 @@ pub fn turn_machine(bytes: &[u8]) {
         })
         .collect();
     let mut script = Script { rest: bytes };
+    let mut used = Usage::default();
     for _ in 0..MAX_STEPS {
         let Some(step) = script.byte() else { break };
         let Some(client) = clients.get(usize::from(step >> 6)) else { break };
         play(&mut world, client, step & 0x0f, &mut script);
         check(&world);
+        if step & 0x10 != 0 {
+            world.relay.take_usage(world.now).iter().for_each(|usage| used.add(usage));
+        }
     }
     world.wait(Duration::from_secs(4_000));
+    world.relay.take_usage(world.now).iter().for_each(|usage| used.add(usage));
+    let counters = world.relay.counters();
+    assert_eq!(used.up.packets + used.down.packets, counters.packets, "each packet is told once");
+    assert_eq!(used.up.bytes + used.down.bytes, counters.bytes, "each byte is told once");
+    assert_eq!((used.begun, used.ended), (counters.allocated, counters.allocated));
     assert_eq!((world.open.len(), world.relay.counters().allocations), (0, 0), "everything expires");
     assert_eq!(world.relay.poll_timeout(), None, "nothing is left to wait for");
 }
@@ -110,11 +119,11 @@ fn play(world: &mut World, client: &Client, step: u8, script: &mut Script<'_>) {
         }
         9 => world.wait(Duration::from_secs(u64::from(script.byte().unwrap_or(0)) * 5)),
         10 => {
-            world.relay.revoke(world.now, "alice");
+            world.relay.revoke(world.now, &Whom::User("alice".into()));
             world.drain();
         }
         11 => {
-            world.relay.handle_closed(client.tuple);
+            world.relay.handle_closed(world.now, client.tuple);
             world.drain();
         }
         12 => {

@@ -9,11 +9,14 @@ use std::time::Duration;
 use tandem_stun::turn::{self, Limits, PeerRules};
 
 use super::streams::StreamLimits;
+use super::usage::TakeUsage;
 
 /// RFC 8489 §9.2: users' keys are made for it, so it stays as it is.
 pub const REALM: &str = "tandem";
 
 /// Settings of the relay.
+///
+/// Size: a flat list of what is independent of each other; what belongs together has a struct of its own.
 #[derive(Clone)]
 pub struct Config {
     /// Addresses to listen on; unspecified ones mean all of a family.
@@ -44,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on TCP and TLS connections, per shard.
     pub streams: StreamLimits,
+    /// Takes who has used how much, about every ten seconds from each shard.
+    pub usage: Option<TakeUsage>,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
 }
@@ -110,6 +115,7 @@ impl Default for Config {
             forbidden_ports: Vec::new(),
             limits: Limits::default(),
             streams: StreamLimits::default(),
+            usage: None,
             shards: None,
         }
     }

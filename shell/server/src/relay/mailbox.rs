@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tandem_stun::turn::{Answer, FiveTuple, Note, QueryId, Realms};
+use tandem_stun::turn::{Answer, Filter, FiveTuple, Note, QueryId, Realms, Session, SessionId, Whom};
 
 use super::door::Adopted;
+use super::operate::Credentials;
 use super::sys::Wake;
 
 /// Of one shard.
@@ -17,9 +19,21 @@ pub(super) struct Mailbox {
 
 /// An order to a shard. Has no `Debug`: an answer holds keys.
 pub(super) enum Order {
-    Revoke(String),
     UserChanged(String),
     Realms(Arc<Realms>),
+    /// Tell live sessions.
+    Sessions {
+        filter: Filter,
+        after: Option<SessionId>,
+        limit: usize,
+        reply: SyncSender<Vec<Session>>,
+    },
+    /// End live sessions, and tell how many, if somebody wants to know.
+    End {
+        whom: Whom,
+        credentials: Credentials,
+        reply: Option<SyncSender<usize>>,
+    },
     /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
     Note(Note),
     /// To a question that the shard has asked in its life of this number: what a later one asks has the same names.

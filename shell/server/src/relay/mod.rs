@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   shard thread:  epoll ─► recvmmsg (GRO) ─► Server ─► sendmmsg (GSO)      one per core, nothing shared but
-//!                    ▲ mailbox: revocations, packets from other shards      mailboxes, user quotas and figures
+//!                    ▲ mailbox: orders, packets from other shards           mailboxes, user quotas and figures
 //! ```
 //!
 //! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
@@ -13,6 +13,7 @@ mod errors;
 mod keeper;
 mod listeners;
 mod mailbox;
+mod operate;
 mod outbox;
 mod pace;
 mod quota;
@@ -22,6 +23,7 @@ mod shard;
 mod stream;
 mod streams;
 mod sys;
+mod usage;
 mod wiring;
 
 use std::io;
@@ -32,12 +34,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_stun::turn;
-pub use tandem_stun::turn::{Counters, Limits, PeerRules};
+pub use tandem_stun::turn::{Counters, Limits, PeerRules, Transport, Usage};
 
 pub use config::{Ask, Config, Discovery, External, REALM, Tls, Users};
 pub use door::{Door, Visitor};
+pub use operate::{Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
+pub use quota::KeyLimits;
 pub use report::Stats;
 pub use streams::StreamLimits;
+pub use usage::TakeUsage;
 
 use mailbox::{Mailbox, Order};
 use quota::Quota;
@@ -52,6 +57,7 @@ pub struct Handle {
     port: u16,
     tls_port: Option<u16>,
     mailboxes: Arc<[Mailbox]>,
+    quota: Arc<Quota>,
     reports: Vec<Arc<Report>>,
     realms: SharedRealms,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -76,6 +82,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         port: bound.port,
         tls_port: bound.tls_port,
         mailboxes: Arc::clone(&mailboxes),
+        quota: Arc::clone(&quota),
         reports: Vec::new(),
         realms: SharedRealms::default(),
         threads: Mutex::default(),
@@ -85,10 +92,14 @@ pub fn start(config: Config) -> io::Result<Handle> {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
         let machine = machine_config(&config, (bound.port, bound.other_port), &own, (index, shards), nonce_key);
-        let ask = config.users.ask.clone();
-        let realms = Arc::clone(&handle.realms);
-        let shared =
-            shard::Shared { mailboxes: Arc::clone(&mailboxes), quota: Arc::clone(&quota), report, ask, realms };
+        let shared = shard::Shared {
+            mailboxes: Arc::clone(&mailboxes),
+            quota: Arc::clone(&quota),
+            report,
+            ask: config.users.ask.clone(),
+            realms: Arc::clone(&handle.realms),
+            usage: config.usage.clone(),
+        };
         let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
         let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams })?;
@@ -107,13 +118,6 @@ impl Handle {
     /// Port of STUN and TURN over TLS.
     pub fn tls_port(&self) -> Option<u16> {
         self.tls_port
-    }
-
-    /// Ends all allocations of this user and refuses the credentials issued to it so far.
-    pub fn revoke(&self, user: &str) {
-        for mailbox in self.mailboxes.iter() {
-            mailbox.order(Order::Revoke(user.to_owned()));
-        }
     }
 
     /// Other realms, origins and secrets than before.
@@ -259,6 +263,7 @@ mod tests {
         let relay = start(config).expect("the relay starts");
         assert!(answers(&relay));
         assert_eq!(relay.running(), (1, 1));
+        assert_eq!(relay.sessions(&Filter::default(), None, 10), Ok(Page::default()));
         let before = relay.stats();
         relay.mailboxes[0].order(Order::Panic);
         assert!(answers(&relay));

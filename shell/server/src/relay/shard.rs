@@ -17,6 +17,7 @@ use super::quota::Quota;
 use super::report::{Report, Stats};
 use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Receiver, Sender};
+use super::usage::{TakeUsage, Tally};
 use super::wiring::{Source, Wiring};
 use super::{Ask, SharedRealms};
 use outputs::count;
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) report: Arc<Report>,
     pub(super) ask: Option<Ask>,
     pub(super) realms: SharedRealms,
+    pub(super) usage: Option<TakeUsage>,
 }
 
 /// How a shard deals with TCP and TLS.
@@ -62,6 +64,7 @@ pub(super) struct Shard {
     before: Stats,
     published: (Instant, Stats),
     clock_set: Instant,
+    tally: Tally,
     pace: Pace,
 }
 
@@ -94,6 +97,7 @@ impl Shard {
             epoll.add(mailbox.wake().fd(), MAILBOX, Interest::Read)?;
         }
         let now = config.wall_clock.0;
+        let tally = Tally::new(now, shared.usage.clone());
         Ok(Self {
             index,
             machine: Server::new(config, random_seed()?),
@@ -107,12 +111,18 @@ impl Shard {
             before,
             published: (now, before),
             clock_set: now,
+            tally,
             pace: Pace::default(),
         })
     }
 
     /// Works until it is told to stop.
     pub(super) fn run(&mut self) {
+        self.work();
+        self.tally.last(Instant::now(), &mut self.machine);
+    }
+
+    fn work(&mut self) {
         let mut ready = Vec::new();
         loop {
             let timeout = self.timeout(Instant::now());
@@ -168,7 +178,8 @@ impl Shard {
         // What has happened is published within a second even if nothing happens any more.
         let publish = (self.stats() != self.published.1).then_some(PUBLISH_EVERY);
         let streams = self.streams.poll_timeout().map(|at| at.saturating_duration_since(now));
-        [machine, streams, publish, Some(CLOCK_EVERY)].into_iter().flatten().min()
+        let usage = self.tally.due(&self.machine).map(|at| at.saturating_duration_since(now));
+        [machine, streams, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -178,6 +189,7 @@ impl Shard {
         }
         self.streams.handle_timeout(now);
         self.settle(now);
+        self.tally.handle_timeout(now, &mut self.machine);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
             self.clock_set = now;
             let (at, unix) = super::wall_clock();
@@ -201,7 +213,8 @@ impl Shard {
     }
 
     /// After a panic: what it has done, with the one restart more that is to follow. All that lived in it is gone.
-    pub(super) fn bequeath(self) -> Stats {
+    pub(super) fn bequeath(mut self) -> Stats {
+        self.tally.last(Instant::now(), &mut self.machine);
         let last = self.stats().without_life();
         let last = Stats { restarts: last.restarts + 1, ..last };
         last.publish(&self.published.1);

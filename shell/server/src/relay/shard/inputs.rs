@@ -10,6 +10,7 @@ use tandem_stun::wire::{self, Frame};
 use super::super::door::Adopted;
 use super::super::errors;
 use super::super::mailbox::{Order, Way};
+use super::super::operate::Credentials;
 use super::super::stream::Progress;
 use super::super::sys::BATCH;
 use super::super::wiring::Source;
@@ -139,7 +140,7 @@ impl Shard {
         loop {
             self.streams.flush(&self.epoll);
             let Some(tuple) = self.streams.poll_closed() else { return };
-            self.machine.handle_closed(tuple);
+            self.machine.handle_closed(now, tuple);
             self.drain(now);
         }
     }
@@ -152,9 +153,19 @@ impl Shard {
         let mut next = Next::Continue;
         for order in contents.orders.drain(..) {
             match order {
-                Order::Revoke(user) => self.machine.revoke(now, &user),
                 Order::UserChanged(user) => self.machine.handle_user_changed(&user),
                 Order::Realms(realms) => self.machine.handle_realms(realms),
+                // Whoever has asked may have stopped waiting.
+                Order::Sessions { filter, after, limit, reply } => {
+                    let _ = reply.try_send(self.machine.sessions(&filter, after, limit));
+                }
+                Order::End { whom, credentials, reply } => {
+                    let ended = match credentials {
+                        Credentials::Kept => self.machine.end(now, &whom),
+                        Credentials::Refused => self.machine.revoke(now, &whom),
+                    };
+                    let _ = reply.map(|reply| reply.try_send(ended));
+                }
                 Order::Note(note) => self.machine.handle_note(now, note),
                 Order::Answer { life, id, answer } if life == self.before.restarts => {
                     self.machine.handle_answer(now, id, answer);
