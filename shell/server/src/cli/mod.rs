@@ -2,11 +2,14 @@
 //!
 //! Each command is one file; this one parses and dispatches.
 
+mod bench;
 mod config;
 mod flags;
 mod health;
 mod import;
 mod key;
+mod peer;
+mod resolve;
 mod stun;
 mod turn;
 
@@ -52,7 +55,7 @@ enum Command {
     /// Take over the configuration of another server.
     #[command(subcommand)]
     Import(import::Command),
-    /// Users of the relay.
+    /// Users of the relay, and tools that measure relays.
     #[command(subcommand)]
     Turn(turn::Command),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
@@ -92,6 +95,8 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
         Command::Turn(turn::Command::User(command)) => turn::run(command),
+        Command::Turn(turn::Command::Bench(command)) => bench::run(&command),
+        Command::Turn(turn::Command::Peer(command)) => peer::run(&command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

@@ -1,12 +1,13 @@
 //! `tandem stun ADDRESS`: asks a STUN server how it sees us, RFC 8489 §6.2.1 over UDP.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use tandem_stun::client::{Binding, Outcome};
 
+use super::resolve::{Families, resolve, unspecified};
 use super::{note, say};
 
 /// Ask a STUN server (any, not only ours) under which address it sees this machine.
@@ -16,12 +17,8 @@ pub struct Command {
     /// Name or address, with or without a port.
     #[arg(value_name = "ADDRESS[:PORT]")]
     server: String,
-    /// Only by IPv4.
-    #[arg(short = '4', conflicts_with = "v6")]
-    v4: bool,
-    /// Only by IPv6.
-    #[arg(short = '6')]
-    v6: bool,
+    #[command(flatten)]
+    families: Families,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -33,7 +30,7 @@ const PORT: u16 = 3478;
 
 /// Runs it.
 pub fn run(command: &Command) -> anyhow::Result<()> {
-    let server = resolve(command)?;
+    let server = resolve(&command.server, PORT, command.families)?;
     let socket = UdpSocket::bind(unspecified(server)).context("no UDP socket can be had")?;
     // Connected, the socket hears of ICMP errors, and of nobody but the server.
     socket.connect(server).with_context(|| format!("there is no way to {server}"))?;
@@ -82,53 +79,5 @@ fn ask(socket: &UdpSocket, mut binding: Binding) -> anyhow::Result<Outcome> {
             Err(_) => {}
         }
         binding.handle_timeout(Instant::now());
-    }
-}
-
-fn resolve(command: &Command) -> anyhow::Result<SocketAddr> {
-    let text = command.server.as_str();
-    let found: Vec<SocketAddr> = match text.parse::<IpAddr>() {
-        Ok(address) => vec![(address, PORT).into()],
-        Err(_) => match text.to_socket_addrs() {
-            Ok(found) => found.collect(),
-            Err(_) => (text.trim_start_matches('[').trim_end_matches(']'), PORT)
-                .to_socket_addrs()
-                .with_context(|| format!("`{text}`: expected a name or an address that can be found"))?
-                .collect(),
-        },
-    };
-    let wanted = |address: &&SocketAddr| (!command.v4 || address.is_ipv4()) && (!command.v6 || address.is_ipv6());
-    found.iter().find(wanted).copied().with_context(|| format!("`{text}` has no address of that family"))
-}
-
-fn unspecified(server: SocketAddr) -> SocketAddr {
-    match server {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0; 8], 0).into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolved(server: &str, v4: bool, v6: bool) -> Option<SocketAddr> {
-        resolve(&Command { server: server.into(), v4, v6 }).ok()
-    }
-
-    #[test]
-    fn addresses_are_taken_with_and_without_a_port() {
-        for (text, address) in [
-            ("192.0.2.1", "192.0.2.1:3478"),
-            ("192.0.2.1:1", "192.0.2.1:1"),
-            ("2001:db8::1", "[2001:db8::1]:3478"),
-            ("[2001:db8::1]", "[2001:db8::1]:3478"),
-            ("[2001:db8::1]:1", "[2001:db8::1]:1"),
-        ] {
-            assert_eq!(resolved(text, false, false), address.parse().ok(), "{text}");
-        }
-        assert_eq!(resolved("192.0.2.1", false, true), None);
-        assert_eq!(resolved("2001:db8::1", true, false), None);
-        assert_eq!(resolved("", false, false), None);
     }
 }

@@ -13,7 +13,7 @@ use tandem_stun::credential::parse_username;
 use tandem_stun::turn::{Account, Secret, userhash};
 
 use super::key::date;
-use super::{Options, note, say};
+use super::{Options, bench, note, peer, say};
 use crate::data_dir::DataDir;
 use crate::relay::REALM;
 use crate::{serve, unix_ms};
@@ -24,6 +24,8 @@ pub enum Command {
     /// Users with passwords of their own.
     #[command(subcommand)]
     User(User),
+    Bench(Box<bench::Command>),
+    Peer(peer::Command),
 }
 
 /// What to do with users.

@@ -25,7 +25,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_acme::is_tls_alpn_challenge;
 
-pub use probe::probe;
+pub use probe::{anyone, probe};
 
 use crate::config::settings::Tls;
 use crate::data_dir::DataDir;
