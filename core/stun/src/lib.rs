@@ -10,6 +10,7 @@ pub mod client;
 pub mod credential;
 pub mod integrity;
 pub mod turn;
+pub mod vectors;
 pub mod wire;
 
 mod binding;

@@ -14,6 +14,8 @@ pub enum Carrier {
 /// The wait of one request.
 pub(super) struct Patience {
     carrier: Carrier,
+    /// Rc.
+    most: u32,
     requests: u32,
     sent_at: Instant,
     due: Instant,
@@ -38,14 +40,19 @@ impl Patience {
             Carrier::Datagrams => FIRST_WAIT,
             Carrier::Stream => STREAM_WAIT,
         };
-        Self { carrier, requests: 1, sent_at: now, due: now + wait }
+        Self { carrier, most: MOST_REQUESTS, requests: 1, sent_at: now, due: now + wait }
+    }
+
+    /// A request over datagrams for which silence is an answer, too: 3.5 s in all.
+    pub(super) fn short(now: Instant) -> Self {
+        Self { most: SHORT_REQUESTS, ..Self::new(now, Carrier::Datagrams) }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Due {
         if now < self.due {
             return Due::Nothing;
         }
-        if self.carrier == Carrier::Stream || self.requests >= MOST_REQUESTS {
+        if self.carrier == Carrier::Stream || self.requests >= self.most {
             return Due::GiveUp { requests: self.requests };
         }
         let wait = FIRST_WAIT * 2_u32.saturating_pow(self.requests);
@@ -69,6 +76,7 @@ impl Patience {
 /// RFC 8489 §6.2.1: RTO, Rc, Rm.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MOST_REQUESTS: u32 = 7;
+const SHORT_REQUESTS: u32 = 3;
 const LAST_WAIT: Duration = Duration::from_secs(8);
 /// RFC 8489 §6.2.2: Ti.
 const STREAM_WAIT: Duration = Duration::from_millis(39_500);

@@ -4,33 +4,57 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use tandem_stun::client::{Binding, Outcome};
 
 use super::resolve::{Families, resolve, unspecified};
 use super::{note, say};
 
+mod nat;
+mod vectors;
+
 /// Ask a STUN server (any, not only ours) under which address it sees this machine.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Command {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Name or address, with or without a port.
-    #[arg(value_name = "ADDRESS[:PORT]")]
-    server: String,
+    #[arg(value_name = "ADDRESS[:PORT]", required = true)]
+    server: Option<String>,
     #[command(flatten)]
     families: Families,
+}
+
+/// What else there is to ask.
+#[derive(Subcommand)]
+enum Other {
+    Nat(nat::Command),
+    /// Run the test vectors of RFC 5769 and RFC 8489 through this build; exit code 0 if all hold.
+    Vectors,
 }
 
 const EXAMPLES: &str = "Examples:
   tandem stun talk.example.org          is our relay's port open from here?
   tandem stun -6 '[2001:db8::1]:3478'
+  tandem stun nat talk.example.org      what kind of NAT is in between?
+  tandem stun vectors                   does this build read and sign as the RFCs say?
 Exit code 0: it has answered.";
 
 const PORT: u16 = 3478;
 
 /// Runs it.
 pub fn run(command: &Command) -> anyhow::Result<()> {
-    let server = resolve(&command.server, PORT, command.families)?;
+    match (&command.other, &command.server) {
+        (Some(Other::Nat(command)), _) => nat::run(command),
+        (Some(Other::Vectors), _) => vectors::run(),
+        (None, Some(server)) => mapped(server, command.families),
+        (None, None) => bail!("expected the address of a server"),
+    }
+}
+
+fn mapped(server: &str, families: Families) -> anyhow::Result<()> {
+    let server = resolve(server, PORT, families)?;
     let socket = UdpSocket::bind(unspecified(server)).context("no UDP socket can be had")?;
     // Connected, the socket hears of ICMP errors, and of nobody but the server.
     socket.connect(server).with_context(|| format!("there is no way to {server}"))?;
