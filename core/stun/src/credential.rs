@@ -41,10 +41,11 @@ pub fn parse_username(username: &str) -> Option<(u64, &str)> {
     Some((expiry.parse().ok()?, user))
 }
 
-/// Takes `<key>/<tag>` apart, the name in a credential of a credential service: which key has issued it, and the
-/// application's own label, which may be empty. `None`: another kind of name.
+/// Takes `<key>/<tag>` or `<key>/<tag>/<serial>` apart, the name in a credential of a credential service: which key has
+/// issued it, and the application's own label, which may be empty. `None`: another kind of name.
 pub fn key_and_tag(user: &str) -> Option<(&str, &str)> {
-    user.split_once('/').filter(|(key, _)| !key.is_empty())
+    let (key, rest) = user.split_once('/').filter(|(key, _)| !key.is_empty())?;
+    Some((key, rest.split_once('/').map_or(rest, |(tag, _)| tag)))
 }
 
 #[cfg(test)]
@@ -68,9 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn key_and_tag_are_told_apart_at_the_first_slash() {
+    fn key_and_tag_end_at_a_slash() {
         assert_eq!(key_and_tag("k1/alice"), Some(("k1", "alice")));
-        assert_eq!(key_and_tag("k1/a/b"), Some(("k1", "a/b")));
+        assert_eq!(key_and_tag("k1/a/b/c"), Some(("k1", "a")));
         assert_eq!(key_and_tag("k1/"), Some(("k1", "")));
         assert_eq!((key_and_tag("alice"), key_and_tag("/alice"), key_and_tag("")), (None, None, None));
     }

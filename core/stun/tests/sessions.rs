@@ -221,3 +221,24 @@ fn what_was_relayed_past_the_machine_counts_as_well_and_the_last_words_tell_ever
     assert_eq!((world.relay.counters().packets, world.relay.counters().bytes), (30, 3_000));
     assert!(!world.relay.handle_relayed_elsewhere(relay, traffic(1, 1), traffic(1, 1)), "it has ended");
 }
+
+#[test]
+fn what_was_handed_out_below_a_name_is_taken_back_together_and_its_neighbours_are_left_alone() {
+    let mut world = World::new();
+    let users = ["k1/ann/1", "k1/ann/2", "k1/ann~1/3", "k1/anna/4", "k2/ann/5"];
+    let clients: Vec<_> =
+        (1_000..).zip(users).map(|(port, user)| world.client(user, &format!("1.2.3.4:{port}"))).collect();
+    for client in &clients {
+        world.allocate(client);
+    }
+    assert_eq!(world.relay.sessions(&Filter { tag: Some("ann".into()), ..Filter::default() }, None, 100).len(), 3);
+    assert_eq!(world.relay.revoke(world.now, &Whom::Below("k1/ann".into())), 2);
+    assert_eq!(all(&world), ["k1/ann~1/3", "k1/anna/4", "k2/ann/5"]);
+    world.drain();
+    for (client, user) in clients.iter().zip(users) {
+        let comes_in = is_success(&world.request(client, ALLOCATE, &[&RequestedTransport::new(17)]));
+        assert!(!comes_in, "{user} is shut out, or has its allocation already");
+    }
+    assert_eq!(world.relay.revoke(world.now, &Whom::User("k1/anna/4".into())), 1);
+    assert_eq!(all(&world), ["k1/ann~1/3", "k2/ann/5"]);
+}

@@ -1,4 +1,4 @@
-//! Who is shut out: by user, by key, by tag, and until when. Credentials that expire no later were issued before.
+//! Who is shut out: by user, by beginning of the name, by key, by tag, and until when. Credentials that expire no later were issued before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use crate::credential::key_and_tag;
 #[derive(Default)]
 pub(super) struct Revoked {
     users: Names,
+    below: Names,
     keys: Names,
     tags: Names,
 }
@@ -25,6 +26,7 @@ impl Revoked {
     pub(super) fn add(&mut self, whom: &Whom, unix: u64, until: u64) -> bool {
         let (of, name) = match whom {
             Whom::User(user) => (&mut self.users, user),
+            Whom::Below(name) => (&mut self.below, name),
             Whom::Key(key) => (&mut self.keys, key),
             Whom::Tag(tag) => (&mut self.tags, tag),
             Whom::Session(_) | Whom::Realm(_) => return false,
@@ -37,8 +39,15 @@ impl Revoked {
     pub(super) fn includes(&self, user: &str, expiry: u64) -> bool {
         let has = |of: &Names, name: &str| of.until.get(name).is_some_and(|&until| expiry <= until);
         has(&self.users, user)
+            || beginnings(user).any(|name| has(&self.below, name))
             || key_and_tag(user).is_some_and(|(key, tag)| has(&self.keys, key) || has(&self.tags, tag))
     }
+}
+
+/// A name up to each of its slashes, and all of it. A user name has at most 508 bytes (RFC 8489 §14.3).
+fn beginnings(user: &str) -> impl Iterator<Item = &str> {
+    let slashes = user.match_indices('/').map(|(at, _)| at);
+    slashes.chain([user.len()]).filter_map(|end| user.get(..end))
 }
 
 impl Names {
@@ -68,12 +77,13 @@ mod tests {
         assert!(revoked.add(&Whom::User("alice".into()), 100, 200));
         assert!(revoked.add(&Whom::Key("k1".into()), 100, 200));
         assert!(revoked.add(&Whom::Tag("bob".into()), 100, 200));
+        assert!(revoked.add(&Whom::Below("k3/eve~1".into()), 100, 200));
         assert!(!revoked.add(&Whom::Realm("tandem".into()), 100, 200));
-        for user in ["alice", "k1/x", "k1/", "k2/bob"] {
+        for user in ["alice", "k1/x", "k1/", "k2/bob", "k2/bob/7", "k3/eve~1", "k3/eve~1/7", "k3/eve~1/7/8"] {
             assert!(revoked.includes(user, 200), "{user}");
             assert!(!revoked.includes(user, 201), "{user}");
         }
-        for user in ["bob", "k1", "k2/alice", "k2/k1"] {
+        for user in ["bob", "k1", "k2/alice", "k2/k1", "k3", "k3/eve", "k3/eve~10/7", "eve~1"] {
             assert!(!revoked.includes(user, 200), "{user}");
         }
     }

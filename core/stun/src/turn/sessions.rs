@@ -114,8 +114,10 @@ impl Filter {
 pub enum Whom {
     /// This one.
     Session(SessionId),
-    /// All of a user. One tag of one key is the user `<key>/<tag>`.
+    /// All of a user.
     User(String),
+    /// All whose names begin so, up to a slash: `<key>/<tag>` is one tag of one key.
+    Below(String),
     /// All with credentials that a key has issued.
     Key(String),
     /// All with credentials of this tag, whichever key has issued them.
@@ -130,6 +132,9 @@ impl Whom {
         match self {
             Self::Session(wanted) => *wanted == id,
             Self::User(user) => *user == owner.user,
+            Self::Below(name) => {
+                owner.user.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
             Self::Key(wanted) => key == Some(wanted),
             Self::Tag(wanted) => tag == Some(wanted),
             Self::Realm(realm) => *realm == owner.realm,
@@ -220,7 +225,7 @@ impl Server {
                 slot.into_iter().collect()
             }
             Whom::User(user) => self.table.of_user(user),
-            Whom::Key(_) | Whom::Tag(_) | Whom::Realm(_) => {
+            Whom::Below(_) | Whom::Key(_) | Whom::Tag(_) | Whom::Realm(_) => {
                 let theirs = self.table.iter().filter(|&(slot, allocation)| {
                     self.session_id(slot).is_some_and(|id| whom.includes(&allocation.owner, id))
                 });
