@@ -43,20 +43,17 @@ const USE_INTERVAL_MS: u64 = 60_000;
 impl Store {
     /// Makes a key.
     pub async fn create_key(&self, name: &str, now: u64) -> Result<MadeKey, Error> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
-            return Err(Error::Misuse(format!("expected a name of 1 to {MOST_NAME} printable characters")));
-        }
-        let (id, secret) = (hex(&random::<ID_BYTES>()?), URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()?));
+        let name = named(name)?;
+        let (id, secret) = (hex(&random::<ID_BYTES>()?), secret_text()?);
         sqlx::query("INSERT INTO api_keys (id, name, hash, created_at) VALUES (?, ?, ?, ?)")
             .bind(&id)
-            .bind(name)
+            .bind(&name)
             .bind(hash(&secret))
             .bind(signed(now))
             .execute(&self.pool)
             .await?;
         let text = format!("tk_{id}_{secret}");
-        let key = Key { id, name: name.to_owned(), created_at: now, last_used_at: None, revoked_at: None };
+        let key = Key { id, name, created_at: now, last_used_at: None, revoked_at: None };
         Ok(MadeKey { key, text })
     }
 
@@ -109,12 +106,26 @@ fn read(row: &SqliteRow) -> Result<Key, sqlx::Error> {
     })
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+/// What people call a key.
+pub(crate) fn named(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
+        return Err(Error::Misuse(format!("expected a name of 1 to {MOST_NAME} printable characters")));
+    }
+    Ok(name.to_owned())
+}
+
+/// The secret part of a key.
+pub(crate) fn secret_text() -> Result<String, Error> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()?))
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
     Ok(bytes)
 }
 
-fn hash(secret: &str) -> Vec<u8> {
+pub(crate) fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
