@@ -6,13 +6,18 @@
 
 use std::path::PathBuf;
 
+use tandem_api::rest;
 use tandem_api::signal::{self, *};
 use ts_rs::{Config, TS};
 
 #[test]
 fn the_generated_typescript_is_what_the_wire_types_say() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../web/sdk/src/generated/index.ts");
-    let wanted = typescript();
+    compare("../../web/sdk/src/generated/index.ts", typescript());
+    compare("../../web/app/src/generated/turn.ts", typescript_of_the_relay());
+}
+
+fn compare(path: &str, wanted: String) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("TANDEM_GENERATE").is_some() {
         std::fs::create_dir_all(path.parent().expect("the path has a folder")).expect("the folder can be made");
         std::fs::write(&path, &wanted).expect("the file can be written");
@@ -25,6 +30,7 @@ fn the_generated_typescript_is_what_the_wire_types_say() {
 #[test]
 fn numbers_are_numbers_in_typescript_and_not_bigint() {
     assert!(!typescript().contains("bigint"), "JSON has no bigint");
+    assert!(!typescript_of_the_relay().contains("bigint"), "JSON has no bigint");
 }
 
 fn typescript() -> String {
@@ -61,6 +67,32 @@ fn typescript() -> String {
     print::<Reason>(&config, &mut out);
     print::<IceServer>(&config, &mut out);
     print::<Limits>(&config, &mut out);
+    out
+}
+
+/// For the page that shows the relay.
+fn typescript_of_the_relay() -> String {
+    let config = Config::new().with_large_int("number");
+    let mut out = String::from("// Printed from core/api/src/rest/turn by `make generate`. Do not edit.\n");
+    print::<rest::TurnKey>(&config, &mut out);
+    print::<rest::TurnLimits>(&config, &mut out);
+    print::<rest::TurnKeyList>(&config, &mut out);
+    print::<rest::NewTurnKey>(&config, &mut out);
+    print::<rest::MadeTurnKey>(&config, &mut out);
+    print::<rest::ChangeTurnKey>(&config, &mut out);
+    print::<rest::NewTurnCredential>(&config, &mut out);
+    print::<rest::TurnCredential>(&config, &mut out);
+    print::<rest::TurnIceServer>(&config, &mut out);
+    print::<rest::RevokeTurn>(&config, &mut out);
+    print::<rest::TurnEnded>(&config, &mut out);
+    print::<rest::TurnSessionList>(&config, &mut out);
+    print::<rest::TurnSession>(&config, &mut out);
+    print::<rest::TurnTransport>(&config, &mut out);
+    print::<rest::TurnFlow>(&config, &mut out);
+    print::<rest::TurnStep>(&config, &mut out);
+    print::<rest::TurnSplit>(&config, &mut out);
+    print::<rest::TurnUsageList>(&config, &mut out);
+    print::<rest::TurnUsage>(&config, &mut out);
     out
 }
 

@@ -93,6 +93,7 @@ metrics! {
     Counter HTTP_REQUESTS_TOTAL = "http_requests_total" {"status"}, "Requests answered, by class of status: `1xx` to `5xx`.";
     Histogram HTTP_REQUEST_SECONDS = "http_request_seconds", "From the request's headers to the answer's headers; waiting polls and WebSockets are not counted.";
     Counter API_KEYS_REFUSED_TOTAL = "api_keys_refused_total" {"reason"}, "API requests without a valid key: `missing`, `wrong`, or `blocked` after too many wrong ones.";
+    Counter TURN_CREDENTIALS_ISSUED_TOTAL = "turn_credentials_issued_total", "Credentials handed out to applications.";
     Gauge TURN_ALLOCATIONS = "turn_allocations", "Live TURN allocations.";
     Counter TURN_ALLOCATED_TOTAL = "turn_allocated_total", "TURN allocations made.";
     Counter TURN_RELAYED_PACKETS_TOTAL = "turn_relayed_packets_total", "Packets relayed, both directions.";

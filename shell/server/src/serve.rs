@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! data directory ─► ports ─► certificate ─► relay ─► store, engine ─► HTTP ─► banner
-//! signal ─► clients are told ─► no new connections ─► engine ends ─► store is written ─► relay ends
+//! signal ─► clients are told ─► no new connections ─► engine ends ─► relay ends ─► what it has relayed is written ─► store
 //! ```
 
 mod bind;
 mod calls;
+mod credentials;
 mod descriptors;
 mod relay;
 mod wellbeing;
@@ -43,6 +44,7 @@ use crate::{log, metrics};
 
 use bind::bind;
 use calls::Calls;
+use credentials::Credentials;
 use relay::Relay;
 
 /// Runs until a signal ends it.
@@ -111,6 +113,7 @@ pub struct Server {
     gate: Arc<Gate>,
     calls: Calls,
     relay: Option<Relay>,
+    credentials: Credentials,
     ports: Ports,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -135,12 +138,13 @@ impl Server {
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
         let store = open_store(&data).await?;
-        let relay = relay::start(&settings, &data, Some(certificates.clone()), &store)?;
+        let mut relay = relay::start(&settings, &data, Some(certificates.clone()), &store)?;
         let health = Health::default();
         let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
         wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
-        let router = router(&settings, &calls, &health, &gate, &certificates)?;
+        let credentials = Credentials::start(&settings, &calls.store, relay.as_mut()).await?;
+        let router = router(&settings, (&calls, &credentials), &health, &gate, &certificates)?;
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -151,7 +155,8 @@ impl Server {
             tasks.spawn(listen::run(plain, serving, stopping.clone()));
         }
         tasks.spawn(listen::run(listener, serving, stopping));
-        Ok(Server { settings, data, certificates, health, gate, calls, relay, ports, stop, tasks, _claim: claim })
+        let _claim = claim;
+        Ok(Server { settings, data, certificates, health, gate, calls, relay, credentials, ports, stop, tasks, _claim })
     }
 
     /// Where HTTPS is served.
@@ -187,12 +192,12 @@ impl Server {
 
     /// Lets everything end in order, within the time the settings give.
     pub async fn stop(self) {
-        let Server { settings, health, gate, calls, relay, stop, mut tasks, .. } = self;
+        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, .. } = self;
         health.drain();
         // A stopped engine has told everyone already.
         let _ = calls.engine.drain(settings.http.reconnect.0);
         let _ = stop.send(true);
-        calls.stop().await;
+        let store = calls.stop().await;
         let ended = async {
             while tasks.join_next().await.is_some() {}
             gate.emptied().await;
@@ -205,6 +210,8 @@ impl Server {
         {
             tracing::error!(%error, "the relay");
         }
+        credentials.stop().await;
+        store.close().await;
     }
 }
 
@@ -222,12 +229,12 @@ fn gate(settings: &Settings) -> Arc<Gate> {
 
 fn router(
     settings: &Settings,
-    calls: &Calls,
+    (calls, credentials): (&Calls, &Credentials),
     health: &Health,
     gate: &Arc<Gate>,
     certificates: &Certificates,
 ) -> anyhow::Result<Router> {
-    let keys = Keys::new(calls.store.clone(), settings.limits.api_failures_per_minute);
+    let keys = Keys::new(calls.store.clone(), credentials.attempts.clone());
     let app = App {
         health: health.clone(),
         gate: gate.clone(),
@@ -239,11 +246,16 @@ fn router(
         keys: keys.clone(),
         store: calls.store.clone(),
         engine: calls.ask(),
+        credentials: credentials.service.clone(),
         body_bytes: settings.limits.api_body.bytes(),
     };
     let signalling = signal::routes(calls.engine.clone(), signal_config(settings), verifier(keys));
     let trusted = certificates.is_trusted() && !settings.http.behind_proxy;
-    Ok(http::router(app, signalling.merge(rest::routes(api)), Headers::new(trusted)))
+    let mut routes = signalling.merge(rest::routes(api));
+    if settings.relay.credential_dialects && settings.relay.enabled {
+        routes = routes.merge(http::dialects::routes(credentials.service.clone()));
+    }
+    Ok(http::router(app, routes, Headers::new(trusted)))
 }
 
 fn signal_config(settings: &Settings) -> signal::Config {

@@ -6,10 +6,16 @@
 mod problem;
 mod rooms;
 mod sessions;
+mod turn;
 
 pub use problem::Problem;
 pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
+pub use turn::{
+    ChangeTurnKey, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded, TurnFlow,
+    TurnIceServer, TurnKey, TurnKeyList, TurnLimits, TurnSession, TurnSessionList, TurnSessionQuery, TurnSplit,
+    TurnStep, TurnTransport, TurnUsage, TurnUsageList, TurnUsageQuery,
+};
 
 /// Most entries of one page.
 pub const MOST_LISTED: u32 = 200;

@@ -12,6 +12,7 @@ mod peer;
 mod resolve;
 mod stun;
 mod turn;
+mod turn_app;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Turn(turn::Command::User(command)) => turn::run(command),
         Command::Turn(turn::Command::Bench(command)) => bench::run(&command),
         Command::Turn(turn::Command::Peer(command)) => peer::run(&command),
+        Command::Turn(turn::Command::App(command)) => turn_app::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

@@ -26,6 +26,9 @@ pub enum Command {
     User(User),
     Bench(Box<bench::Command>),
     Peer(peer::Command),
+    /// Applications that hand out credentials of the relay.
+    #[command(subcommand)]
+    App(super::turn_app::Command),
 }
 
 /// What to do with users.

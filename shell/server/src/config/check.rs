@@ -1,6 +1,9 @@
 //! Do the settings fit together?
 
+use std::time::Duration;
+
 use super::settings::Settings;
+use crate::credentials::MOST_TTL;
 
 /// Every contradiction, as a sentence that says what to change.
 pub fn problems(all: &Settings) -> Vec<String> {
@@ -62,6 +65,10 @@ fn ports(all: &Settings, found: &mut Vec<String>) {
 
 fn relay(all: &Settings, found: &mut Vec<String>) {
     let relay = &all.relay;
+    let most = &relay.credential_max_ttl;
+    if most.0 < Duration::from_secs(1) || most.0 > MOST_TTL {
+        found.push(format!("relay.credential_max_ttl: expected 1s to 48h, got {most}"));
+    }
     if relay.secret.as_ref().is_some_and(|secret| secret.0.len() < 16) {
         found.push("relay.secret: expected at least 16 characters; leave it out to have one made".to_owned());
     }

@@ -172,6 +172,10 @@ settings! {
             "Users with a password for other TURN clients than ours, `name:password` each (RFC 8489, SHA-1 and SHA-256).";
         stored_users: bool = true, Restart, "Let in the users of `tandem turn user add`, too.";
         credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
+        credential_max_ttl: Period = Period::seconds(48 * 3600), Restart,
+            "Longest time applications (`tandem turn app add`) may get credentials for; at most 48 hours.";
+        credential_dialects: bool = true, Restart,
+            "Answer applications in the words of Cloudflare, Twilio, Xirsys and draft-uberti, too. Without a key nobody gets anything.";
         allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
         allocations: u32 = 4096, Restart, "Allocations of all participants together.";
         alternate_servers: Vec<SocketAddr> = Vec::new(), Restart,
@@ -199,6 +203,8 @@ settings! {
     }
     history: History, "What is remembered of ended sessions" {
         keep: Period = Period::seconds(90 * 86_400), Restart, "Ended sessions older than this are deleted; 0s deletes them within an hour.";
+        usage: Period = Period::seconds(400 * 86_400), Restart,
+            "What the relay has relayed is kept so long, minute by minute for each application and label.";
     }
     log: Log, "What is written to standard error" {
         level: Level = Level::Info, Restart, "Least urgent line written. Addresses of people appear at `debug` and `trace` only.";

@@ -4,7 +4,10 @@
 //! listen (gate, TLS) ─► client (address) ─► log and count ─► headers ─► routes: health, metrics, REST, signalling, web
 //! ```
 
+pub mod asked;
+pub mod attempts;
 pub mod client;
+pub mod dialects;
 pub mod gate;
 pub mod headers;
 pub mod health;

@@ -67,15 +67,15 @@ impl Calls {
         Arc::new(move |command| std::future::ready(engine.command(command).ok()).boxed())
     }
 
-    /// Stops the engine; then everything it decided is written to the disk.
-    pub async fn stop(self) {
+    /// Stops the engine; then everything it decided is written to the disk. The store is for others to close.
+    pub async fn stop(self) -> Store {
         self.cleaner.abort();
         self.engine.stop().await;
         // The engine held the sender: the writer ends when the queue is empty.
         if self.writer.await.is_err() {
             tracing::error!("not everything could be written");
         }
-        self.store.close().await;
+        self.store
     }
 }
 

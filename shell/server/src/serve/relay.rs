@@ -7,11 +7,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use tandem_store::Store;
-use tandem_stun::turn::{Account, Answer, Name, Secret, UserKey};
+use tandem_stun::turn::{Account, Answer, Name, Secret, Usage, UserKey};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::bind::explain;
 use crate::config::Settings;
 use crate::config::types::Cidr;
+use crate::credentials;
 use crate::data_dir::{DataDir, kept_secret};
 use crate::relay::{self, PeerRules};
 use crate::tls::{self, Certificates};
@@ -22,6 +25,8 @@ pub struct Relay {
     pub handle: Arc<relay::Handle>,
     /// For the engine.
     pub announced: tandem_engine::Relay,
+    /// What its users have used.
+    pub usage: Option<mpsc::Receiver<Vec<Usage>>>,
 }
 
 /// Starts it, unless it is turned off.
@@ -44,6 +49,8 @@ pub fn start(
     config.users.ask = settings.relay.stored_users.then(|| ask(store.clone()));
     config.tls =
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
+    let (sender, usage) = credentials::queue();
+    config.usage = Some(take_usage(sender));
     let handle = start_listening(&config).map_err(|error| {
         let ports = format!("a port of the relay ({}, or {} for TLS)", settings.relay.port, settings.relay.tls_port);
         explain(error, &ports, "relay.port, --relay.tls-port, or turn the relay off with --relay.enabled=false")
@@ -56,7 +63,15 @@ pub fn start(
         shares_https_port: settings.relay.share_http_port && !settings.http.behind_proxy,
         host: settings.relay.host.clone(),
     };
-    Ok(Some(Relay { handle: Arc::new(handle), announced }))
+    Ok(Some(Relay { handle: Arc::new(handle), announced, usage: Some(usage) }))
+}
+
+/// Its threads do not wait: what finds no room they keep.
+fn take_usage(sender: mpsc::Sender<Vec<Usage>>) -> relay::TakeUsage {
+    Arc::new(move |batch| match sender.try_send(batch) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) => Err(batch),
+    })
 }
 
 /// On a machine without IPv6, every IPv4 address will do.
@@ -81,7 +96,7 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
             unhashed: false,
             third_party: None,
         },
-        credential_lifetime: from.credential_ttl.0,
+        credential_lifetime: from.credential_ttl.0.max(credentials::MOST_TTL),
         relay_ports: from.port_range.first..=from.port_range.last,
         peers: PeerRules {
             allow: from.allow_peers.iter().filter_map(network).collect(),

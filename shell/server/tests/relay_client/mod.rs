@@ -82,6 +82,15 @@ impl Client {
         Self::new(Wire::Tls(Box::new(rustls::StreamOwned::new(client, stream)), Vec::new()), user)
     }
 
+    /// Over UDP, with a credential that somebody else has made.
+    pub fn with_login(relay: SocketAddr, username: String, password: String) -> Self {
+        let mut client = Self::udp(relay, "replaced");
+        let credentials = LongTermKeyCredentials::new(username.clone(), password, "tandem".into());
+        client.key = credentials.make_key(IntegrityAlgorithm::Sha1);
+        client.username = username;
+        client
+    }
+
     fn new(wire: Wire, user: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let login = credential::credential(SECRET, now + 600, user);

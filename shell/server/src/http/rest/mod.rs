@@ -1,4 +1,4 @@
-//! The HTTP API, `/api/v1`: rooms as they stand, sessions as they were, for whoever has a key.
+//! The HTTP API, `/api/v1`: rooms as they stand, sessions as they were, the relay as a service, for whoever has a key.
 //!
 //! Translates between HTTP and the engine's commands or the store's queries, and decides nothing.
 
@@ -6,6 +6,7 @@ mod access;
 mod problem;
 mod rooms;
 mod sessions;
+mod turn;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use futures_util::future::BoxFuture;
 use tandem_engine::{Command, Reply};
 use tandem_store::Store;
 use utoipa::OpenApi;
+
+use crate::credentials::Service;
 
 pub use access::Keys;
 pub use problem::Refusal;
@@ -34,6 +37,8 @@ pub struct Api {
     pub store: Store,
     /// Rooms.
     pub engine: AskEngine,
+    /// Credentials of the relay.
+    pub credentials: Service,
     /// Largest body.
     pub body_bytes: usize,
 }
@@ -44,17 +49,20 @@ pub struct Api {
     info(
         title = "Tandem",
         version = "1",
-        description = "Rooms as they stand and sessions as they were. Make a key with `tandem key create --name NAME` and send it \
+        description = "Rooms as they stand, sessions as they were, the relay as a service. Make a key with `tandem key create --name NAME` and send it \
                        as `Authorization: Bearer tk_…`. Times are Unix milliseconds.",
         license(name = "MIT OR Apache-2.0"),
     ),
     servers((url = "/api/v1")),
     paths(
         rooms::list, rooms::show, rooms::create, rooms::delete, rooms::remove_participant, sessions::list, sessions::show,
+        turn::credentials::create, turn::sessions::revoke, turn::keys::list, turn::keys::create, turn::keys::show,
+        turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::usage::list,
     ),
     tags(
         (name = "rooms", description = "Rooms as they stand"),
         (name = "sessions", description = "What took place"),
+        (name = "turn", description = "The relay as a service"),
     ),
     modifiers(&BearerKey),
 )]
@@ -84,12 +92,20 @@ pub fn routes(api: Api) -> Router {
         .route("/rooms/{name}/participants/{id}", delete(rooms::remove_participant))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
+        .merge(turn::guarded())
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(DefaultBodyLimit::max(api.body_bytes))
-        .with_state(api)
+        .with_state(api.clone())
         .layer(from_fn_with_state(keys, access::guard));
+    let own_keys = turn::open()
+        .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(api.body_bytes))
+        .with_state(api);
     let open = Router::new().route("/openapi.json", get(openapi)).with_state(Arc::new(document()));
-    let all = open.merge(guarded).fallback(|| async { Refusal::not_found("there is no such address below /api/v1") });
+    let all = open
+        .merge(guarded)
+        .merge(own_keys)
+        .fallback(|| async { Refusal::not_found("there is no such address below /api/v1") });
     Router::new().nest("/api/v1", all.layer(from_fn(never_keep)))
 }
 

@@ -47,6 +47,16 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid API key is needed", Some(detail.into()))
     }
 
+    /// The key is valid, and yet.
+    pub fn forbidden(detail: impl Into<String>) -> Refusal {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed", Some(detail.into()))
+    }
+
+    /// What it may use is used up.
+    pub fn over_quota(detail: impl Into<String>) -> Refusal {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "over_quota", "The quota is used up", Some(detail.into()))
+    }
+
     /// Too many wrong keys.
     pub fn too_many(seconds: u64) -> Refusal {
         let detail = Some(format!("too many requests with a wrong key; try again in {seconds} s"));

@@ -1,0 +1,68 @@
+//! `/turn`: the relay as a service, in our own form.
+
+pub mod credentials;
+pub mod keys;
+pub mod sessions;
+pub mod usage;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::FromRef;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use serde::de::DeserializeOwned;
+
+use super::{Api, Refusal};
+use crate::credentials::{Refused, Service};
+
+impl FromRef<Api> for Service {
+    fn from_ref(api: &Api) -> Service {
+        api.credentials.clone()
+    }
+}
+
+/// For holders of an operator's key.
+pub fn guarded() -> Router<Api> {
+    Router::new()
+        .route("/turn/keys", get(keys::list).post(keys::create))
+        .route("/turn/keys/{id}", get(keys::show).patch(keys::change).delete(keys::remove))
+        .route("/turn/keys/{id}/secret", post(keys::renew))
+        .route("/turn/sessions", get(sessions::list))
+        .route("/turn/sessions/{id}", delete(sessions::end))
+        .route("/turn/usage", get(usage::list))
+}
+
+/// For applications, too: these look at the key themselves.
+pub fn open() -> Router<Api> {
+    Router::new()
+        .route("/turn/credentials", post(credentials::create))
+        .route("/turn/credentials/revoke", post(sessions::revoke))
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Refusal {
+        let detail = refused.to_string();
+        match refused {
+            Refused::Unauthorized => Refusal::unauthorized(detail),
+            Refused::Blocked { seconds } => Refusal::too_many(seconds),
+            Refused::Disabled | Refused::Origin => Refusal::forbidden(detail),
+            Refused::NotYours | Refused::NotIssued => Refusal::not_found(detail),
+            Refused::OverQuota { .. } => Refusal::over_quota(detail),
+            Refused::Ttl { .. } | Refused::Tag { .. } | Refused::Malformed(_) => Refusal::malformed(detail),
+            Refused::Off | Refused::Unavailable(_) => Refusal::unavailable(detail),
+        }
+    }
+}
+
+/// Reads a JSON object; nothing at all is an empty one. A list is not taken for an object.
+pub fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large("expected a shorter body"),
+        _ => Refusal::malformed(error.body_text()),
+    })?;
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text)
+        .and_then(|object| serde_json::from_value(object.into()))
+        .map_err(|error| Refusal::malformed(error.to_string()))
+}

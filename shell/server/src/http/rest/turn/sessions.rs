@@ -1,0 +1,119 @@
+//! `/turn/sessions`: who relays, and ending it; and taking back what was handed out.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use tandem_api::rest::{
+    Problem, RevokeTurn, TurnEnded, TurnFlow, TurnSession, TurnSessionList, TurnSessionQuery, TurnTransport,
+};
+
+use super::super::rooms::page_size;
+use super::super::{Api, Refusal};
+use super::body;
+use super::credentials::{caller, target};
+use crate::credentials::{Refused, Scope, Service, parse_name};
+use crate::http::asked::Asked;
+use crate::relay::{SessionId, SessionView, Traffic, Transport};
+
+/// Who relays at the moment
+#[utoipa::path(get, path = "/turn/sessions", tag = "turn", params(TurnSessionQuery), security(("key" = [])), responses(
+    (status = 200, description = "A page of sessions", body = TurnSessionList),
+    (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The relay is turned off", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(service): State<Service>,
+    query: Result<Query<TurnSessionQuery>, QueryRejection>,
+) -> Result<Json<TurnSessionList>, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal::malformed(error.body_text()))?;
+    let limit = usize::try_from(page_size(query.limit)?).unwrap_or(usize::MAX);
+    let after = query.after.as_deref().map(session_id).transpose()?;
+    if query.tag.is_some() && query.key.is_none() {
+        return Err(Refusal::malformed("tag: expected key beside it"));
+    }
+    let application = match &query.key {
+        Some(id) => Some(service.store().application(id).await.map_err(Refused::from)?.ok_or(Refused::NotYours)?),
+        None => None,
+    };
+    let of = application.as_ref().map(|application| (application, query.tag.as_deref()));
+    let page = service.sessions(of, after, limit).await?;
+    let sessions = page.sessions.into_iter().map(shown).collect();
+    Ok(Json(TurnSessionList { sessions, next: page.next.map(|next| next.to_string()) }))
+}
+
+/// End a live session; its credential stays good
+#[utoipa::path(delete, path = "/turn/sessions/{id}", tag = "turn", security(("key" = [])),
+    params(("id" = String, Path, description = "Its identity")), responses(
+    (status = 204, description = "Done"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such session", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn end(
+    State(service): State<Service>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Path(id) = id.map_err(|error| Refusal::malformed(error.body_text()))?;
+    let ended = service.end_session(session_id(&id)?).await?;
+    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::not_found("no such session")) }
+}
+
+/// Take back credentials: one, all of a label, or all of an application. Live sessions with them end
+///
+/// With an application's key, or an operator's, which names the application by `key`. What is handed out afterwards is good.
+#[utoipa::path(post, path = "/turn/credentials/revoke", tag = "turn", request_body = RevokeTurn, security(("key" = [])), responses(
+    (status = 200, description = "How many live sessions have ended", body = TurnEnded),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such application below the one that asks, or the user name is none of its", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn revoke(
+    State(api): State<Api>,
+    asked: Asked,
+    content: Result<Bytes, BytesRejection>,
+) -> Result<Json<TurnEnded>, Refusal> {
+    let caller = caller(&api, &asked).await?;
+    let wanted: RevokeTurn = body(content)?;
+    let application = target(&api.credentials, caller, wanted.key.as_deref()).await?;
+    let application = application.ok_or_else(|| Refusal::malformed("key: expected the application whose they are"))?;
+    let scope = match (wanted.username, wanted.tag) {
+        (Some(_), Some(_)) => return Err(Refusal::malformed("expected username or tag, not both")),
+        (Some(username), None) => Scope::Credential(username),
+        (None, Some(tag)) => Scope::Tag(tag),
+        (None, None) => Scope::Key,
+    };
+    let ended = api.credentials.revoke(&application, scope).await?;
+    Ok(Json(TurnEnded { ended: u64::try_from(ended).unwrap_or(u64::MAX) }))
+}
+
+fn session_id(text: &str) -> Result<SessionId, Refusal> {
+    text.parse().map_err(|error: tandem_stun::turn::NoSessionId| Refusal::malformed(error.to_string()))
+}
+
+fn shown(from: SessionView) -> TurnSession {
+    let (key, tag) = parse_name(&from.user).map(|(key, tag)| (key.to_owned(), tag)).unzip();
+    TurnSession {
+        id: from.id.to_string(),
+        key,
+        tag: tag.filter(|tag| !tag.is_empty()),
+        user: from.user,
+        transport: match from.transport {
+            Transport::Udp => TurnTransport::Udp,
+            Transport::Tcp => TurnTransport::Tcp,
+            Transport::Tls => TurnTransport::Tls,
+        },
+        client: from.client.to_string(),
+        relayed: from.relayed.iter().map(ToString::to_string).collect(),
+        started_at: from.started,
+        expires_at: from.expires,
+        up: flow(from.up),
+        down: flow(from.down),
+    }
+}
+
+fn flow(from: Traffic) -> TurnFlow {
+    TurnFlow { packets: from.packets, bytes: from.bytes }
+}
