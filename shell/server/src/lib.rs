@@ -9,6 +9,7 @@ pub mod data_dir;
 pub mod engine;
 pub mod http;
 pub mod metrics;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod serve;
 pub mod signal;

@@ -35,6 +35,7 @@ use crate::http::headers::Headers;
 use crate::http::health::Health;
 use crate::http::listen::{self, Serving};
 use crate::http::opening::{SharedPort, Tls};
+use crate::http::proxied::Proxies;
 use crate::http::redirect::{self, Target};
 use crate::http::rest::{self, Api, Keys};
 use crate::http::{self, App};
@@ -299,6 +300,7 @@ fn serving(
         tls,
         gate: gate.clone(),
         trust: Trust::new(&settings.http),
+        proxies: Proxies::new(&settings.proxy_protocol.from),
         handshake_timeout: settings.http.handshake_timeout.0,
         header_timeout: settings.http.header_timeout.0,
     })

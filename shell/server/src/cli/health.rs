@@ -2,7 +2,7 @@
 //!
 //! The certificate need not be one the machine trusts: nothing secret is sent.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -10,17 +10,21 @@ use anyhow::{Context as _, bail};
 
 use super::say;
 use crate::config::Settings;
-use crate::local;
+use crate::http::proxied::Proxies;
+use crate::{local, proxy_protocol};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Fails when the server is not there or not ready.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let address = SocketAddr::new(local::reachable(settings.http.address), settings.http.port);
-    let socket = TcpStream::connect_timeout(&address, PATIENCE)
+    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)
         .with_context(|| format!("no server answers at {address}: is it running, and with these settings?"))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
+    if Proxies::new(&settings.proxy_protocol.from).contains(socket.local_addr()?.ip()) {
+        socket.write_all(&proxy_protocol::OWN)?;
+    }
     let answer = if settings.http.behind_proxy { ask(socket) } else { crate::tls::probe(socket).and_then(ask) }
         .with_context(|| format!("the server at {address} does not answer"))?;
     let (status, body) = split(&answer).with_context(|| format!("what answers at {address} does not speak HTTP"))?;

@@ -138,6 +138,10 @@ settings! {
         reconnect: Period = Period::seconds(2), Restart,
             "When the process is asked to stop, clients are told to connect again after this time.";
     }
+    proxy_protocol: ProxyProtocol, "Load balancers in front that pass TCP on as it is" {
+        from: Vec<Cidr> = Vec::new(), Restart,
+            "Their networks: each TCP connection from there must begin with a PROXY header (version 1 or 2) and counts for the client it names; from elsewhere none is taken.";
+    }
     tls: Tls, "Certificates; without any of these a self-signed one is made at first start" {
         certificate: Option<PathBuf> = None, Content, "PEM file with the certificate and its chain.";
         key: Option<PathBuf> = None, Content, "PEM file with the private key of `tls.certificate`.";

@@ -56,22 +56,21 @@ impl Gate {
         Arc::new(Gate { total, per_address, exempt, open: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Takes a place.
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Pass, Full> {
-        let counted = (!self.exempt.iter().any(|net| net.contains(address))).then(|| subscriber(address));
+    /// Takes a place for somebody who is not known yet.
+    pub fn enter_unknown(self: &Arc<Self>) -> Result<Pass, Full> {
         let mut open = self.lock();
         if open.total >= self.total {
             return Err(Full::Total);
         }
-        if let Some(key) = counted {
-            let count = open.by_address.entry(key).or_insert(0);
-            if *count >= self.per_address {
-                return Err(Full::Address);
-            }
-            *count += 1;
-        }
         open.total += 1;
-        Ok(Pass { gate: self.clone(), counted })
+        Ok(Pass { gate: self.clone(), counted: None })
+    }
+
+    /// Takes a place.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Pass, Full> {
+        let mut pass = self.enter_unknown()?;
+        pass.identify(address)?;
+        Ok(pass)
     }
 
     /// Places taken.
@@ -93,6 +92,24 @@ impl Gate {
     /// The counters are whole after each statement that changes them: a panic elsewhere cannot have torn them.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass {
+    /// Counts it as one of this address.
+    pub fn identify(&mut self, address: IpAddr) -> Result<(), Full> {
+        if self.counted.is_some() || self.gate.exempt.iter().any(|net| net.contains(address)) {
+            return Ok(());
+        }
+        let key = subscriber(address);
+        let mut open = self.gate.lock();
+        let count = open.by_address.entry(key).or_insert(0);
+        if *count >= self.gate.per_address {
+            return Err(Full::Address);
+        }
+        *count += 1;
+        self.counted = Some(key);
+        Ok(())
     }
 }
 
@@ -139,6 +156,21 @@ mod tests {
         drop(first);
         assert!(gate.enter(address("192.0.2.1")).is_ok());
         assert_eq!(gate.open(), 2);
+    }
+
+    #[test]
+    fn one_who_is_known_later_counts_from_then_on() {
+        let gate = Gate::new(3, 1, Vec::new());
+        let mut first = gate.enter_unknown().expect("the first");
+        first.identify(address("192.0.2.1")).expect("room for it");
+        let mut second = gate.enter_unknown().expect("the second");
+        assert_eq!(second.identify(address("192.0.2.1")).expect_err("no room"), Full::Address);
+        assert_eq!(gate.open(), 2);
+        drop(first);
+        second.identify(address("192.0.2.1")).expect("room again");
+        drop(second);
+        assert_eq!(gate.open(), 0);
+        assert!(gate.lock().by_address.is_empty());
     }
 
     #[test]

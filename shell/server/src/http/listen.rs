@@ -24,8 +24,9 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::client::Trust;
-use super::gate::{Gate, Pass};
+use super::gate::{Full, Gate, Pass};
 use super::opening::{self, Opened, Tls};
+use super::proxied::{self, Proxies};
 use crate::metrics;
 
 /// What a listener needs to serve.
@@ -39,7 +40,9 @@ pub struct Serving {
     pub gate: Arc<Gate>,
     /// Whose word on the client's address counts.
     pub trust: Trust,
-    /// For the TLS handshake.
+    /// Whose connections begin with a PROXY header.
+    pub proxies: Proxies,
+    /// For that header and the TLS handshake.
     pub handshake_timeout: Duration,
     /// For the headers of a request, and between requests.
     pub header_timeout: Duration,
@@ -80,15 +83,43 @@ fn admit(
     serving: &Serving,
     stop: &watch::Receiver<bool>,
 ) {
-    match serving.gate.enter(peer.ip()) {
+    let proxied = serving.proxies.contains(peer.ip());
+    let entered = if proxied { serving.gate.enter_unknown() } else { serving.gate.enter(peer.ip()) };
+    match entered {
         Ok(pass) => {
             metrics::HTTP_CONNECTIONS_TOTAL.add(1);
-            tasks.spawn(connection(socket, peer, pass, serving.clone(), stop.clone()));
+            let (serving, stop) = (serving.clone(), stop.clone());
+            if proxied {
+                tasks.spawn(introduced(socket, peer, pass, serving, stop));
+            } else {
+                tasks.spawn(connection(socket, peer, pass, serving, stop));
+            }
         }
-        Err(full) => {
-            metrics::HTTP_CONNECTIONS_REFUSED_TOTAL.add_labelled(full.label(), 1);
-            tracing::debug!(%peer, limit = full.label(), "connection refused");
-        }
+        Err(full) => refuse(peer, full),
+    }
+}
+
+fn refuse(peer: SocketAddr, full: Full) {
+    metrics::HTTP_CONNECTIONS_REFUSED_TOTAL.add_labelled(full.label(), 1);
+    tracing::debug!(%peer, limit = full.label(), "connection refused");
+}
+
+/// A connection of a load balancer, once it has said whose it is.
+async fn introduced(
+    mut socket: TcpStream,
+    proxy: SocketAddr,
+    mut pass: Pass,
+    serving: Serving,
+    stop: watch::Receiver<bool>,
+) {
+    let peer = match tokio::time::timeout(serving.handshake_timeout, proxied::read_header(&mut socket)).await {
+        Ok(Ok(client)) => client.unwrap_or(proxy),
+        Ok(Err(error)) => return tracing::debug!(%proxy, %error, "no PROXY header"),
+        Err(_) => return tracing::debug!(%proxy, "the PROXY header took too long"),
+    };
+    match pass.identify(peer.ip()) {
+        Ok(()) => connection(socket, peer, pass, serving, stop).await,
+        Err(full) => refuse(peer, full),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod health;
 pub mod listen;
 pub mod opening;
+pub mod proxied;
 pub mod redirect;
 pub mod rest;
 mod trace;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Limits, PeerRules};
 
 use super::streams::StreamLimits;
@@ -49,6 +50,8 @@ pub struct Config {
     pub streams: StreamLimits,
     /// Takes who has used how much, about every ten seconds from each shard.
     pub usage: Option<TakeUsage>,
+    /// Load balancers: a connection from one of these begins with a PROXY header, and any other does not.
+    pub proxies: Vec<Cidr>,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
 }
@@ -116,6 +119,7 @@ impl Default for Config {
             limits: Limits::default(),
             streams: StreamLimits::default(),
             usage: None,
+            proxies: Vec::new(),
             shards: None,
         }
     }

@@ -87,7 +87,11 @@ pub fn start(config: Config) -> io::Result<Handle> {
         realms: SharedRealms::default(),
         threads: Mutex::default(),
     };
-    let tls = config.tls.as_ref().map(|tls| with_alpn(&tls.config));
+    let streams = shard::StreamSettings {
+        tls: config.tls.as_ref().map(|tls| with_alpn(&tls.config)),
+        limits: config.streams,
+        proxies: config.proxies.as_slice().into(),
+    };
     for (index, sockets) in (0..shards).zip(bound.per_shard) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
@@ -100,9 +104,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
             realms: Arc::clone(&handle.realms),
             usage: config.usage.clone(),
         };
-        let streams = shard::StreamSettings { tls: tls.clone(), limits: config.streams };
         // A shard that fails to start drops `handle`, which stops the others.
-        let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams })?;
+        let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams: streams.clone() })?;
         handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Server, Transport};
 
 use super::listeners::Sockets;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
 pub(super) struct StreamSettings {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) limits: StreamLimits,
+    /// From these a PROXY header comes first.
+    pub(super) proxies: Arc<[Cidr]>,
 }
 
 /// What a shard is made from, more than once if need be.
@@ -103,7 +106,7 @@ impl Shard {
             machine: Server::new(config, random_seed()?),
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
-            streams: Streams::new(acceptors, settings.tls, settings.limits, STREAM),
+            streams: Streams::new(acceptors, settings, STREAM),
             receiver: Receiver::new(),
             sender: Sender::new(),
             shared,

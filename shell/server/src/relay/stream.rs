@@ -3,7 +3,7 @@
 //! A client that reads too slowly loses datagrams, like any slow path; the other clients of the shard do not wait.
 
 use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
@@ -13,12 +13,18 @@ use tandem_stun::wire::{self, Frame, Head};
 
 use super::outbox::Outbox;
 use super::sys::Interest;
+use crate::proxy_protocol::{self, Client, Header};
 
 /// One connection.
 pub(super) struct Stream {
     socket: TcpStream,
     secure: Option<Box<ServerConnection>>,
     pub(super) tuple: FiveTuple,
+    preface: Preface,
+    /// The client, as a PROXY header has just said.
+    pub(super) named: Option<SocketAddr>,
+    /// The address whose connections it is counted with.
+    pub(super) counted: Option<IpAddr>,
     /// Bytes of the client that are no whole frame yet.
     pub(super) inbox: Vec<u8>,
     /// Frames for the client, before encryption.
@@ -30,6 +36,16 @@ pub(super) struct Stream {
     /// When the last whole frame came.
     pub(super) active: Instant,
     pub(super) deadline: Instant,
+}
+
+/// What comes before anything else.
+pub(super) enum Preface {
+    /// A PROXY header, of which there is this so far.
+    Header(Vec<u8>),
+    /// The client's own words, which may be no such header.
+    Own,
+    /// Nothing any more.
+    Over,
 }
 
 /// What a read has brought.
@@ -58,6 +74,9 @@ impl Stream {
             socket,
             secure,
             tuple,
+            preface: Preface::Over,
+            named: None,
+            counted: None,
             inbox: Vec::new(),
             outbox: Outbox::default(),
             interest: Interest::Read,
@@ -72,9 +91,19 @@ impl Stream {
         self.socket.as_raw_fd()
     }
 
-    /// Whether TLS is still being negotiated.
+    /// What is to come first.
+    pub(super) fn set_preface(&mut self, preface: Preface) {
+        self.preface = preface;
+    }
+
+    /// Whether it is still to be said who the client is.
+    pub(super) fn is_anonymous(&self) -> bool {
+        matches!(self.preface, Preface::Header(_))
+    }
+
+    /// Whether TLS is still being negotiated, or the client named.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.secure.as_ref().is_some_and(|secure| secure.is_handshaking())
+        self.is_anonymous() || self.secure.as_ref().is_some_and(|secure| secure.is_handshaking())
     }
 
     /// Whether the TLS layer has something to say on its own.
@@ -95,6 +124,31 @@ impl Stream {
         // Less than there was room for: that was all. What comes later is told by epoll.
         let progress = if count < scratch.len() { Progress::Blocked } else { Progress::Some };
         let bytes = scratch.get(..count).unwrap_or_default();
+        match std::mem::replace(&mut self.preface, Preface::Over) {
+            Preface::Over => self.take_in(bytes, progress),
+            Preface::Own if proxy_protocol::is_meant(bytes) => Err(invalid("a PROXY header from one who is no proxy")),
+            Preface::Own => self.take_in(bytes, progress),
+            Preface::Header(mut header) => {
+                header.extend_from_slice(bytes);
+                match proxy_protocol::parse(&header).map_err(invalid)? {
+                    Header::Partial => {
+                        self.preface = Preface::Header(header);
+                        Ok(progress)
+                    }
+                    Header::Whole { length, client } => {
+                        self.named = Some(match client {
+                            Client::At(address) => address,
+                            Client::Proxy => self.tuple.client,
+                        });
+                        self.take_in(header.get(length..).unwrap_or_default(), progress)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what belongs to the connection itself.
+    fn take_in(&mut self, bytes: &[u8], progress: Progress) -> io::Result<Progress> {
         if self.secure.is_some() {
             return Ok(self.decrypt(bytes)?.unwrap_or(progress));
         }
@@ -112,7 +166,7 @@ impl Stream {
             if let Err(error) = secure.process_new_packets() {
                 // The client is told why, if it still listens.
                 let _ = secure.write_tls(&mut self.socket);
-                return Err(io::Error::new(ErrorKind::InvalidData, error));
+                return Err(invalid(error));
             }
             if take_plain(secure, &mut self.inbox)? == Progress::Closed {
                 return Ok(Some(Progress::Closed));
@@ -173,6 +227,10 @@ impl Stream {
         }
         self.inbox = inbox;
     }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
 }
 
 /// Moves what has been decrypted to the inbox.

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection};
 use slab::Slab;
 use socket2::Socket;
+use tandem_stun::Cidr;
 use tandem_stun::turn::{FiveTuple, Transport};
 use tandem_stun::wire::Head;
 
 use super::door::Adopted;
-use super::stream::{Progress, Stream};
+use super::shard::StreamSettings;
+use super::stream::{Preface, Progress, Stream};
 use super::sys::{Epoll, Interest};
 
 /// Bounds on streams, per shard.
@@ -55,6 +57,8 @@ pub(super) struct Streams {
 struct Settings {
     tls: Option<Arc<ServerConfig>>,
     limits: StreamLimits,
+    /// From these a PROXY header comes first.
+    proxies: Arc<[Cidr]>,
     /// Added to a stream's number to make its token.
     token: u64,
     /// Given up for a moment when the process has no descriptor left, to refuse a connection instead of spinning.
@@ -64,8 +68,7 @@ struct Settings {
 impl Streams {
     pub(super) fn new(
         listeners: Vec<(Socket, Transport)>,
-        tls: Option<Arc<ServerConfig>>,
-        limits: StreamLimits,
+        StreamSettings { tls, limits, proxies }: StreamSettings,
         token: u64,
     ) -> Self {
         Self {
@@ -77,7 +80,7 @@ impl Streams {
             queued: Vec::new(),
             closed: Vec::new(),
             scratch: vec![0; SCRATCH],
-            settings: Settings { tls, limits, token, spare: spare() },
+            settings: Settings { tls, limits, proxies, token, spare: spare() },
             refused: 0,
             lost: 0,
         }
@@ -128,7 +131,9 @@ impl Streams {
         socket: Socket,
         (client, transport): (SocketAddr, Transport),
     ) -> io::Result<()> {
-        self.check_limits(client)?;
+        let proxied = self.settings.proxies.iter().any(|network| network.contains(client.ip()));
+        // A proxy stands for many, who are counted each for itself once they are known.
+        self.check_limits((!proxied).then(|| client.ip()))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         let server = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
@@ -140,14 +145,16 @@ impl Streams {
             (Transport::Tcp | Transport::Udp, _) => None,
         };
         let tuple = FiveTuple { transport, client, server };
-        self.insert(now, epoll, Stream::new(TcpStream::from(socket), secure, tuple, now))?;
+        let mut stream = Stream::new(TcpStream::from(socket), secure, tuple, now);
+        stream.set_preface(if proxied { Preface::Header(Vec::new()) } else { Preface::Own });
+        self.insert(now, epoll, stream)?;
         Ok(())
     }
 
     /// Takes a connection that somebody else has accepted; its number here.
     pub(super) fn adopt(&mut self, now: Instant, epoll: &Epoll, adopted: Adopted) -> io::Result<usize> {
         let Adopted { socket, secure, tuple, inbox, place } = adopted;
-        self.check_limits(tuple.client)?;
+        self.check_limits(Some(tuple.client.ip()))?;
         let mut stream = Stream::new(socket, secure, tuple, now);
         stream.inbox = inbox;
         stream.take_decrypted()?;
@@ -158,9 +165,10 @@ impl Streams {
         Ok(key)
     }
 
-    fn check_limits(&self, client: SocketAddr) -> io::Result<()> {
+    /// Whether there is room for one more; of this client, if it is known.
+    fn check_limits(&self, client: Option<IpAddr>) -> io::Result<()> {
         let limits = self.settings.limits;
-        let of_address = self.per_address.get(&client.ip()).copied().unwrap_or(0);
+        let of_address = client.and_then(|ip| self.per_address.get(&ip)).copied().unwrap_or(0);
         if self.live.len() >= limits.total || of_address >= limits.per_address {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
@@ -175,21 +183,46 @@ impl Streams {
         let key = entry.key();
         let token = self.settings.token | u64::try_from(key).unwrap_or(u64::MAX);
         epoll.add(stream.fd(), token, Interest::Read)?;
+        if !stream.is_anonymous() {
+            stream.counted = Some(tuple.client.ip());
+            *self.per_address.entry(tuple.client.ip()).or_default() += 1;
+        }
         entry.insert(stream);
         self.deadlines.insert((deadline, key));
-        *self.per_address.entry(tuple.client.ip()).or_default() += 1;
+        self.list(key, tuple);
+        Ok(key)
+    }
+
+    /// A proxy has said whose connection this is.
+    fn introduce(&mut self, key: usize, client: SocketAddr) -> io::Result<()> {
+        let room = self.check_limits(Some(client.ip()));
+        let Some(stream) = self.live.get_mut(key) else { return Ok(()) };
+        room.inspect_err(|_| self.refused += 1)?;
+        let former = std::mem::replace(&mut stream.tuple.client, client);
+        stream.counted = Some(client.ip());
+        *self.per_address.entry(client.ip()).or_default() += 1;
+        let tuple = stream.tuple;
+        self.by_tuple.remove(&FiveTuple { client: former, ..tuple });
+        self.list(key, tuple);
+        Ok(())
+    }
+
+    fn list(&mut self, key: usize, tuple: FiveTuple) {
         // The same five-tuple again: the kernel has closed the former connection.
         if let Some(former) = self.by_tuple.insert(tuple, key) {
             self.remove(former);
             self.by_tuple.insert(tuple, key);
         }
-        Ok(key)
     }
 
     /// Reads once; what the client has sent so far, and whether there may be more. `None`: it is gone.
     pub(super) fn read(&mut self, key: usize) -> Option<(FiveTuple, Vec<u8>, Progress)> {
         let stream = self.live.get_mut(key)?;
-        match stream.fill(&mut self.scratch) {
+        let read = stream.fill(&mut self.scratch);
+        let named = stream.named.take();
+        let read = read.and_then(|progress| named.map_or(Ok(()), |at| self.introduce(key, at)).map(|()| progress));
+        let stream = self.live.get_mut(key)?;
+        match read {
             Ok(progress) => {
                 let (tuple, inbox) = (stream.tuple, std::mem::take(&mut stream.inbox));
                 if stream.wants_write() {
@@ -283,8 +316,9 @@ impl Streams {
         let Some(stream) = self.live.try_remove(key) else { return };
         self.by_tuple.remove(&stream.tuple);
         self.deadlines.remove(&(stream.deadline, key));
-        let ip = stream.tuple.client.ip();
-        if let Some(count) = self.per_address.get_mut(&ip) {
+        if let Some(ip) = stream.counted
+            && let Some(count) = self.per_address.get_mut(&ip)
+        {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.per_address.remove(&ip);

@@ -1,12 +1,18 @@
-//! The body of the fuzz target `websocket_decoder`; `corpus.rs` replays its corpus on every test run.
+//! The bodies of the fuzz targets `websocket_decoder` and `proxy_header`; `corpus.rs` replays their corpora on every test
+//! run.
 //!
-//! The decoder is compiled in from its file: it is nobody's business but the transport's, and stays private there.
+//! Both parsers are compiled in from their files: the fuzzer need not build the server.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "its writers and its tests come along with it")]
 #[path = "../../src/signal/websocket/codec.rs"]
 mod codec;
 
+#[allow(dead_code, clippy::indexing_slicing, reason = "its tests come along with it")]
+#[path = "../../src/proxy_protocol.rs"]
+mod proxy_protocol;
+
 use codec::{Decoder, Message, Violation};
+use proxy_protocol::{Header, parse};
 
 /// Largest message.
 const LIMIT: usize = 1000;
@@ -56,4 +62,25 @@ fn bounded(message: Message) -> Message {
         Message::Binary | Message::Pong | Message::Close => {}
     }
     message
+}
+
+/// Any bytes as the first ones of a load balancer's connection, the first byte saying how they are cut: read or refused
+/// without a panic; the cut makes no difference, what follows the header is left alone, and nothing waits for ever.
+pub fn proxy_header(bytes: &[u8]) {
+    let Some((cut, stream)) = bytes.split_first() else { return };
+    let whole = parse(stream);
+    let mut pieces = (usize::from(*cut).max(1)..stream.len()).step_by(usize::from(*cut).max(1));
+    let first = pieces.find_map(|end| match parse(stream.get(..end)?) {
+        Ok(Header::Partial) => None,
+        told => Some(told),
+    });
+    assert_eq!(first.unwrap_or_else(|| whole.clone()), whole, "the cut makes no difference");
+    match whole {
+        Ok(Header::Whole { length, .. }) => {
+            assert!(length <= stream.len(), "no more is consumed than came");
+            assert_eq!(parse(stream.get(..length).unwrap_or_default()), whole, "what follows makes no difference");
+        }
+        Ok(Header::Partial) => assert!(stream.len() < 16 + 2_048, "enough has come to know"),
+        Err(_) => {}
+    }
 }
