@@ -14,6 +14,7 @@ mod allocate;
 mod allocation;
 mod answer;
 mod authenticate;
+mod census;
 mod config;
 mod data;
 mod icmp;
@@ -44,6 +45,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
+pub use census::Census;
 pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, RelayId, Transport};
 pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;

@@ -76,6 +76,11 @@ impl<K: Ord + Clone> Parked<K> {
         Some(fact)
     }
 
+    /// How many requests wait.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|&(at, _)| at)
     }

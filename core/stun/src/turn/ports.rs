@@ -68,6 +68,12 @@ impl Ports {
         true
     }
 
+    /// How many are not free, on all addresses together.
+    pub(super) fn taken(&self) -> usize {
+        let all = self.slice.ports().count();
+        self.free.values().map(|free| all.saturating_sub(free.len())).sum()
+    }
+
     /// Whether there is a shard of this number.
     pub(super) fn has_shard(&self, shard: u16) -> bool {
         shard < self.slice.shards

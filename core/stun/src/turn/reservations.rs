@@ -91,6 +91,12 @@ impl Reservations {
         self.by_user.get(user).copied().unwrap_or(0)
     }
 
+    /// Ports kept, and addresses lent.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        debug_assert_eq!((self.kept.len(), self.kept.len()), (self.deadlines.len(), self.by_user.values().sum()));
+        (self.kept.len(), self.lent.len())
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(at, _)| at)
     }

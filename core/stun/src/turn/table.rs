@@ -64,6 +64,11 @@ impl Table {
         self.slots.len()
     }
 
+    /// Of each index: five-tuples, relayed addresses, users, deadlines.
+    pub(super) fn sizes(&self) -> (usize, usize, usize, usize) {
+        (self.by_tuple.len(), self.by_relayed.len(), self.by_user.len(), self.deadlines.len())
+    }
+
     pub(super) fn by_tuple(&self, tuple: &FiveTuple) -> Legs {
         self.by_tuple.get(tuple).copied().unwrap_or_default()
     }

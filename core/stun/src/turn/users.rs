@@ -276,6 +276,11 @@ impl Users {
         }
     }
 
+    /// Requests that wait, and questions that have not been answered.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.waiting.len(), self.asked.len())
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.waiting.next_deadline()
     }
