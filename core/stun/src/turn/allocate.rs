@@ -9,12 +9,12 @@ use stun_types::attribute::{AttributeStaticType, AttributeType};
 use stun_types::message::Message;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    AdditionalAddressFamily, EvenPort, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    AdditionalAddressFamily, DontFragment, EvenPort, RequestedAddressFamily, RequestedTransport, ReservationToken,
 };
 
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{Refusal, Request, Seal, Style};
-use super::config::FiveTuple;
+use super::config::{FiveTuple, Protocol, Transport};
 use super::limiter::{Bucket, Rate};
 use super::mobility::{Mobility, wants_ticket};
 use super::notes::Note;
@@ -34,8 +34,10 @@ impl Server {
         (owner, seal): (Owner, &Seal),
         message: &Message<'_>,
     ) -> Result<(), Refusal> {
-        let mut wanted = parse_allocate(message, from.server)?;
-        let mobility = wants_ticket(message)?.then(|| Mobility::new(&mut self.rng));
+        let mut wanted = parse_allocate(message, from)?;
+        // RFC 6062 §5.5: a TCP allocation ends with the client's connection, so it cannot move.
+        let may_move = wants_ticket(message)? && wanted.protocol == Protocol::Udp;
+        let mobility = may_move.then(|| Mobility::new(&mut self.rng));
         let limits = self.settings.limits;
         let mut used = self.table.count_of_user(&owner.user);
         if wanted.token.is_none() {
@@ -60,6 +62,7 @@ impl Server {
         };
         let granted = Granted {
             transaction: transaction_bytes(message.transaction_id()),
+            protocol: wanted.protocol,
             reserved: None,
             lacks: lacks.as_ref().map(Refusal::code),
         };
@@ -143,7 +146,7 @@ impl Server {
         self.peers.add_own(bound.ip());
         let limits = &self.settings.limits;
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
-        let user = owner.user.clone();
+        let (user, protocol) = (owner.user.clone(), granted.protocol);
         let relay = self.table.insert(Allocation {
             generation: 0,
             tuple: from,
@@ -160,7 +163,7 @@ impl Server {
             channels: Channels::default(),
         });
         let relay = relay.ok_or(Refusal::InsufficientCapacity)?;
-        self.outputs.push_back(Output::Open { relay, at: bound, user, client: from });
+        self.outputs.push_back(Output::Open { relay, at: bound, protocol, user, client: from });
         Ok(())
     }
 
@@ -185,6 +188,7 @@ struct Places {
 
 /// What an Allocate asks for.
 struct Wanted {
+    protocol: Protocol,
     family: AddressFamily,
     /// Dual allocation.
     additional: Option<AddressFamily>,
@@ -194,14 +198,22 @@ struct Wanted {
 }
 
 /// RFC 8656 §7.2, steps 3 to 9: what the request says, and what contradicts itself.
-fn parse_allocate(message: &Message<'_>, server: SocketAddr) -> Result<Wanted, Refusal> {
+fn parse_allocate(message: &Message<'_>, from: FiveTuple) -> Result<Wanted, Refusal> {
     check_unknown(message)?;
     if !message.has_attribute(RequestedTransport::TYPE) {
         return Err(Refusal::BadRequest);
     }
     let transport = message.attribute::<RequestedTransport>().map_err(|_| Refusal::BadRequest)?;
-    if transport.protocol() != RequestedTransport::UDP {
-        return Err(Refusal::UnsupportedTransport);
+    let protocol = match transport.protocol() {
+        RequestedTransport::UDP => Protocol::Udp,
+        RequestedTransport::TCP => Protocol::Tcp,
+        _ => return Err(Refusal::UnsupportedTransport),
+    };
+    // RFC 6062 §5.1.
+    let of_datagrams = [EvenPort::TYPE, ReservationToken::TYPE, DontFragment::TYPE];
+    let contradicts = from.transport == Transport::Udp || of_datagrams.iter().any(|&kind| message.has_attribute(kind));
+    if protocol == Protocol::Tcp && contradicts {
+        return Err(Refusal::BadRequest);
     }
     let parity = match optional::<EvenPort>(message)?.map(|even| even.requested()) {
         Some(true) => Parity::Pair,
@@ -221,8 +233,8 @@ fn parse_allocate(message: &Message<'_>, server: SocketAddr) -> Result<Wanted, R
         return Err(Refusal::BadRequest);
     }
     let parity = if token.is_some() { Parity::Kept } else { parity };
-    let family = parse_family(message, server, additional)?;
-    Ok(Wanted { family, additional, lifetime: parse_lifetime(message)?, parity, token })
+    let family = parse_family(message, from.server, additional)?;
+    Ok(Wanted { protocol, family, additional, lifetime: parse_lifetime(message)?, parity, token })
 }
 
 fn parse_family(

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use stun_types::attribute::Userhash;
 
 use super::answer::Style;
-use super::config::FiveTuple;
+use super::config::{FiveTuple, Protocol};
 use super::limiter::Bucket;
 use super::mobility::Mobility;
 use super::peers::Reach;
@@ -68,6 +68,8 @@ impl Owner {
 pub(super) struct Granted {
     /// The transaction id of the Allocate.
     pub(super) transaction: [u8; 12],
+    /// What is relayed.
+    pub(super) protocol: Protocol,
     /// RESERVATION-TOKEN: the next higher port is kept.
     pub(super) reserved: Option<Token>,
     /// ADDRESS-ERROR-CODE: why there is no relayed address of the other family.

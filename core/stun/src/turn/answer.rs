@@ -48,7 +48,7 @@ pub(super) struct Style {
     pub(super) seal: Seal,
 }
 
-/// A reason to refuse that the client is told, RFC 8489 §14.8 and RFC 8656 §19.
+/// A reason to refuse that the client is told, RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Another relay, which may have room.
@@ -61,6 +61,8 @@ pub(super) enum Refusal {
     WrongCredentials,
     UnsupportedTransport,
     PeerAddressFamilyMismatch,
+    ConnectionAlreadyExists,
+    ConnectionTimeoutOrFailure,
     AllocationQuotaReached,
     InsufficientCapacity,
 }
@@ -77,6 +79,8 @@ impl Refusal {
             Self::WrongCredentials => 441,
             Self::UnsupportedTransport => 442,
             Self::PeerAddressFamilyMismatch => 443,
+            Self::ConnectionAlreadyExists => 446,
+            Self::ConnectionTimeoutOrFailure => 447,
             Self::AllocationQuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }

@@ -19,6 +19,15 @@ pub enum Transport {
     Tls,
 }
 
+/// What an allocation relays: REQUESTED-TRANSPORT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// Connections (RFC 6062).
+    Tcp,
+}
+
 /// A client as RFC 8656 §3.2 knows it: its address, ours, and the transport between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {
@@ -98,7 +107,7 @@ impl Default for PortSlice {
 pub struct Addresses {
     /// All addresses of the host's interfaces; the first usable of a family serves a client of the other.
     pub own: Vec<IpAddr>,
-    /// UDP ports of this process, refused as peers on any own address.
+    /// Ports of this process, UDP or TCP, refused as peers on any own address.
     pub listener_ports: Vec<u16>,
     /// Told to clients in place of a local IPv4 address other than loopback: the host stands behind a NAT.
     pub external_v4: Option<Ipv4Addr>,
@@ -130,6 +139,10 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels of one allocation.
     pub channels: usize,
+    /// Connections with peers on this shard (RFC 6062).
+    pub connections: usize,
+    /// Connections of one allocation.
+    pub connections_per_allocation: usize,
     /// Payload bytes per second of one allocation, both directions together.
     pub bytes_per_second: u64,
     /// And at once.
@@ -149,6 +162,8 @@ impl Default for Limits {
             allocations_per_user: 16,
             permissions: 64,
             channels: 64,
+            connections: 8_192,
+            connections_per_allocation: 64,
             bytes_per_second: 4_000_000,
             burst_bytes: 8_000_000,
             answers_per_second: 200,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rand_core::RngCore;
 
 use super::Server;
+use super::allocation::Allocation;
 use super::config::{FiveTuple, RelayId};
 use super::limiter::Rate;
 use super::peers::Reach;
@@ -63,6 +64,11 @@ pub enum Forward<'p> {
         /// All it has sent.
         bytes: &'p [u8],
     },
+    /// The stream this came by goes to another shard, whole, and this comes first there.
+    HandOver {
+        /// Which.
+        shard: u16,
+    },
 }
 
 /// Whether routers may fragment a packet (RFC 8656 §15, the alternate behaviour: they may unless the client says no).
@@ -77,7 +83,7 @@ pub enum Fragmentation {
 /// Why a packet is not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// The five-tuple, or the relay address, has none.
+    /// The five-tuple, or the relay address, has none that relays datagrams.
     NoAllocation,
     /// The channel is not bound.
     NoChannel,
@@ -118,7 +124,8 @@ impl Server {
     /// RFC 8656 §11.2.
     pub(super) fn on_send<'p>(&mut self, now: Instant, from: FiveTuple, stun: Stun<'p>) -> Forward<'p> {
         let legs = self.table.by_tuple(&from);
-        if legs.first().is_none() {
+        // RFC 6062 §5: no datagrams by a TCP allocation.
+        if legs.first().and_then(|slot| self.table.get(slot)).is_none_or(Allocation::relays_connections) {
             return self.drop_packet(DropReason::NoAllocation);
         }
         let Some((peer, payload, fragmentation)) = parse_send(stun) else {
@@ -195,6 +202,9 @@ impl Server {
     /// RFC 8656 §11.3 and §12.7.
     pub(super) fn deliver<'p>(&mut self, now: Instant, slot: u32, from: SocketAddr, payload: &'p [u8]) -> Forward<'p> {
         let Some(allocation) = self.table.get(slot) else { return self.drop_packet(DropReason::NoAllocation) };
+        if allocation.relays_connections() {
+            return self.drop_packet(DropReason::NoAllocation);
+        }
         if allocation.opening.is_some() || allocation.permissions.reach(now, from.ip()).is_none() {
             return self.drop_packet(DropReason::NoPermission);
         }

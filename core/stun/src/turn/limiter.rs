@@ -47,6 +47,19 @@ impl Bucket {
         }
     }
 
+    /// Takes `cost` for what has happened already. Tells when what is missing will have been filled in; until then
+    /// nothing can be taken.
+    pub(super) fn spend(&mut self, now: Instant, rate: Rate, cost: u64) -> Option<Instant> {
+        if self.take(now, rate, cost) {
+            return None;
+        }
+        let missing = cost.saturating_sub(std::mem::take(&mut self.tokens));
+        let time = Duration::from_micros(missing.saturating_mul(1_000_000) / rate.per_second.max(1));
+        // In the future: the debt. What had been filled in and rounded away is lost.
+        self.filled = self.filled.max(now).checked_add(time.min(LONGEST_DEBT))?;
+        Some(self.filled)
+    }
+
     fn fill(&mut self, now: Instant, rate: Rate) {
         let micros = u64::try_from(now.saturating_duration_since(self.filled).as_micros()).unwrap_or(u64::MAX);
         let new = micros.saturating_mul(rate.per_second) / 1_000_000;
@@ -137,6 +150,8 @@ const AMPLIFICATION_HUNDREDTHS: u64 = 130;
 const CREDIT: u64 = 32 * 1_024 * 100;
 /// What one answer may take.
 const LARGEST_ANSWER: usize = 256;
+/// One piece never costs more.
+const LONGEST_DEBT: Duration = Duration::from_secs(60);
 const WAYS: usize = 4;
 const SETS: usize = 1 << SETS_LOG2;
 const SETS_U64: u64 = 1 << SETS_LOG2;
@@ -158,6 +173,19 @@ mod tests {
         assert_eq!(admitted(&mut sources, start + Duration::from_millis(99)), 0);
         assert_eq!(admitted(&mut sources, start + Duration::from_millis(100)), 1);
         assert_eq!(admitted(&mut sources, start + Duration::from_secs(60)), 5);
+    }
+
+    #[test]
+    fn what_was_spent_beyond_the_burst_is_paid_off_by_waiting() {
+        let start = crate::turn::some_instant();
+        let mut bucket = Bucket::full(start, RATE);
+        assert_eq!(bucket.spend(start, RATE, 5), None);
+        let paid_off = start + Duration::from_secs(2);
+        assert_eq!(bucket.spend(start, RATE, 20), Some(paid_off));
+        assert_eq!(bucket.spend(start, RATE, 10), Some(paid_off + Duration::from_secs(1)), "debts add up");
+        let paid_off = paid_off + Duration::from_secs(1);
+        assert!(!bucket.take(paid_off, RATE, 1));
+        assert_eq!(bucket.spend(paid_off + Duration::from_millis(100), RATE, 1), None);
     }
 
     #[test]

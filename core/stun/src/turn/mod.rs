@@ -16,6 +16,7 @@ mod answer;
 mod authenticate;
 mod census;
 mod config;
+mod connections;
 mod data;
 mod icmp;
 mod limiter;
@@ -34,6 +35,7 @@ mod revoked;
 mod seeded;
 mod sessions;
 mod table;
+mod tcp;
 mod token;
 mod usage;
 mod users;
@@ -46,7 +48,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 pub use census::Census;
-pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, RelayId, Transport};
+pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, Protocol, RelayId, Transport};
+pub use connections::ConnectionId;
 pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
 pub use notes::Note;
@@ -60,6 +63,7 @@ pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, Us
 use crate::Discovery;
 use crate::wire::{self, Packet};
 use authenticate::Gate;
+use connections::Connections;
 use notes::Guests;
 use parked::Parked;
 use peers::Peers;
@@ -72,6 +76,7 @@ use usage::Ledger;
 pub struct Server {
     settings: Settings,
     table: Table,
+    connections: Connections,
     gate: Gate,
     peers: Peers,
     ports: Ports,
@@ -109,6 +114,8 @@ pub enum Output {
         relay: RelayId,
         /// Where to bind it.
         at: SocketAddr,
+        /// Datagrams, or a listener for connections.
+        protocol: Protocol,
         /// Whose it would be, for quotas that span shards.
         user: String,
         /// Who asks.
@@ -122,6 +129,28 @@ pub enum Output {
         user: String,
         /// Who asked for it.
         client: FiveTuple,
+    },
+    /// Connect to a peer from a relayed address (RFC 6062 §5.2), and tell by [`Server::handle_connected`] or
+    /// [`Server::handle_disconnected`].
+    Connect {
+        /// The socket whose address it comes from.
+        relay: RelayId,
+        /// Names the connection.
+        connection: ConnectionId,
+        /// Whom to.
+        peer: SocketAddr,
+    },
+    /// From here on pass on bytes between a connection and the stream of a client, both ways, as they are.
+    Join {
+        /// The connection with the peer.
+        connection: ConnectionId,
+        /// The stream, which is no longer one of STUN messages once all that was to be sent has been.
+        client: FiveTuple,
+    },
+    /// Close a connection, whatever its state, and the stream it has been joined with.
+    Hangup {
+        /// Which.
+        connection: ConnectionId,
     },
     /// Find out about a user, and tell by [`Server::handle_answer`].
     Query {
@@ -162,18 +191,22 @@ pub enum OpenRefused {
     Exhausted,
 }
 
-/// What happened so far; all but `allocations` only grow.
+/// What happened so far; all but `allocations` and `connections` only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Live allocations; one of both families counts twice.
     pub allocations: u64,
     /// Allocations made.
     pub allocated: u64,
+    /// Live connections with peers, established or not.
+    pub connections: u64,
+    /// Connections with peers joined with one of a client.
+    pub connected: u64,
     /// Packets relayed, both directions.
     pub packets: u64,
-    /// Their payload.
+    /// Their payload, and what connections have carried.
     pub bytes: u64,
-    /// Packets that were not relayed.
+    /// Packets that were not relayed, and connections of peers that were not wanted.
     pub dropped: u64,
     /// Bytes that are neither STUN nor ChannelData, or lie about their lengths.
     pub malformed: u64,
@@ -202,6 +235,7 @@ impl Server {
         let hash = seeded::Seeded::new((rng.next_u64(), rng.next_u64()));
         Self {
             table: Table::new(hash),
+            connections: Connections::new((config.ports.shard, config.ports.shards), hash),
             peers: Peers::new(config.peers.clone(), &config.addresses),
             ports: Ports::new(config.ports),
             reservations: Reservations::default(),
@@ -224,9 +258,10 @@ impl Server {
 
     /// A datagram, or a frame of a stream without its padding, from a client.
     pub fn handle_client<'p>(&mut self, now: Instant, from: FiveTuple, bytes: &'p [u8]) -> Forward<'p> {
-        match self.keeper(from, bytes) {
-            Some(shard) => Forward::ToKeeper { shard, from, bytes },
-            None => self.handle_own(now, from, bytes),
+        match (self.keeper(from, bytes), self.shard_of_bind(from, bytes)) {
+            (Some(shard), _) => Forward::ToKeeper { shard, from, bytes },
+            (None, Some(shard)) => Forward::HandOver { shard },
+            (None, None) => self.handle_own(now, from, bytes),
         }
     }
 
@@ -294,6 +329,7 @@ impl Server {
             self.give_back(unclaimed);
         }
         while self.claims.expire(now).is_some() {}
+        self.expire_connections(now);
         self.gate.users.handle_timeout(now);
     }
 
@@ -318,6 +354,7 @@ impl Server {
             self.table.next_deadline(),
             self.reservations.next_deadline(),
             self.claims.next_deadline(),
+            self.connections.next_deadline(),
             self.gate.users.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -325,10 +362,13 @@ impl Server {
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
-        Counters { allocations: u64::try_from(self.table.len()).unwrap_or(u64::MAX), ..self.counters }
+        let count = |live: usize| u64::try_from(live).unwrap_or(u64::MAX);
+        let (allocations, connections) = (count(self.table.len()), count(self.connections.len()));
+        Counters { allocations, connections, ..self.counters }
     }
 
     fn release(&mut self, now: Instant, slot: u32) {
+        self.hang_up(slot);
         let Some((relay, mut allocation)) = self.table.remove(slot) else { return };
         if allocation.opening.is_none() {
             usage::end(&mut self.ledger, &allocation.owner, &mut allocation.meter, now);

@@ -80,8 +80,8 @@ impl Server {
         let Some(at) = next else { return self.on_not_opened(now, slot, &Refusal::InsufficientCapacity) };
         allocation.bound = at;
         allocation.relayed = at;
-        let (user, client) = (allocation.owner.user.clone(), allocation.tuple);
-        self.outputs.push_back(Output::Open { relay, at, user, client });
+        let (user, client, protocol) = (allocation.owner.user.clone(), allocation.tuple, allocation.granted.protocol);
+        self.outputs.push_back(Output::Open { relay, at, protocol, user, client });
         self.give_back_opening(taken, parity);
     }
 

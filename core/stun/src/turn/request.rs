@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use stun_types::attribute::{AttributeStaticType, AttributeType};
 use stun_types::message::{BINDING, Message, MessageClass, StunWriteError, TransactionId};
 use turn_types::attribute::{
-    ChannelNumber, DontFragment, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
-    XorPeerAddress, XorRelayedAddress,
+    ChannelNumber, ConnectionId, DontFragment, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
+    ReservationToken, XorPeerAddress, XorRelayedAddress,
 };
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::Owner;
 use super::answer::{self, Refusal, Seal};
@@ -32,7 +32,9 @@ impl Server {
         }
         match message.method() {
             BINDING => self.on_binding(now, from, &message),
-            ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND => self.on_request(now, from, &message),
+            ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND | CONNECT | CONNECTION_BIND => {
+                self.on_request(now, from, &message)
+            }
             _ => self.refuse_unproven(now, from, &message, &Refusal::BadRequest),
         }
     }
@@ -58,7 +60,7 @@ impl Server {
 
     fn on_request(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
         let here = self.table.by_tuple(&from).first();
-        let slot = here.or_else(|| self.by_ticket(message));
+        let slot = here.or_else(|| self.by_ticket(message)).or_else(|| self.by_connection(message));
         let holder = slot.and_then(|slot| self.table.get(slot)).map(|allocation| &allocation.owner);
         let checked = self.gate.check(now, from.client, message, holder);
         if checked.is_ok() {
@@ -79,7 +81,7 @@ impl Server {
         }
     }
 
-    /// The owner of an allocation: at its place, or at another one with its ticket.
+    /// The owner of an allocation: at its place, or at another one with its ticket or a connection's number.
     fn on_owner(
         &mut self,
         now: Instant,
@@ -89,6 +91,7 @@ impl Server {
     ) -> Result<(), StunWriteError> {
         match self.table.by_tuple(&from).first() {
             Some(_) => self.on_holder(now, (slot, seal), from, message),
+            None if message.method() == CONNECTION_BIND => self.on_connection_bind(&seal, from, message),
             None => self.on_resume(now, (slot, seal), from, message),
         }
     }
@@ -158,7 +161,9 @@ impl Server {
     ) -> Result<(), StunWriteError> {
         let refused = match message.method() {
             ALLOCATE => self.allocate(now, from, (owner, &seal), message).err(),
-            // RFC 8656 §7.3, §10.2, §12.2.
+            // RFC 6062 §5.4: no such connection.
+            CONNECTION_BIND => Some(Refusal::BadRequest),
+            // RFC 8656 §7.3, §10.2, §12.2; RFC 6062 §5.2.
             _ => Some(Refusal::AllocationMismatch),
         };
         if let Some(refusal) = refused {
@@ -172,7 +177,7 @@ impl Server {
 
 /// RFC 8489 §6.3.1: what must be understood and is not.
 pub(super) fn check_unknown(message: &Message<'_>) -> Result<(), Refusal> {
-    let known: [AttributeType; 10] = [
+    let known: [AttributeType; 11] = [
         ACCESS_TOKEN,
         DontFragment::TYPE,
         ChannelNumber::TYPE,
@@ -183,6 +188,7 @@ pub(super) fn check_unknown(message: &Message<'_>) -> Result<(), Refusal> {
         RequestedAddressFamily::TYPE,
         ReservationToken::TYPE,
         XorRelayedAddress::TYPE,
+        ConnectionId::TYPE,
     ];
     let unknown = binding::unknown_attributes(message, &known);
     if unknown.is_empty() { Ok(()) } else { Err(Refusal::UnknownAttributes(unknown)) }

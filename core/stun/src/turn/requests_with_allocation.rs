@@ -1,4 +1,4 @@
-//! Requests of an allocation's owner: Allocate again, Refresh, CreatePermission, ChannelBind.
+//! Requests of an allocation's owner: Allocate again, Refresh, CreatePermission, ChannelBind, and where Connect begins.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -8,9 +8,9 @@ use stun_types::attribute::{Attribute, AttributeStaticType};
 use stun_types::message::{Message, StunWriteError};
 use turn_types::AddressFamily;
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedAddressFamily, XorPeerAddress};
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CONNECT, CREATE_PERMISSION, REFRESH};
 
-use super::allocation::BindRefused;
+use super::allocation::{Allocation, BindRefused};
 use super::answer::{self, Refusal, Request, Seal, Style};
 use super::config::FiveTuple;
 use super::mobility::{self, MOBILITY_TICKET};
@@ -45,6 +45,10 @@ impl Server {
             REFRESH => self.refresh(now, legs, message).map(Some),
             CREATE_PERMISSION => self.create_permission(now, legs, message).map(|()| None),
             CHANNEL_BIND => self.channel_bind(now, legs, message).map(|()| None),
+            CONNECT => match self.connect(now, (legs, &seal), message) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => Err(refusal),
+            },
             // RFC 8656 §7.2 step 2: the five-tuple is in use.
             _ => Err(Refusal::AllocationMismatch),
         };
@@ -124,6 +128,10 @@ impl Server {
     /// RFC 8656 §12.2.
     fn channel_bind(&mut self, now: Instant, legs: Legs, message: &Message<'_>) -> Result<(), Refusal> {
         check_unknown(message)?;
+        // RFC 6062 §5: no channels of a TCP allocation.
+        if legs.first().and_then(|slot| self.table.get(slot)).is_some_and(Allocation::relays_connections) {
+            return Err(Refusal::BadRequest);
+        }
         let number = message.attribute::<ChannelNumber>().map_err(|_| Refusal::BadRequest)?.channel();
         let peer = message.attribute::<XorPeerAddress>().map_err(|_| Refusal::BadRequest)?;
         let peer: SocketAddr = peer.addr(message.transaction_id());

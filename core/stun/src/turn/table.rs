@@ -130,9 +130,10 @@ impl Table {
         Some(RelayId { slot, generation: self.generation })
     }
 
-    /// The relay socket is open: its address can be reached from inside.
+    /// The relay socket is open: its address can be reached from inside, by datagrams.
     pub(super) fn publish(&mut self, slot: u32) {
-        if let Some((bound, relayed)) = self.get(slot).map(|allocation| (allocation.bound, allocation.relayed)) {
+        let open = self.get(slot).filter(|allocation| !allocation.relays_connections());
+        if let Some((bound, relayed)) = open.map(|allocation| (allocation.bound, allocation.relayed)) {
             self.by_relayed.insert(bound, slot);
             self.by_relayed.insert(relayed, slot);
         }

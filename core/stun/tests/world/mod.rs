@@ -14,8 +14,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice, QueryId,
-    RelayId, Server, Transport, UserKey,
+    Accounts, Addresses, Config, ConnectionId, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules,
+    PortSlice, QueryId, RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -30,6 +30,12 @@ pub struct World {
     /// What the shell answers to the next sockets; then all succeed.
     pub refusals: Vec<OpenRefused>,
     pub open: BTreeMap<RelayId, SocketAddr>,
+    /// Connections that are being established, and to whom.
+    pub connecting: BTreeMap<ConnectionId, SocketAddr>,
+    /// Connections and the clients' streams they have been joined with.
+    pub joined: BTreeMap<ConnectionId, FiveTuple>,
+    /// Connections the machine has ended.
+    pub hung_up: Vec<ConnectionId>,
     pub sent: Vec<(FiveTuple, Vec<u8>)>,
     pub disconnected: Vec<FiveTuple>,
     /// For other shards.
@@ -105,6 +111,9 @@ impl World {
             now,
             refusals: Vec::new(),
             open: BTreeMap::new(),
+            connecting: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            hung_up: Vec::new(),
             sent: Vec::new(),
             disconnected: Vec::new(),
             told: Vec::new(),
@@ -144,6 +153,18 @@ impl World {
                 }
                 Output::Close { relay, .. } => {
                     self.open.remove(&relay);
+                }
+                Output::Connect { relay, connection, peer } => {
+                    assert!(self.open.contains_key(&relay), "it comes from a relayed address");
+                    self.connecting.insert(connection, peer);
+                }
+                Output::Join { connection, client } => {
+                    assert_eq!(self.joined.insert(connection, client), None, "joined once");
+                }
+                Output::Hangup { connection } => {
+                    self.connecting.remove(&connection);
+                    self.joined.remove(&connection);
+                    self.hung_up.push(connection);
                 }
                 Output::Moved { from, to } => self.moved.push((from, to)),
                 Output::Query { id, user } => self.asked.push((id, user)),
