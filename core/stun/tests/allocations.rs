@@ -183,9 +183,10 @@ fn what_an_allocate_may_not_ask_for_is_refused_by_its_number() {
     let (token, v4, v6) =
         (ReservationToken::new(5), RequestedAddressFamily::new(AddressFamily::IPV4), AddressFamily::IPV6);
     let both = AdditionalAddressFamily::new(v6);
-    let cases: [(&[&dyn AttributeWrite], u16); 10] = [
+    let cases: [(&[&dyn AttributeWrite], u16); 11] = [
         (&[], 400),
-        (&[&RequestedTransport::new(6)], 442),
+        (&[&RequestedTransport::new(6)], 400),
+        (&[&RequestedTransport::new(132)], 442),
         (&[&udp, &unknown], 420),
         (&[&udp, &token], 508),
         (&[&udp, &token, &EvenPort::new(false)], 400),

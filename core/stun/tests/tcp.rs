@@ -34,10 +34,12 @@ fn allocated(world: &mut World) -> Client {
     client
 }
 
-/// The same user's other connection.
-fn data(client: &Client, port: u16) -> Client {
+/// The same user's other connection, which has been given a nonce.
+fn data(world: &mut World, client: &Client, port: u16) -> Client {
     let at = SocketAddr::new(client.tuple.client.ip(), port);
-    Client { tuple: FiveTuple { client: at, ..client.tuple }, ..client.clone() }
+    let mut data = Client { tuple: FiveTuple { client: at, ..client.tuple }, ..client.clone() };
+    world.challenge(&mut data);
+    data
 }
 
 fn connect(world: &mut World, client: &Client, peer: &str) -> Answer {
@@ -77,6 +79,11 @@ fn bind_request(world: &mut World, client: &Client, number: u32) -> Answer {
     world.request(client, CONNECTION_BIND, &[&ConnectionIdAttribute::new(number)])
 }
 
+fn bind_from(world: &mut World, client: &Client, port: u16, number: u32) -> Answer {
+    let data = data(world, client, port);
+    bind_request(world, &data, number)
+}
+
 /// A peer connects in; the number in the indication.
 fn incoming(world: &mut World, client: &Client, peer: &str) -> Option<ConnectionId> {
     let relay = *world.open.keys().next().expect("a relayed address");
@@ -104,7 +111,7 @@ fn a_client_connects_binds_and_the_bytes_are_the_shells() {
     let client = allocated(&mut world);
     assert_eq!(connect(&mut world, &client, PEER), Answer::Silence, "answered when it stands");
     let id = established(&mut world, &client, PEER);
-    let stream = data(&client, 1_001);
+    let stream = data(&mut world, &client, 1_001);
     assert!(is_success(&bind_request(&mut world, &stream, id.bits())));
     assert_eq!(world.joined.get(&id), Some(&stream.tuple));
     assert_eq!(world.relay.handle_carried(world.now, id, 1_000), None);
@@ -124,7 +131,7 @@ fn a_permitted_peer_connects_in_and_others_are_turned_away() {
     assert!(is_success(&world.permit(&client, PEER)));
     let id = incoming(&mut world, &client, "8.8.8.8:1").expect("a permission is for all ports of an address");
     assert_eq!(incoming(&mut world, &client, "8.8.4.4:1"), None);
-    assert!(is_success(&bind_request(&mut world, &data(&client, 1_001), id.bits())));
+    assert!(is_success(&bind_from(&mut world, &client, 1_001, id.bits())));
     world.wait(Duration::from_secs(299));
     assert!(incoming(&mut world, &client, "8.8.8.8:2").is_some());
     world.wait(Duration::from_secs(1));
@@ -217,7 +224,7 @@ fn one_peer_has_one_connection_whatever_its_state() {
     assert_eq!(connect(&mut world, &client, PEER), Answer::Error(446), "being established");
     let id = established(&mut world, &client, PEER);
     assert_eq!(connect(&mut world, &client, PEER), Answer::Error(446), "waiting");
-    bind_request(&mut world, &data(&client, 1_001), id.bits());
+    bind_from(&mut world, &client, 1_001, id.bits());
     assert_eq!(connect(&mut world, &client, PEER), Answer::Error(446), "bound");
     assert_eq!(connect(&mut world, &client, "8.8.8.8:9001"), Answer::Silence, "another port is another peer");
     world.relay.handle_disconnected(id);
@@ -230,6 +237,7 @@ fn a_peer_that_refuses_or_never_answers_is_447() {
     let client = allocated(&mut world);
     connect(&mut world, &client, PEER);
     let id = connecting(&world, PEER);
+    world.connecting.clear();
     world.sent.clear();
     world.relay.handle_disconnected(id);
     world.drain();
@@ -257,7 +265,7 @@ fn what_nobody_binds_within_thirty_seconds_is_closed() {
     let made = established(&mut world, &client, PEER);
     let came = incoming(&mut world, &client, "8.8.8.8:1").expect("accepted");
     let bound = incoming(&mut world, &client, "8.8.8.8:2").expect("accepted");
-    bind_request(&mut world, &data(&client, 1_001), bound.bits());
+    bind_from(&mut world, &client, 1_001, bound.bits());
     world.sent.clear();
     world.wait(WAIT - Duration::from_millis(1));
     assert!(world.hung_up.is_empty());
@@ -267,7 +275,7 @@ fn what_nobody_binds_within_thirty_seconds_is_closed() {
     let mut expected = vec![made, came];
     expected.sort();
     assert_eq!((ended, world.sent.len()), (expected, 0));
-    assert_eq!(bind_request(&mut world, &data(&client, 1_002), made.bits()), Answer::Error(400));
+    assert_eq!(bind_from(&mut world, &client, 1_002, made.bits()), Answer::Error(400));
     assert!(world.joined.contains_key(&bound));
 }
 
@@ -277,7 +285,7 @@ fn connection_bind_takes_what_waits_of_the_same_user_once_by_another_stream() {
     let client = allocated(&mut world);
     connect(&mut world, &client, PEER);
     let number = connecting(&world, PEER).bits();
-    assert_eq!(bind_request(&mut world, &data(&client, 1_001), number), Answer::Error(400), "not established");
+    assert_eq!(bind_from(&mut world, &client, 1_001, number), Answer::Error(400), "not established");
     let id = established(&mut world, &client, PEER);
     assert_eq!(id.bits(), number);
     assert_eq!(bind_request(&mut world, &client, number), Answer::Error(437), "the control connection stays one");
@@ -286,14 +294,15 @@ fn connection_bind_takes_what_waits_of_the_same_user_once_by_another_stream() {
     let udp = world.client("alice", "1.2.3.4:3000");
     let udp = Client { username: client.username.clone(), key: client.key.clone(), ..udp };
     assert_eq!(bind_request(&mut world, &udp, number), Answer::Error(400));
-    assert_eq!(bind_request(&mut world, &data(&client, 1_001), number ^ 1), Answer::Error(400));
-    assert_eq!(world.request(&data(&client, 1_001), CONNECTION_BIND, &[]), Answer::Error(400));
+    assert_eq!(bind_from(&mut world, &client, 1_001, number ^ 1), Answer::Error(400));
+    let stream = data(&mut world, &client, 1_001);
+    assert_eq!(world.request(&stream, CONNECTION_BIND, &[]), Answer::Error(400));
     let transaction = world.transaction();
     let unsigned = request(CONNECTION_BIND, transaction, &[&ConnectionIdAttribute::new(number)]);
-    assert_eq!(world.ask(data(&client, 1_001).tuple, &unsigned), Answer::Error(401));
+    assert_eq!(world.ask(stream.tuple, &unsigned), Answer::Error(401));
     assert!(world.joined.is_empty());
-    assert!(is_success(&bind_request(&mut world, &data(&client, 1_001), number)));
-    assert_eq!(bind_request(&mut world, &data(&client, 1_002), number), Answer::Error(400));
+    assert!(is_success(&bind_from(&mut world, &client, 1_001, number)));
+    assert_eq!(bind_from(&mut world, &client, 1_002, number), Answer::Error(400));
     assert_eq!(world.joined.len(), 1);
 }
 
@@ -305,7 +314,7 @@ fn busy(world: &mut World) -> Client {
     connect(world, &client, "8.8.8.8:1");
     established(world, &client, "8.8.8.8:1");
     let bound = incoming(world, &client, "8.8.8.8:2").expect("accepted");
-    bind_request(world, &data(&client, 1_001), bound.bits());
+    bind_from(world, &client, 1_001, bound.bits());
     assert_eq!(world.relay.counters().connections, 3);
     client
 }
@@ -389,7 +398,7 @@ fn a_stream_that_binds_at_another_shard_is_handed_over_and_others_are_not() {
     let client = allocated(&mut owner);
     connect(&mut owner, &client, PEER);
     let id = established(&mut owner, &client, PEER);
-    let stream = data(&client, 1_001);
+    let stream = data(&mut owner, &client, 1_001);
     let transaction = owner.transaction();
     let bytes = stream.sign(CONNECTION_BIND, transaction, &[&ConnectionIdAttribute::new(id.bits())]);
     assert_eq!(host.packet(stream.tuple, &bytes), Forward::HandOver { shard: 1 });

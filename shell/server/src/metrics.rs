@@ -96,8 +96,10 @@ metrics! {
     Counter TURN_CREDENTIALS_ISSUED_TOTAL = "turn_credentials_issued_total", "Credentials handed out to applications.";
     Gauge TURN_ALLOCATIONS = "turn_allocations", "Live TURN allocations.";
     Counter TURN_ALLOCATED_TOTAL = "turn_allocated_total", "TURN allocations made.";
+    Gauge TURN_CONNECTIONS = "turn_connections", "Live connections with peers of TCP allocations (RFC 6062), established or not.";
+    Counter TURN_CONNECTED_TOTAL = "turn_connected_total", "Connections with peers that were joined with one of a client (RFC 6062).";
     Counter TURN_RELAYED_PACKETS_TOTAL = "turn_relayed_packets_total", "Packets relayed, both directions.";
-    Counter TURN_RELAYED_BYTES_TOTAL = "turn_relayed_bytes_total", "Their payload.";
+    Counter TURN_RELAYED_BYTES_TOTAL = "turn_relayed_bytes_total", "Their payload, and what connections with peers have carried.";
     Counter TURN_DROPPED_PACKETS_TOTAL = "turn_dropped_packets_total", "Packets not relayed: no allocation, channel or permission, a forbidden peer, too many bytes per second.";
     Counter TURN_LOST_PACKETS_TOTAL = "turn_lost_packets_total", "Packets the kernel, a queue between shards or a slow stream did not take.";
     Counter TURN_MALFORMED_TOTAL = "turn_malformed_total", "Bytes that are neither STUN nor ChannelData, or lie about their lengths.";

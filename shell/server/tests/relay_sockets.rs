@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_client::{Client, start, until};
+use relay_client::{Client, self_signed, start, until};
 use stun_types::message::Message;
 use tandem_server::relay::{Config, Handle, Tls};
 use turn_types::attribute::{Icmp, XorPeerAddress};
@@ -224,15 +224,7 @@ fn connections_have_a_limit_per_address_and_silent_ones_end() {
 }
 
 fn tls() -> Tls {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .expect("a certificate and its key");
-    Tls { port: 0, config: Arc::new(config) }
+    Tls { port: 0, config: self_signed() }
 }
 
 #[test]

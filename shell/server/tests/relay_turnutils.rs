@@ -5,10 +5,9 @@ mod relay_client;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use relay_client::{SECRET, until};
+use relay_client::{SECRET, self_signed, until};
 use tandem_server::relay::{self, Config, Discovery, External, Handle, Limits, PeerRules, Tls, Users};
 use tandem_stun::credential;
 use tandem_stun::turn::{ThirdParty, TokenAlgorithm, TokenKey};
@@ -23,16 +22,7 @@ fn config() -> Config {
 }
 
 fn with_tls() -> Config {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .expect("a certificate and its key");
-    Config { tls: Some(Tls { port: 0, config: Arc::new(tls) }), ..config() }
+    Config { tls: Some(Tls { port: 0, config: self_signed() }), ..config() }
 }
 
 fn start(config: Config) -> Handle {

@@ -33,7 +33,8 @@ impl ConnectionId {
         Self((random - random % shards).wrapping_add(shard))
     }
 
-    pub(super) fn from_bits(bits: u32) -> Self {
+    /// From the value of the attribute.
+    pub fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
@@ -194,7 +195,9 @@ mod tests {
         };
         let mut of_two: Vec<_> = peers.map(|peer| add(2, peer)).to_vec();
         for slot in [1, 3, u32::MAX] {
-            peers.map(|peer| add(slot, peer));
+            for peer in peers {
+                add(slot, peer);
+            }
         }
         let mut found: Vec<_> = connections.of(2).collect();
         (of_two.sort(), found.sort());

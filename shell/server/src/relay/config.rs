@@ -42,7 +42,7 @@ pub struct Config {
     pub external: External,
     /// Who may be relayed to, beside public addresses.
     pub peers: PeerRules,
-    /// More UDP ports of this process, refused as peers like our own.
+    /// More ports of this process, UDP or TCP, refused as peers like our own.
     pub forbidden_ports: Vec<u16>,
     /// Bounds per shard; the ones on users hold for all shards together.
     pub limits: Limits,

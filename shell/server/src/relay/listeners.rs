@@ -157,6 +157,38 @@ pub(super) fn relay_socket(at: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A listener at a relayed address (RFC 6062 §5.1).
+pub(super) fn relay_listener(at: SocketAddr) -> io::Result<Socket> {
+    let socket = relay_stream(at, Sharing::Alone)?;
+    // From here on connections that leave may have the same address; before, that would have hidden that it is taken.
+    socket.set_reuse_port(true)?;
+    socket.listen(RELAY_BACKLOG)?;
+    Ok(socket)
+}
+
+/// A connection from a relayed address (RFC 6062 §5.2), on its way.
+pub(super) fn relay_connection(at: SocketAddr, peer: SocketAddr) -> io::Result<Socket> {
+    let socket = relay_stream(at, Sharing::Shards)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+fn relay_stream(at: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a former allocation in TIME_WAIT do not keep the port.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Shards)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket)
+}
+
 /// As much as the host allows: a burst for thousands of clients arrives at one socket.
 fn set_buffers(socket: &Socket) {
     let _ = socket.set_recv_buffer_size(LISTENER_BUFFER);
@@ -172,4 +204,6 @@ fn is_missing_family(error: &io::Error) -> bool {
 
 const MAX_TRIES: u32 = 16;
 const BACKLOG: i32 = 1_024;
+/// Peers that connect in at once.
+const RELAY_BACKLOG: i32 = 64;
 const LISTENER_BUFFER: usize = 4 * 1_024 * 1_024;

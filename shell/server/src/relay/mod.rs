@@ -16,6 +16,9 @@ mod mailbox;
 mod operate;
 mod outbox;
 mod pace;
+mod pair;
+mod pairs;
+mod peers;
 mod quota;
 mod report;
 mod segments;
@@ -95,7 +98,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
     for (index, sockets) in (0..shards).zip(bound.per_shard) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
-        let machine = machine_config(&config, (bound.port, bound.other_port), &own, (index, shards), nonce_key);
+        let machine =
+            machine_config(&config, (bound.port, bound.other_port, bound.tls_port), &own, (index, shards), nonce_key);
         let shared = shard::Shared {
             mailboxes: Arc::clone(&mailboxes),
             quota: Arc::clone(&quota),
@@ -177,7 +181,7 @@ impl Drop for Handle {
 
 fn machine_config(
     config: &Config,
-    (port, other_port): (u16, Option<u16>),
+    (port, other_port, tls_port): (u16, Option<u16>, Option<u16>),
     own: &[IpAddr],
     (shard, shards): (u16, u16),
     nonce_key: [u8; 32],
@@ -185,6 +189,7 @@ fn machine_config(
     let mut listener_ports = vec![port];
     listener_ports.extend(&config.forbidden_ports);
     listener_ports.extend(other_port);
+    listener_ports.extend(tls_port);
     turn::Config {
         realm: config.realm.clone(),
         nonce_key,

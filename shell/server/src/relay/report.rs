@@ -62,7 +62,7 @@ impl Stats {
 
     /// What remains when all that lived is gone.
     pub(super) fn without_life(self) -> Self {
-        Self { turn: Counters { allocations: 0, ..self.turn }, streams: 0, ..self }
+        Self { turn: Counters { allocations: 0, connections: 0, ..self.turn }, streams: 0, ..self }
     }
 
     fn values(&self) -> [u64; FIGURES] {
@@ -70,6 +70,8 @@ impl Stats {
         [
             turn.allocations,
             turn.allocated,
+            turn.connections,
+            turn.connected,
             turn.packets,
             turn.bytes,
             turn.dropped,
@@ -93,6 +95,8 @@ impl Stats {
         let [
             allocations,
             allocated,
+            connections,
+            connected,
             packets,
             bytes,
             dropped,
@@ -113,6 +117,8 @@ impl Stats {
         let turn = Counters {
             allocations,
             allocated,
+            connections,
+            connected,
             packets,
             bytes,
             dropped,
@@ -133,6 +139,7 @@ impl Stats {
     pub(super) fn publish(&self, before: &Self) {
         let counters = [
             (names::TURN_ALLOCATED_TOTAL, self.turn.allocated, before.turn.allocated),
+            (names::TURN_CONNECTED_TOTAL, self.turn.connected, before.turn.connected),
             (names::TURN_RELAYED_PACKETS_TOTAL, self.turn.packets, before.turn.packets),
             (names::TURN_RELAYED_BYTES_TOTAL, self.turn.bytes, before.turn.bytes),
             (names::TURN_DROPPED_PACKETS_TOTAL, self.turn.dropped, before.turn.dropped),
@@ -154,6 +161,7 @@ impl Stats {
         }
         let gauges = [
             (names::TURN_ALLOCATIONS, self.turn.allocations, before.turn.allocations),
+            (names::TURN_CONNECTIONS, self.turn.connections, before.turn.connections),
             (names::TURN_STREAMS, self.streams, before.streams),
         ];
         for (metric, now, then) in gauges {
@@ -165,4 +173,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 18;
+const FIGURES: usize = 20;

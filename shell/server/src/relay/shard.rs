@@ -1,5 +1,6 @@
 //! One shard: a thread with its machine and sockets. Wait, read a batch, ask the machine, send, look at the clock once.
 
+mod connections;
 mod inputs;
 mod outputs;
 
@@ -21,6 +22,7 @@ use super::sys::{Epoll, Interest, Receiver, Sender};
 use super::usage::{TakeUsage, Tally};
 use super::wiring::{Source, Wiring};
 use super::{Ask, SharedRealms};
+use connections::Connections;
 use outputs::count;
 
 /// What a shard shares with the others and with the handle.
@@ -59,6 +61,7 @@ pub(super) struct Shard {
     epoll: Epoll,
     wiring: Wiring,
     streams: Streams,
+    connections: Connections,
     receiver: Receiver<Source>,
     sender: Sender,
     shared: Shared,
@@ -107,6 +110,7 @@ impl Shard {
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
             streams: Streams::new(acceptors, settings, STREAM),
+            connections: Connections::new(),
             receiver: Receiver::new(),
             sender: Sender::new(),
             shared,
@@ -153,6 +157,9 @@ impl Shard {
                 LISTENER => read += self.on_listener(now, index),
                 RELAY => read += self.on_relay(now, index),
                 MAILBOX => next = self.on_mailbox(now),
+                PEER_LISTENER => self.on_incoming(now, index),
+                CONNECTING => self.on_connected(now, index),
+                PAIR => self.on_pair(now, index),
                 ACCEPTOR => self.streams.accept(now, &self.epoll, index),
                 _ => {}
             }
@@ -182,7 +189,8 @@ impl Shard {
         let publish = (self.stats() != self.published.1).then_some(PUBLISH_EVERY);
         let streams = self.streams.poll_timeout().map(|at| at.saturating_duration_since(now));
         let usage = self.tally.due(&self.machine).map(|at| at.saturating_duration_since(now));
-        [machine, streams, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
+        let pairs = self.connections.pairs.poll_timeout().map(|at| at.saturating_duration_since(now));
+        [machine, streams, pairs, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -191,6 +199,7 @@ impl Shard {
             self.drain(now);
         }
         self.streams.handle_timeout(now);
+        self.connections.pairs.handle_timeout(now, &self.epoll);
         self.settle(now);
         self.tally.handle_timeout(now, &mut self.machine);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
@@ -250,6 +259,9 @@ const RELAY: u64 = 1 << 32;
 const MAILBOX: u64 = 2 << 32;
 const ACCEPTOR: u64 = 3 << 32;
 const STREAM: u64 = 4 << 32;
+const PEER_LISTENER: u64 = 5 << 32;
+const CONNECTING: u64 = 6 << 32;
+const PAIR: u64 = 7 << 32;
 /// TLS negotiations carried on in one turn.
 const MAX_HANDSHAKES: usize = 4;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);

@@ -12,6 +12,7 @@ use tandem_stun::turn::FiveTuple;
 use tandem_stun::wire::{self, Frame, Head};
 
 use super::outbox::Outbox;
+use super::streams::Left;
 use super::sys::Interest;
 use crate::proxy_protocol::{self, Client, Header};
 
@@ -217,6 +218,12 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Takes it apart for whoever goes on with it.
+    pub(super) fn leave(self) -> Left {
+        let unsent = self.outbox.waiting().to_vec();
+        Left { socket: self.socket, secure: self.secure, inbox: self.inbox, unsent }
     }
 
     /// Gives back what is left of the inbox after `used` bytes of frames.

@@ -62,7 +62,33 @@ struct Settings {
     /// Added to a stream's number to make its token.
     token: u64,
     /// Given up for a moment when the process has no descriptor left, to refuse a connection instead of spinning.
-    spare: Option<std::fs::File>,
+    spare: Spare,
+}
+
+/// One descriptor in reserve.
+pub(super) struct Spare(Option<std::fs::File>);
+
+impl Spare {
+    pub(super) fn new() -> Self {
+        Self(std::fs::File::open("/dev/null").ok())
+    }
+
+    /// Out of descriptors: the connection that waits is closed with the one kept for this.
+    pub(super) fn shed(&mut self, listener: &Socket) {
+        self.0 = None;
+        drop(listener.accept());
+        *self = Self::new();
+    }
+}
+
+/// A stream that is no longer one of frames here: joined with a peer's, or another shard's.
+pub(super) struct Left {
+    pub(super) socket: TcpStream,
+    pub(super) secure: Option<Box<ServerConnection>>,
+    /// What has been read and not dealt with.
+    pub(super) inbox: Vec<u8>,
+    /// What has not been written yet.
+    pub(super) unsent: Vec<u8>,
 }
 
 impl Streams {
@@ -80,7 +106,7 @@ impl Streams {
             queued: Vec::new(),
             closed: Vec::new(),
             scratch: vec![0; SCRATCH],
-            settings: Settings { tls, limits, proxies, token, spare: spare() },
+            settings: Settings { tls, limits, proxies, token, spare: Spare::new() },
             refused: 0,
             lost: 0,
         }
@@ -104,24 +130,14 @@ impl Streams {
                     }
                 }
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                    return self.shed(index);
+                    self.refused += 1;
+                    return self.settings.spare.shed(listener);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // The client was gone before it was accepted.
                 Err(_) => {}
             }
         }
-    }
-
-    /// Out of descriptors: the connection that waits is closed with the one kept for this.
-    fn shed(&mut self, index: u64) {
-        self.refused += 1;
-        self.settings.spare = None;
-        let listener = usize::try_from(index).ok().and_then(|index| self.listeners.get(index));
-        if let Some((listener, _)) = listener {
-            drop(listener.accept());
-        }
-        self.settings.spare = spare();
     }
 
     fn admit(
@@ -238,6 +254,12 @@ impl Streams {
         }
     }
 
+    /// What has been read of a client's stream and not dealt with. `None`: it is no longer here.
+    pub(super) fn inbox(&mut self, key: usize, client: FiveTuple) -> Option<Vec<u8>> {
+        let stream = self.live.get_mut(key).filter(|stream| stream.tuple == client)?;
+        Some(std::mem::take(&mut stream.inbox))
+    }
+
     /// Takes the bytes back, of which `used` were whole frames.
     pub(super) fn restore(&mut self, now: Instant, key: usize, inbox: Vec<u8>, used: usize) {
         if let Some(stream) = self.live.get_mut(key) {
@@ -312,8 +334,22 @@ impl Streams {
         }
     }
 
+    /// Lets a client's stream go, open as it is. The machine is not told: there is no allocation.
+    pub(super) fn leave(&mut self, epoll: &Epoll, client: FiveTuple) -> Option<Left> {
+        let key = *self.by_tuple.get(&client)?;
+        let stream = self.forget(key)?;
+        epoll.remove(stream.fd()).ok()?;
+        Some(stream.leave())
+    }
+
     pub(super) fn remove(&mut self, key: usize) {
-        let Some(stream) = self.live.try_remove(key) else { return };
+        if let Some(stream) = self.forget(key) {
+            self.closed.push(stream.tuple);
+        }
+    }
+
+    fn forget(&mut self, key: usize) -> Option<Stream> {
+        let stream = self.live.try_remove(key)?;
         self.by_tuple.remove(&stream.tuple);
         self.deadlines.remove(&(stream.deadline, key));
         if let Some(ip) = stream.counted
@@ -324,7 +360,7 @@ impl Streams {
                 self.per_address.remove(&ip);
             }
         }
-        self.closed.push(stream.tuple);
+        Some(stream)
     }
 
     /// A stream that has ended since the last call.
@@ -351,10 +387,6 @@ impl Streams {
             }
         }
     }
-}
-
-fn spare() -> Option<std::fs::File> {
-    std::fs::File::open("/dev/null").ok()
 }
 
 const SCRATCH: usize = 64 * 1_024;

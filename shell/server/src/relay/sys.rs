@@ -23,6 +23,7 @@ pub(super) struct Epoll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interest {
     Read,
+    Write,
     ReadAndWrite,
 }
 
@@ -30,6 +31,7 @@ impl Interest {
     fn bits(self) -> u32 {
         let bits = match self {
             Self::Read => libc::EPOLLIN | libc::EPOLLRDHUP,
+            Self::Write => libc::EPOLLOUT,
             Self::ReadAndWrite => libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLOUT,
         };
         bits.cast_unsigned()
@@ -51,6 +53,11 @@ impl Epoll {
 
     pub(super) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    /// Waits for it no longer. Closing a descriptor does the same, unless it has a copy.
+    pub(super) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, Interest::Read)
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {

@@ -93,7 +93,8 @@ impl Wiring {
     /// What the machine wants done with a packet, as far as datagram sockets and other shards can do it.
     pub(super) fn route<'p>(&mut self, forward: Forward<'p>) -> Routed<'p> {
         match forward {
-            Forward::Nothing | Forward::Dropped(_) => Routed::Done,
+            // Streams are handed over by whoever reads them.
+            Forward::Nothing | Forward::Dropped(_) | Forward::HandOver { .. } => Routed::Done,
             Forward::ToPeer { relay, peer, payload, fragmentation } => {
                 match self.relay(u64::from(relay.slot())).filter(|(id, _)| *id == relay) {
                     Some((_, fd)) if fragmentation == Fragmentation::Forbidden => {

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{ErrorKind, Read, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,10 @@ use stun_types::message::{
 use tandem_server::relay::{self, Config, Handle};
 use tandem_stun::credential;
 use tandem_stun::wire::{self, Frame, Packet};
-use turn_types::attribute::{ChannelNumber, RequestedTransport, XorPeerAddress, XorRelayedAddress};
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, REFRESH};
+use turn_types::attribute::{ChannelNumber, ConnectionId, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+use turn_types::message::{
+    ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_ATTEMPT, CONNECTION_BIND, CREATE_PERMISSION, REFRESH,
+};
 
 pub const SECRET: &[u8] = b"relay test secret";
 
@@ -26,6 +28,20 @@ pub fn start(change: impl FnOnce(&mut Config)) -> Handle {
         Config { listen: vec![Ipv4Addr::LOCALHOST.into()], port: 0, secret: SECRET.to_vec(), ..Config::default() };
     change(&mut config);
     relay::start(config).expect("the relay starts")
+}
+
+/// TLS with a certificate made for the occasion.
+pub fn self_signed() -> Arc<rustls::ServerConfig> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a certificate and its key");
+    Arc::new(tls)
 }
 
 /// Waits until something holds; fails when it never does.
@@ -131,6 +147,25 @@ impl Client {
         }
     }
 
+    /// The same, with bytes for the peer right behind the request.
+    pub fn bind_connection_and_say(&mut self, number: u32, bytes: &[u8]) {
+        // Any request, for a nonce.
+        assert_eq!(self.refresh(), Err(437));
+        let mut message = Message::builder_request(CONNECTION_BIND, MessageWriteVec::new());
+        message.add_attribute(&ConnectionId::new(number)).expect("room");
+        self.sign(&mut message);
+        self.send(&[message.finish(), bytes.to_vec()].concat());
+        let answer = self.receive();
+        assert_eq!(Message::from_bytes(&answer).expect("an answer").class(), MessageClass::Success);
+    }
+
+    fn sign(&self, message: &mut MessageWriteVec) {
+        message.add_attribute(&Username::new(&self.username).expect("a name")).expect("room");
+        message.add_attribute(&Realm::new("tandem").expect("a realm")).expect("room");
+        message.add_attribute(&Nonce::new(&self.nonce).expect("a nonce")).expect("room");
+        message.add_message_integrity_with_key(&self.key, IntegrityAlgorithm::Sha1).expect("room");
+    }
+
     /// A signed request: its answer, or the error's number.
     pub fn request(
         &mut self,
@@ -144,10 +179,7 @@ impl Client {
                 message.add_attribute(attribute.as_ref()).expect("room");
             }
             if !self.nonce.is_empty() {
-                message.add_attribute(&Username::new(&self.username).expect("a name")).expect("room");
-                message.add_attribute(&Realm::new("tandem").expect("a realm")).expect("room");
-                message.add_attribute(&Nonce::new(&self.nonce).expect("a nonce")).expect("room");
-                message.add_message_integrity_with_key(&self.key, IntegrityAlgorithm::Sha1).expect("room");
+                self.sign(&mut message);
             }
             self.send(&message.finish());
             let answer = self.receive();
@@ -183,6 +215,64 @@ impl Client {
         self.request(REFRESH, |_| Vec::new()).map(|_| ())
     }
 
+    /// Allocates for connections (RFC 6062); the relayed address.
+    pub fn allocate_tcp(&mut self) -> Result<SocketAddr, u16> {
+        let answer = self.request(ALLOCATE, |_| vec![Box::new(RequestedTransport::new(RequestedTransport::TCP))])?;
+        let parsed = Message::from_bytes(&answer).expect("an answer");
+        Ok(parsed.attribute::<XorRelayedAddress>().expect("an address").addr(parsed.transaction_id()))
+    }
+
+    pub fn permit(&mut self, peer: SocketAddr) -> Result<(), u16> {
+        self.request(CREATE_PERMISSION, |transaction| vec![Box::new(XorPeerAddress::new(peer, transaction))])
+            .map(|_| ())
+    }
+
+    /// Connects to a peer; the connection's number.
+    pub fn connect(&mut self, peer: SocketAddr) -> Result<u32, u16> {
+        let answer = self.request(CONNECT, |transaction| vec![Box::new(XorPeerAddress::new(peer, transaction))])?;
+        Ok(number_of(&answer))
+    }
+
+    /// Waits for a ConnectionAttempt; the peer, and the connection's number.
+    pub fn attempt(&mut self) -> (SocketAddr, u32) {
+        let told = self.receive();
+        let parsed = Message::from_bytes(&told).expect("a message");
+        assert_eq!((parsed.method(), parsed.class()), (CONNECTION_ATTEMPT, MessageClass::Indication));
+        let peer = parsed.attribute::<XorPeerAddress>().expect("a peer").addr(parsed.transaction_id());
+        (peer, number_of(&told))
+    }
+
+    /// Makes this a client's side of a connection: what is sent and read from here on is the peer's.
+    pub fn bind_connection(&mut self, number: u32) -> Result<(), u16> {
+        self.request(CONNECTION_BIND, |_| vec![Box::new(ConnectionId::new(number))]).map(|_| ())
+    }
+
+    /// So many bytes as they come.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let (stream, inbox): (&mut dyn Read, &mut Vec<u8>) = match &mut self.wire {
+            Wire::Udp(_) => panic!("datagrams are no stream"),
+            Wire::Tcp(stream, inbox) => (stream, inbox),
+            Wire::Tls(stream, inbox) => (stream, inbox),
+        };
+        let early: Vec<u8> = inbox.drain(..inbox.len().min(length)).collect();
+        bytes[..early.len()].copy_from_slice(&early);
+        stream.read_exact(&mut bytes[early.len()..]).expect("bytes in time");
+        bytes
+    }
+
+    /// Sends nothing more.
+    pub fn end(&mut self) {
+        match &mut self.wire {
+            Wire::Udp(_) => panic!("datagrams have no end"),
+            Wire::Tcp(stream, _) => stream.shutdown(Shutdown::Write).expect("an end"),
+            Wire::Tls(stream, _) => {
+                stream.conn.send_close_notify();
+                stream.flush().expect("sent");
+            }
+        }
+    }
+
     /// Sends on a channel.
     pub fn say(&mut self, number: u16, payload: &[u8]) {
         let length = u16::try_from(payload.len()).expect("a short payload");
@@ -201,6 +291,11 @@ impl Client {
             other => panic!("expected ChannelData, got {other:?}"),
         }
     }
+}
+
+fn number_of(message: &[u8]) -> u32 {
+    let parsed = Message::from_bytes(message).expect("a message");
+    parsed.attribute::<ConnectionId>().expect("a number").id()
 }
 
 fn receive_frame(stream: &mut impl Read, inbox: &mut Vec<u8>) -> Vec<u8> {

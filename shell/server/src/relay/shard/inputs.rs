@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
-use tandem_stun::turn::{FiveTuple, RelayId, Transport};
+use tandem_stun::turn::{FiveTuple, Forward, RelayId, Transport};
 use tandem_stun::wire::{self, Frame};
 
 use super::super::door::Adopted;
@@ -102,37 +102,57 @@ impl Shard {
     pub(super) fn on_stream(&mut self, now: Instant, key: usize) {
         self.streams.on_writable(key);
         for _ in 0..MAX_BATCHES {
-            let Some((tuple, inbox, progress)) = self.streams.read(key) else { return };
-            let framed = self.on_frames(now, tuple, &inbox);
-            match framed {
-                Some(used) if progress != Progress::Closed => self.streams.restore(now, key, inbox, used),
-                // Closed, or no longer to be cut into frames.
-                _ => return self.streams.remove(key),
+            let Some((tuple, mut inbox, progress)) = self.streams.read(key) else { return };
+            loop {
+                let (used, then) = self.on_frames(now, tuple, &inbox);
+                match then {
+                    // Closed, or no longer to be cut into frames.
+                    Then::Lost => return self.streams.remove(key),
+                    Then::Read if progress == Progress::Closed => return self.streams.remove(key),
+                    _ => self.streams.restore(now, key, inbox, used),
+                }
+                self.drain(now);
+                match then {
+                    Then::GoOn => {}
+                    Then::HandOver(shard) => return self.hand_over(shard, tuple),
+                    Then::Read | Then::Lost => break,
+                }
+                // Unless it has been joined with a peer's: then what follows was not for us.
+                match self.streams.inbox(key, tuple) {
+                    Some(rest) => inbox = rest,
+                    None => return,
+                }
             }
-            self.drain(now);
             if progress == Progress::Blocked {
                 return;
             }
         }
     }
 
-    /// Handles the whole frames of a stream; how many bytes they are. `None`: these are no frames.
-    fn on_frames(&mut self, now: Instant, tuple: FiveTuple, bytes: &[u8]) -> Option<usize> {
+    /// Handles whole frames of a stream; tells how many bytes they are.
+    fn on_frames(&mut self, now: Instant, tuple: FiveTuple, bytes: &[u8]) -> (usize, Then) {
         let (mut used, mut out) = (0, Vec::new());
-        let framed = loop {
+        let then = loop {
             let rest = bytes.get(used..).unwrap_or_default();
             match wire::frame(rest) {
                 Ok(Frame::Whole { length, padded }) => {
-                    let forward = self.machine.handle_client(now, tuple, rest.get(..length).unwrap_or_default());
+                    let message = rest.get(..length).unwrap_or_default();
+                    let forward = self.machine.handle_client(now, tuple, message);
+                    if let Forward::HandOver { shard } = forward {
+                        break Then::HandOver(shard);
+                    }
                     dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
                     used += padded;
+                    if message.starts_with(&CONNECTION_BIND) {
+                        break Then::GoOn;
+                    }
                 }
-                Ok(Frame::Partial) => break Some(used),
-                Err(_) => break None,
+                Ok(Frame::Partial) => break Then::Read,
+                Err(_) => break Then::Lost,
             }
         };
         self.wiring.lost += count(self.sender.send(&out));
-        framed
+        (used, then)
     }
 
     /// Writes to streams, and tells the machine which have ended, until nothing is left to do.
@@ -205,6 +225,20 @@ impl Shard {
     }
 }
 
+/// What follows after some frames of a stream.
+enum Then {
+    /// More has to be read.
+    Read,
+    /// More has been read; what the machine wants comes first.
+    GoOn,
+    /// The rest goes to another shard.
+    HandOver(u16),
+    /// These are no frames.
+    Lost,
+}
+
+/// What a ConnectionBind begins with (RFC 6062 §6.1): after it, perhaps, no more frames come.
+const CONNECTION_BIND: [u8; 2] = [0x00, 0x0B];
 /// Batches read from one socket before the others get their turn.
 const MAX_BATCHES: usize = 4;
 /// ICMP errors taken from one socket before the others get their turn.

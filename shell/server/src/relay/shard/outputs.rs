@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_stun::turn::{Answer, FiveTuple, OpenRefused, Output, QueryId, Transport, UserKey};
+use tandem_stun::turn::{Answer, FiveTuple, OpenRefused, Output, Protocol, QueryId, Transport, UserKey};
 use tandem_stun::wire::Head;
 
 use super::super::mailbox::Order;
@@ -18,10 +18,11 @@ impl Shard {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Send { to, message } => self.send_message(to, &message),
-                Output::Open { relay, at, user, client } => {
-                    let result = match self.shared.quota.take(self.index, &user) {
-                        true => self.wiring.open(&self.epoll, relay, at, RELAY),
-                        false => Err(OpenRefused::Quota),
+                Output::Open { relay, at, protocol, user, client } => {
+                    let result = match (self.shared.quota.take(self.index, &user), protocol) {
+                        (true, Protocol::Udp) => self.wiring.open(&self.epoll, relay, at, RELAY),
+                        (true, Protocol::Tcp) => self.connections.peers.open(&self.epoll, relay, at),
+                        (false, _) => Err(OpenRefused::Quota),
                     };
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
                         self.shared.quota.release(self.index, &user);
@@ -35,10 +36,13 @@ impl Shard {
                     if client.transport != Transport::Udp {
                         self.streams.set_allocated(now, client, false);
                     }
-                    if self.wiring.close(relay) {
+                    if self.wiring.close(relay) || self.connections.peers.close(relay) {
                         self.shared.quota.release(self.index, &user);
                     }
                 }
+                Output::Connect { relay, connection, peer } => self.connect(relay, (connection, peer)),
+                Output::Join { connection, client } => self.join(now, connection, client),
+                Output::Hangup { connection } => self.hang_up(connection),
                 Output::Moved { from, to } => {
                     for (client, relays) in [(from, false), (to, true)] {
                         if client.transport != Transport::Udp {
