@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, RawAttribute};
 use stun_types::message::{Message, MessageClass};
-use tandem_stun::turn::{ConnectionId, FiveTuple, Forward, Transport};
+use tandem_stun::turn::{Carried, ConnectionId, Forward, Transport, Whom};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     ConnectionId as ConnectionIdAttribute, DontFragment, EvenPort, RequestedAddressFamily, RequestedTransport,
@@ -18,6 +18,10 @@ use world::*;
 
 const PEER: &str = "8.8.8.8:9000";
 const WAIT: Duration = Duration::from_secs(30);
+
+fn up(bytes: u64) -> Carried {
+    Carried { up: bytes, down: 0 }
+}
 
 fn tcp() -> RequestedTransport {
     RequestedTransport::new(RequestedTransport::TCP)
@@ -32,14 +36,6 @@ fn allocated(world: &mut World) -> Client {
     let client = control(world, "alice", "1.2.3.4:1000");
     assert!(is_success(&world.request(&client, ALLOCATE, &[&tcp()])));
     client
-}
-
-/// The same user's other connection, which has been given a nonce.
-fn data(world: &mut World, client: &Client, port: u16) -> Client {
-    let at = SocketAddr::new(client.tuple.client.ip(), port);
-    let mut data = Client { tuple: FiveTuple { client: at, ..client.tuple }, ..client.clone() };
-    world.challenge(&mut data);
-    data
 }
 
 fn connect(world: &mut World, client: &Client, peer: &str) -> Answer {
@@ -80,7 +76,7 @@ fn bind_request(world: &mut World, client: &Client, number: u32) -> Answer {
 }
 
 fn bind_from(world: &mut World, client: &Client, port: u16, number: u32) -> Answer {
-    let data = data(world, client, port);
+    let data = world.beside(client, port);
     bind_request(world, &data, number)
 }
 
@@ -111,10 +107,10 @@ fn a_client_connects_binds_and_the_bytes_are_the_shells() {
     let client = allocated(&mut world);
     assert_eq!(connect(&mut world, &client, PEER), Answer::Silence, "answered when it stands");
     let id = established(&mut world, &client, PEER);
-    let stream = data(&mut world, &client, 1_001);
+    let stream = world.beside(&client, 1_001);
     assert!(is_success(&bind_request(&mut world, &stream, id.bits())));
     assert_eq!(world.joined.get(&id), Some(&stream.tuple));
-    assert_eq!(world.relay.handle_carried(world.now, id, 1_000), None);
+    assert_eq!(world.relay.handle_carried(world.now, id, up(1_000)), None);
     let counters = world.relay.counters();
     assert_eq!((counters.connections, counters.connected), (1, 1));
     assert_eq!((counters.bytes, counters.packets), (1_000, 0));
@@ -295,7 +291,7 @@ fn connection_bind_takes_what_waits_of_the_same_user_once_by_another_stream() {
     let udp = Client { username: client.username.clone(), key: client.key.clone(), ..udp };
     assert_eq!(bind_request(&mut world, &udp, number), Answer::Error(400));
     assert_eq!(bind_from(&mut world, &client, 1_001, number ^ 1), Answer::Error(400));
-    let stream = data(&mut world, &client, 1_001);
+    let stream = world.beside(&client, 1_001);
     assert_eq!(world.request(&stream, CONNECTION_BIND, &[]), Answer::Error(400));
     let transaction = world.transaction();
     let unsigned = request(CONNECTION_BIND, transaction, &[&ConnectionIdAttribute::new(number)]);
@@ -324,11 +320,11 @@ fn with_the_allocation_end_its_connections_however_it_ends() {
     let ends: [fn(&mut World, &Client); 4] = [
         |world, client| assert_eq!(lifetime(&world.refresh(client, 0)), 0),
         |world, client| {
-            world.relay.handle_closed(client.tuple);
+            world.relay.handle_closed(world.now, client.tuple);
             world.drain();
         },
         |world, _| {
-            world.relay.revoke(world.now, "alice");
+            world.relay.revoke(world.now, &Whom::User("alice".into()));
             world.drain();
         },
         |world, _| world.wait(Duration::from_secs(600)),
@@ -358,7 +354,7 @@ fn connections_have_a_limit_per_allocation_and_one_for_all() {
     assert!(is_success(&world.request(&other, ALLOCATE, &[&tcp()])));
     assert_eq!(connect(&mut world, &other, "8.8.8.8:1"), Answer::Silence);
     assert_eq!(connect(&mut world, &other, "8.8.8.8:2"), Answer::Error(508));
-    world.relay.handle_closed(client.tuple);
+    world.relay.handle_closed(world.now, client.tuple);
     world.drain();
     assert_eq!(connect(&mut world, &other, "8.8.8.8:2"), Answer::Silence);
 }
@@ -371,10 +367,10 @@ fn connections_share_the_bytes_of_their_allocation_and_rest_when_they_are_spent(
     let client = allocated(&mut world);
     world.permit(&client, PEER);
     let ids = [1, 2].map(|port| incoming(&mut world, &client, &format!("8.8.8.8:{port}")).expect("accepted"));
-    assert_eq!(world.relay.handle_carried(world.now, ids[0], 2_000), None);
+    assert_eq!(world.relay.handle_carried(world.now, ids[0], up(2_000)), None);
     let rested = world.now + Duration::from_millis(500);
-    assert_eq!(world.relay.handle_carried(world.now, ids[1], 500), Some(rested));
-    assert_eq!(world.relay.handle_carried(rested + Duration::from_secs(1), ids[0], 1_000), None);
+    assert_eq!(world.relay.handle_carried(world.now, ids[1], Carried { up: 200, down: 300 }), Some(rested));
+    assert_eq!(world.relay.handle_carried(rested + Duration::from_secs(1), ids[0], up(1_000)), None);
     assert_eq!(world.relay.counters().bytes, 3_500);
 }
 
@@ -386,7 +382,7 @@ fn a_tcp_allocation_is_not_mobile() {
     let answer = world.request(&client, ALLOCATE, &[&tcp(), &RawAttribute::new(ticket, &[])]);
     let Answer::Success(message) = answer else { panic!("no allocation: {answer:?}") };
     assert!(!Message::from_bytes(&message).expect("a message").has_attribute(ticket));
-    world.relay.handle_closed(client.tuple);
+    world.relay.handle_closed(world.now, client.tuple);
     world.drain();
     assert!(world.open.is_empty());
 }
@@ -398,7 +394,7 @@ fn a_stream_that_binds_at_another_shard_is_handed_over_and_others_are_not() {
     let client = allocated(&mut owner);
     connect(&mut owner, &client, PEER);
     let id = established(&mut owner, &client, PEER);
-    let stream = data(&mut owner, &client, 1_001);
+    let stream = owner.beside(&client, 1_001);
     let transaction = owner.transaction();
     let bytes = stream.sign(CONNECTION_BIND, transaction, &[&ConnectionIdAttribute::new(id.bits())]);
     assert_eq!(host.packet(stream.tuple, &bytes), Forward::HandOver { shard: 1 });

@@ -50,7 +50,7 @@ fn uclient(relay: &Handle, options: &[&str], server: &str) {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "turnutils_uclient {options:?} failed: {text}");
     assert!(text.contains("Total lost packets 0"), "turnutils_uclient {options:?} lost packets: {text}");
-    until("something was relayed", || relay.stats().turn.packets > 0);
+    until("something was relayed", || relay.stats().turn.bytes > 0);
 }
 
 /// The same with a peer outside that echoes.
@@ -122,6 +122,24 @@ fn clients_reach_each_other_by_channels_over_tls() {
 #[test]
 fn clients_reach_each_other_by_send_indications_over_tls_and_ipv6() {
     uclient(&start(with_tls()), &["-y", "-c", "-t", "-S", "-s", "-x", "-m", "2"], "::1");
+}
+
+/// Clients that connect to each other's relayed addresses: this host has to be open for that.
+fn uclient_with_connections(config: Config, options: &[&str]) {
+    let peers = PeerRules { allow_loopback: true, ..PeerRules::default() };
+    let relay = start(Config { peers, shards: NonZeroU16::new(3), ..config });
+    uclient(&relay, &[&["-T", "-m", "4"], options].concat(), "127.0.0.1");
+    until("they were joined", || relay.stats().turn.connected >= 8);
+}
+
+#[test]
+fn clients_connect_to_each_other_over_tcp() {
+    uclient_with_connections(config(), &[]);
+}
+
+#[test]
+fn clients_that_use_tls_connect_to_each_other() {
+    uclient_with_connections(with_tls(), &["-S"]);
 }
 
 #[test]

@@ -200,7 +200,8 @@ mod tests {
             }
         }
         let mut found: Vec<_> = connections.of(2).collect();
-        (of_two.sort(), found.sort());
+        of_two.sort();
+        found.sort();
         assert_eq!(found, of_two);
         assert_eq!(connections.of(u32::MAX).count(), 4);
         assert_eq!(connections.of(0).count(), 0);

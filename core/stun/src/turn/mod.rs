@@ -56,6 +56,7 @@ pub use notes::Note;
 pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
 pub use sessions::{Filter, NoSessionId, Session, SessionId, Whom};
+pub use tcp::Carried;
 pub use token::{TokenAlgorithm, TokenKey, TokenKeyTooShort};
 pub use usage::{Traffic, Usage};
 pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, UserKey, userhash};

@@ -26,7 +26,17 @@ use super::limiter::Rate;
 use super::peers::Reach;
 use super::request::{check_unknown, transaction_from};
 use super::table::Legs;
+use super::usage::{Direction, Traffic};
 use super::{Output, Server};
+
+/// Bytes that a connection has carried since the last telling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// From the client.
+    pub up: u64,
+    /// To the client.
+    pub down: u64,
+}
 
 impl Server {
     /// RFC 6062 §5.2. Answered when the connection stands or has failed.
@@ -175,13 +185,17 @@ impl Server {
         elsewhere.then(|| id.shard(shards))
     }
 
-    /// A connection has carried so many bytes. Tells until when it is to rest, if that was more than it may.
-    pub fn handle_carried(&mut self, now: Instant, id: ConnectionId, bytes: usize) -> Option<Instant> {
+    /// A connection has carried bytes. Tells until when it is to rest, if that was more than it may.
+    pub fn handle_carried(&mut self, now: Instant, id: ConnectionId, carried: Carried) -> Option<Instant> {
         let slot = self.connections.get(id)?.slot;
+        for (direction, bytes) in [(Direction::Up, carried.up), (Direction::Down, carried.down)] {
+            if bytes > 0 {
+                self.count_traffic(slot, direction, Traffic { packets: 0, bytes });
+            }
+        }
         let limits = &self.settings.limits;
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
-        let cost = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.counters.bytes = self.counters.bytes.saturating_add(cost);
+        let cost = carried.up.saturating_add(carried.down);
         self.table.get_mut(slot)?.bucket.spend(now, rate, cost)
     }
 

@@ -142,7 +142,7 @@ impl Server {
         self.count_traffic(slot, direction, Traffic { packets: 1, bytes });
     }
 
-    fn count_traffic(&mut self, slot: u32, direction: Direction, traffic: Traffic) {
+    pub(super) fn count_traffic(&mut self, slot: u32, direction: Direction, traffic: Traffic) {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         self.counters.packets = self.counters.packets.saturating_add(traffic.packets);
         self.counters.bytes = self.counters.bytes.saturating_add(traffic.bytes);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeWrite, RawAttribute};
 use stun_types::message::Method;
-use tandem_stun::turn::{Forward, OpenRefused, Transport, Usage, Whom};
+use tandem_stun::turn::{Carried, Forward, OpenRefused, Transport, Usage, Whom};
 use tandem_stun::wire::{self, Frame, Packet};
-use turn_types::attribute::RequestedTransport;
+use turn_types::attribute::{RequestedTransport, XorPeerAddress};
 use world::{Client, World};
 
 /// Any bytes through the parsers.
@@ -42,6 +42,7 @@ pub fn turn_machine(bytes: &[u8]) {
         config.limits.permissions = 4;
         config.limits.channels = 4;
         config.limits.allocations_per_user = 2;
+        config.limits.connections_per_allocation = 2;
         config.ports.last = config.ports.first + 3;
         config.peers.allow_loopback = bytes.len().is_multiple_of(2);
     });
@@ -57,7 +58,10 @@ pub fn turn_machine(bytes: &[u8]) {
     for _ in 0..MAX_STEPS {
         let Some(step) = script.byte() else { break };
         let Some(client) = clients.get(usize::from(step >> 6)) else { break };
-        play(&mut world, client, step & 0x0f, &mut script);
+        match step & 0x20 {
+            0 => play(&mut world, client, step & 0x0f, &mut script),
+            _ => play_tcp(&mut world, client, step & 0x0f, &mut script),
+        }
         check(&world);
         if step & 0x10 != 0 {
             world.relay.take_usage(world.now).iter().for_each(|usage| used.add(usage));
@@ -139,6 +143,58 @@ fn play(world: &mut World, client: &Client, step: u8, script: &mut Script<'_>) {
     }
 }
 
+/// The same with connections (RFC 6062).
+fn play_tcp(world: &mut World, client: &Client, step: u8, script: &mut Script<'_>) {
+    match step {
+        0 | 1 => {
+            let tcp = RequestedTransport::new(RequestedTransport::TCP);
+            world.request(client, turn_types::message::ALLOCATE, &[&tcp]);
+        }
+        2..=4 => {
+            let (transaction, peer) = (world.transaction(), script.peer(world));
+            let attribute = XorPeerAddress::new(peer, transaction);
+            let signed = client.sign(turn_types::message::CONNECT, transaction, &[&attribute]);
+            world.packet(client.tuple, &signed);
+            if let Some(peer) = world.connecting.values().next_back() {
+                assert!(!(peer.ip().is_loopback() && peer.port() == 3_478), "{peer}");
+            }
+        }
+        5 | 6 => {
+            if let Some((connection, _)) = world.connecting.pop_first() {
+                world.relay.handle_connected(world.now, connection);
+                world.established.push(connection);
+            }
+        }
+        7 | 8 => {
+            let relay = world.open.keys().nth(usize::from(script.byte().unwrap_or(0) & 3)).copied();
+            if let Some(relay) = relay {
+                let peer = script.peer(world);
+                world.established.extend(world.relay.handle_incoming(world.now, relay, peer));
+            }
+        }
+        9..=11 => {
+            let index = usize::from(script.byte().unwrap_or(0));
+            let number = world.established.get(index % world.established.len().max(1)).map(|id| id.bits());
+            let data = world.beside(client, 5_000 + u16::from(script.byte().unwrap_or(0) & 3));
+            let number = turn_types::attribute::ConnectionId::new(number.unwrap_or(7));
+            world.request(&data, turn_types::message::CONNECTION_BIND, &[&number]);
+        }
+        12 | 13 => {
+            if let Some(connection) = world.established.pop() {
+                world.relay.handle_disconnected(connection);
+                world.joined.remove(&connection);
+            }
+        }
+        _ => {
+            if let Some(&connection) = world.established.last() {
+                let bytes = u64::from(script.byte().unwrap_or(0)) << 17;
+                world.relay.handle_carried(world.now, connection, Carried { up: bytes, down: bytes });
+            }
+        }
+    }
+    world.drain();
+}
+
 /// A packet that leaves must leave by an open socket, and never for a listener of ours.
 fn follow(world: &mut World, client: &Client, bytes: &[u8]) {
     if let Forward::ToPeer { relay, peer, .. } = world.packet(client.tuple, bytes) {
@@ -152,6 +208,8 @@ fn check(world: &World) {
     assert_eq!(usize::try_from(counters.allocations).ok(), Some(world.open.len()));
     assert!(counters.allocations == 0 || world.relay.poll_timeout().is_some());
     assert!(counters.allocations <= 4);
+    let joined = u64::try_from(world.joined.len()).unwrap_or(u64::MAX);
+    assert!(joined <= counters.connections && counters.connections <= 2 * counters.allocations);
 }
 
 /// The rest of the input.

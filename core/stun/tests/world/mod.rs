@@ -32,6 +32,8 @@ pub struct World {
     pub open: BTreeMap<RelayId, SocketAddr>,
     /// Connections that are being established, and to whom.
     pub connecting: BTreeMap<ConnectionId, SocketAddr>,
+    /// Connections that were accepted or stand, and perhaps have ended since; kept by those who want to know.
+    pub established: Vec<ConnectionId>,
     /// Connections and the clients' streams they have been joined with.
     pub joined: BTreeMap<ConnectionId, FiveTuple>,
     /// Connections the machine has ended.
@@ -112,6 +114,7 @@ impl World {
             refusals: Vec::new(),
             open: BTreeMap::new(),
             connecting: BTreeMap::new(),
+            established: Vec::new(),
             joined: BTreeMap::new(),
             hung_up: Vec::new(),
             sent: Vec::new(),
@@ -215,6 +218,14 @@ impl World {
         let mut client = Client { tuple, key: key(&login), username: login.username, nonce: String::new() };
         self.challenge(&mut client);
         client
+    }
+
+    /// Another connection of the same user, which has been given a nonce.
+    pub fn beside(&mut self, client: &Client, port: u16) -> Client {
+        let at = SocketAddr::new(client.tuple.client.ip(), port);
+        let mut beside = Client { tuple: FiveTuple { client: at, ..client.tuple }, ..client.clone() };
+        self.challenge(&mut beside);
+        beside
     }
 
     /// Fetches a nonce.

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
-use tandem_stun::turn::ConnectionId;
+use tandem_stun::turn::{Carried, ConnectionId};
 
 use super::sys::Interest;
 
@@ -76,27 +76,27 @@ impl Pair {
     }
 
     /// Passes on what the client had sent before the connections were joined.
-    pub(super) fn begin(&mut self, early: &[u8]) -> io::Result<usize> {
+    pub(super) fn begin(&mut self, early: &[u8]) -> io::Result<Carried> {
         self.client.flush()?;
         self.peer.write(early)?;
-        Ok(early.len())
+        Ok(carried(Side::Client, early.len()))
     }
 
-    /// Something can be done at an end: does it, and tells how many bytes have been carried.
-    pub(super) fn on_ready(&mut self, side: Side, scratch: &mut [u8]) -> io::Result<usize> {
+    /// Something can be done at an end: does it, and tells what has been carried.
+    pub(super) fn on_ready(&mut self, side: Side, scratch: &mut [u8]) -> io::Result<Carried> {
         let is_resting = self.resting.is_some();
         let (from, to) = match side {
             Side::Client => (&mut self.client, &mut self.peer),
             Side::Peer => (&mut self.peer, &mut self.client),
         };
-        let mut carried = 0;
+        let mut bytes = 0;
         from.flush()?;
         for _ in 0..MAX_READINGS {
             if is_resting || from.ended || to.has_unsent() {
                 break;
             }
             let got = from.read(to, scratch)?;
-            carried += got.bytes;
+            bytes += got.bytes;
             if !got.more {
                 break;
             }
@@ -107,7 +107,7 @@ impl Pair {
         if to.ended {
             from.close()?;
         }
-        Ok(carried)
+        Ok(carried(side, bytes))
     }
 
     /// Both directions have ended.
@@ -268,6 +268,15 @@ impl End {
             self.closing = Closing::Closed;
         }
         Ok(())
+    }
+}
+
+/// So many bytes from this side.
+fn carried(side: Side, bytes: usize) -> Carried {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    match side {
+        Side::Client => Carried { up: bytes, down: 0 },
+        Side::Peer => Carried { up: 0, down: bytes },
     }
 }
 

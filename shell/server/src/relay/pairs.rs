@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use slab::Slab;
-use tandem_stun::turn::ConnectionId;
+use tandem_stun::turn::{Carried, ConnectionId};
 
 use super::pair::{End, Pair, Side};
 use super::streams::Left;
@@ -23,9 +23,9 @@ pub(super) struct Pairs {
 }
 
 /// What a pair has done.
-pub(super) struct Carried {
+pub(super) struct Done {
     pub(super) id: ConnectionId,
-    pub(super) bytes: usize,
+    pub(super) carried: Carried,
     /// It has ended.
     pub(super) is_over: bool,
 }
@@ -36,39 +36,39 @@ impl Pairs {
     }
 
     /// Joins a client's stream with a peer.
-    pub(super) fn join(&mut self, epoll: &Epoll, id: ConnectionId, client: Left, peer: TcpStream) -> Carried {
+    pub(super) fn join(&mut self, epoll: &Epoll, id: ConnectionId, client: Left, peer: TcpStream) -> Done {
         let Left { socket, secure, inbox, unsent } = client;
         let mut pair = Pair::new(id, End::new(socket, secure, unsent), End::new(peer, None, Vec::new()));
         let begun = pair.begin(&inbox);
         let key = self.live.insert(pair);
         self.by_id.insert(id, key);
-        self.conclude(epoll, key, begun).unwrap_or(Carried { id, bytes: 0, is_over: true })
+        self.conclude(epoll, key, begun).unwrap_or(Done { id, carried: Carried::default(), is_over: true })
     }
 
     /// Something can be done at an end. `None`: it is gone.
-    pub(super) fn on_ready(&mut self, epoll: &Epoll, index: u64) -> Option<Carried> {
+    pub(super) fn on_ready(&mut self, epoll: &Epoll, index: u64) -> Option<Done> {
         let (key, side) = (index / 2, if index.is_multiple_of(2) { Side::Client } else { Side::Peer });
         let key = usize::try_from(key).ok()?;
         let outcome = self.live.get_mut(key)?.on_ready(side, &mut self.scratch);
         self.conclude(epoll, key, outcome)
     }
 
-    fn conclude(&mut self, epoll: &Epoll, key: usize, outcome: io::Result<usize>) -> Option<Carried> {
+    fn conclude(&mut self, epoll: &Epoll, key: usize, outcome: io::Result<Carried>) -> Option<Done> {
         let id = self.live.get(key)?.id;
-        match outcome.and_then(|bytes| self.watch(epoll, key).map(|()| bytes)) {
-            Ok(bytes) => {
+        match outcome.and_then(|carried| self.watch(epoll, key).map(|()| carried)) {
+            Ok(carried) => {
                 let is_over = self.live.get(key)?.is_over();
                 if is_over {
                     self.remove(id);
                 }
-                Some(Carried { id, bytes, is_over })
+                Some(Done { id, carried, is_over })
             }
             Err(error) => {
                 tracing::debug!(%error, "a relayed connection ends");
                 if let Some(pair) = self.remove(id) {
                     pair.abort();
                 }
-                Some(Carried { id, bytes: 0, is_over: true })
+                Some(Done { id, carried: Carried::default(), is_over: true })
             }
         }
     }

@@ -7,7 +7,7 @@ use tandem_stun::turn::{ConnectionId, FiveTuple, RelayId};
 
 use super::super::door::Adopted;
 use super::super::mailbox::Order;
-use super::super::pairs::{Carried, Pairs};
+use super::super::pairs::{Done, Pairs};
 use super::super::peers::{Peers, Tokens};
 use super::{CONNECTING, PAIR, PEER_LISTENER, Shard};
 
@@ -43,15 +43,15 @@ impl Shard {
 
     /// Something can be done for a pair.
     pub(super) fn on_pair(&mut self, now: Instant, index: u64) {
-        if let Some(carried) = self.connections.pairs.on_ready(&self.epoll, index) {
-            self.on_carried(now, carried);
+        if let Some(done) = self.connections.pairs.on_ready(&self.epoll, index) {
+            self.on_carried(now, done);
             self.drain(now);
         }
     }
 
-    fn on_carried(&mut self, now: Instant, carried: Carried) {
-        let Carried { id, bytes, is_over } = carried;
-        if let Some(until) = self.machine.handle_carried(now, id, bytes) {
+    fn on_carried(&mut self, now: Instant, done: Done) {
+        let Done { id, carried, is_over } = done;
+        if let Some(until) = self.machine.handle_carried(now, id, carried) {
             self.connections.pairs.rest(&self.epoll, id, until);
         }
         if is_over {
@@ -72,8 +72,8 @@ impl Shard {
         let left = self.streams.leave(&self.epoll, client);
         match left.zip(self.connections.peers.take(connection)) {
             Some((left, peer)) => {
-                let carried = self.connections.pairs.join(&self.epoll, connection, left, peer);
-                self.on_carried(now, carried);
+                let done = self.connections.pairs.join(&self.epoll, connection, left, peer);
+                self.on_carried(now, done);
             }
             // The client has gone meanwhile.
             None => self.machine.handle_disconnected(connection),
