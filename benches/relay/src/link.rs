@@ -208,7 +208,8 @@ impl Link {
     }
 }
 
-fn write_busily(socket: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
+/// Writes all, however long it takes.
+pub fn write_busily(socket: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match socket.write(bytes) {
             Ok(count) => bytes = &bytes[count..],

@@ -1,13 +1,14 @@
 //! Closed-loop load: every flow has a fixed number of messages under way; when all have come back from the peer it sends
 //! as many again. One thread does clients and peer, and never sleeps.
 
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::link::{Link, Transport};
+use crate::link::{Link, Transport, write_busily};
 use crate::os::{self, Batch, Epoll};
 use crate::servers::{Running, Server};
 use crate::turn::{self, Signer, Step};
@@ -31,6 +32,8 @@ pub struct Load {
 pub enum Framing {
     Channel,
     Indication,
+    /// Connections with peers (RFC 6062): the bytes are anything; these look like ChannelData, to be counted.
+    Connection,
 }
 
 /// What came of it.
@@ -48,6 +51,10 @@ pub struct Outcome {
 
 struct Flow {
     link: Link,
+    /// What keeps the allocation, where `link` is a data connection.
+    _control: Option<Link>,
+    /// The peer's end of a connection, and how many bytes of a message it has.
+    far: Option<(TcpStream, usize)>,
     frames: Vec<u8>,
     size: usize,
     under_way: usize,
@@ -92,6 +99,9 @@ pub fn run(load: &Load, server: &Running, time: Duration) -> anyhow::Result<Outc
 
 fn open(load: &Load, server: &Running, index: usize, peer: SocketAddrV4) -> anyhow::Result<Flow> {
     let address = if load.transport == Transport::Tls { server.tls } else { server.plain };
+    if load.framing == Framing::Connection {
+        return open_connection(load, server, index, address);
+    }
     let mut link = Link::open(load.transport, turn::client_address(index), address)?;
     if server.kind == Server::Floor {
         let [p0, p1] = peer.port().to_be_bytes();
@@ -101,17 +111,59 @@ fn open(load: &Load, server: &Running, index: usize, peer: SocketAddrV4) -> anyh
         let mut signer = Signer::new(&server.login, u64::try_from(index)?);
         signer.ask(&mut link, &Step::Allocate)?;
         let step = match load.framing {
-            Framing::Channel => Step::Bind(peer),
+            Framing::Channel | Framing::Connection => Step::Bind(peer),
             Framing::Indication => Step::Permit(peer),
         };
         signer.ask(&mut link, &step)?;
     }
     let frame = match load.framing {
-        Framing::Channel => turn::channel_data(load.payload),
+        Framing::Channel | Framing::Connection => turn::channel_data(load.payload),
         Framing::Indication => turn::send_indication(peer, load.payload),
     };
     link.set_polled()?;
-    Ok(Flow { link, size: frame.len(), frames: frame.repeat(load.window), under_way: 0, since: Instant::now() })
+    Ok(Flow::new(link, &frame, load.window))
+}
+
+/// A connection with a peer, joined with one of the client.
+fn open_connection(load: &Load, server: &Running, index: usize, address: SocketAddrV4) -> anyhow::Result<Flow> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let peer = SocketAddrV4::new([127, 0, 0, 1].into(), listener.local_addr()?.port());
+    let mut control = Link::open(load.transport, turn::client_address(index), address)?;
+    let mut signer = Signer::new(&server.login, u64::try_from(index)?);
+    signer.ask(&mut control, &Step::AllocateConnections)?;
+    let answer = signer.ask(&mut control, &Step::Connect(peer))?;
+    let (far, _) = listener.accept()?;
+    far.set_nodelay(true)?;
+    far.set_nonblocking(true)?;
+    let mut link = Link::open(load.transport, turn::client_address(index), address)?;
+    signer.ask(&mut link, &Step::BindConnection(turn::connection_of(&answer)?))?;
+    link.set_polled()?;
+    let mut flow = Flow::new(link, &turn::channel_data(load.payload), load.window);
+    (flow._control, flow.far) = (Some(control), Some((far, 0)));
+    Ok(flow)
+}
+
+impl Flow {
+    fn new(link: Link, frame: &[u8], window: usize) -> Self {
+        let (size, frames) = (frame.len(), frame.repeat(window));
+        Self { link, _control: None, far: None, frames, size, under_way: 0, since: Instant::now() }
+    }
+
+    /// What has come to the peer goes back; how many whole messages that were.
+    fn echo(&mut self, part: &mut [u8]) -> anyhow::Result<u64> {
+        let Some((far, begun)) = &mut self.far else { return Ok(0) };
+        match far.read(part) {
+            Ok(0) => bail!("the server has closed a peer's connection"),
+            Ok(count) => {
+                write_busily(far, &part[..count])?;
+                let bytes = *begun + count;
+                *begun = bytes % self.size;
+                Ok((bytes / self.size) as u64)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 fn v4(socket: &UdpSocket) -> anyhow::Result<SocketAddrV4> {
@@ -146,6 +198,9 @@ impl Wheel {
         epoll.add(peer.as_raw_fd(), PEER)?;
         for (token, flow) in (0..).zip(flows) {
             epoll.add(flow.link.fd(), token)?;
+            if let Some((far, _)) = &flow.far {
+                epoll.add(far.as_raw_fd(), FAR | token)?;
+            }
         }
         Ok(Self {
             epoll,
@@ -184,6 +239,10 @@ impl Wheel {
             for &token in &ready {
                 match token {
                     PEER => self.on_peer(peer),
+                    far if far & FAR != 0 => {
+                        let flow = flows.get_mut(usize::try_from(far & !FAR)?).context("a token of ours")?;
+                        self.tally.at_peer += flow.echo(&mut self.part)?;
+                    }
                     token => {
                         let flow = flows.get_mut(usize::try_from(token)?).context("a token of ours")?;
                         self.on_flow(flow, now)?;
@@ -250,4 +309,6 @@ impl Wheel {
 }
 
 const PEER: u64 = u64::MAX;
+/// Added to the number of a flow: its peer's end.
+const FAR: u64 = 1 << 32;
 const PATIENCE: Duration = Duration::from_millis(200);

@@ -46,6 +46,10 @@ const LOADS: &[Load] = &[
     load("TCP, bursts of 8 × 1000 B", Transport::Tcp, 100, 8, 1_000),
     load("TLS, one message of 200 B", Transport::Tls, 100, 1, 200),
     load("TLS, bursts of 8 × 1000 B", Transport::Tls, 100, 8, 1_000),
+    connection("RFC 6062, one message of 200 B", Transport::Tcp, 1, 200),
+    connection("RFC 6062, bursts of 8 × 1000 B", Transport::Tcp, 8, 1_000),
+    connection("RFC 6062, bursts of 4 × 60000 B", Transport::Tcp, 4, 60_000),
+    connection("RFC 6062 by TLS, bursts of 8 × 1000 B", Transport::Tls, 8, 1_000),
 ];
 
 const fn load(name: &'static str, transport: Transport, flows: usize, window: usize, payload: usize) -> Load {
@@ -54,6 +58,10 @@ const fn load(name: &'static str, transport: Transport, flows: usize, window: us
 
 const fn indication(name: &'static str, transport: Transport, window: usize, payload: usize) -> Load {
     Load { name, transport, framing: Framing::Indication, flows: 100, window, payload, every: None }
+}
+
+const fn connection(name: &'static str, transport: Transport, window: usize, payload: usize) -> Load {
+    Load { name, transport, framing: Framing::Connection, flows: 50, window, payload, every: None }
 }
 
 /// What the command line says.

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use hmac::{Hmac, Mac as _};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
@@ -78,6 +78,9 @@ impl Signer {
                 self.request(CHANNEL_BIND, &[(CHANNEL_NUMBER, &[n0, n1, 0, 0]), (XOR_PEER_ADDRESS, &xor(peer))])
             }
             Step::Permit(peer) => self.request(CREATE_PERMISSION, &[(XOR_PEER_ADDRESS, &xor(peer))]),
+            Step::AllocateConnections => self.request(ALLOCATE, &[(REQUESTED_TRANSPORT, &[6, 0, 0, 0])]),
+            Step::Connect(peer) => self.request(CONNECT, &[(XOR_PEER_ADDRESS, &xor(peer))]),
+            Step::BindConnection(number) => self.request(CONNECTION_BIND, &[(CONNECTION_ID, &number)]),
             Step::Release => self.request(REFRESH, &[(LIFETIME, &[0; 4])]),
         }
     }
@@ -108,13 +111,19 @@ pub enum Step {
     /// Binds the one channel that is used here to a peer.
     Bind(SocketAddrV4),
     Permit(SocketAddrV4),
+    /// RFC 6062.
+    AllocateConnections,
+    Connect(SocketAddrV4),
+    BindConnection([u8; 4]),
     Release,
 }
 
 impl Step {
     fn kind(self) -> u16 {
         match self {
-            Self::Allocate => ALLOCATE,
+            Self::Allocate | Self::AllocateConnections => ALLOCATE,
+            Self::Connect(_) => CONNECT,
+            Self::BindConnection(_) => CONNECTION_BIND,
             Self::Bind(_) => CHANNEL_BIND,
             Self::Permit(_) => CREATE_PERMISSION,
             Self::Release => REFRESH,
@@ -126,6 +135,12 @@ impl Step {
 pub fn stranger(transaction: u64) -> Vec<u8> {
     let login = Login { username: String::new(), password: String::new(), realm: String::new() };
     Signer::new(&login, transaction).request(ALLOCATE, &[(REQUESTED_TRANSPORT, &[17, 0, 0, 0])])
+}
+
+/// The number of the connection in an answer to Connect.
+pub fn connection_of(answer: &[u8]) -> anyhow::Result<[u8; 4]> {
+    let number = attribute(parse(answer)?, CONNECTION_ID).and_then(|value| value.try_into().ok());
+    number.context("expected a CONNECTION-ID")
 }
 
 /// One frame of ChannelData; the payload a multiple of four.
@@ -182,6 +197,8 @@ const ALLOCATE: u16 = 0x0003;
 const REFRESH: u16 = 0x0004;
 const CREATE_PERMISSION: u16 = 0x0008;
 const CHANNEL_BIND: u16 = 0x0009;
+const CONNECT: u16 = 0x000A;
+const CONNECTION_BIND: u16 = 0x000B;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
@@ -191,3 +208,4 @@ const XOR_PEER_ADDRESS: u16 = 0x0012;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const REQUESTED_TRANSPORT: u16 = 0x0019;
+const CONNECTION_ID: u16 = 0x002A;

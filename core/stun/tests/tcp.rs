@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, RawAttribute};
 use stun_types::message::{Message, MessageClass};
-use tandem_stun::turn::{Carried, ConnectionId, Forward, Transport, Whom};
+use tandem_stun::turn::{Carried, ConnectionId, Destination, Forward, Transport, Whom};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     ConnectionId as ConnectionIdAttribute, DontFragment, EvenPort, RequestedAddressFamily, RequestedTransport,
@@ -183,6 +183,33 @@ fn peers_that_may_not_be_relayed_to_may_not_be_connected_to() {
     assert_eq!(connect(&mut world, &client, "8.8.8.8:0"), Answer::Error(400));
     assert_eq!(world.request(&client, CONNECT, &[]), Answer::Error(400));
     assert!(world.connecting.is_empty());
+}
+
+#[test]
+fn of_this_host_only_what_is_relayed_may_be_connected_to() {
+    let mut world = World::with(|config| config.addresses.external_v4 = "203.0.113.9".parse().ok());
+    let client = allocated(&mut world);
+    for (peer, answer) in [
+        ("192.168.1.5:50007", Answer::Silence),
+        ("203.0.113.9:50007", Answer::Silence),
+        ("203.0.113.9:22", Answer::Error(403)),
+        ("192.168.1.5:5432", Answer::Error(403)),
+    ] {
+        assert_eq!(connect(&mut world, &client, peer), answer, "{peer}");
+    }
+    assert!(world.destinations.iter().all(|&(_, whom)| whom == Destination::Relayed));
+    connect(&mut world, &client, PEER);
+    assert_eq!(world.destinations.last(), Some(&(address(PEER), Destination::Anyone)));
+}
+
+#[test]
+fn nobody_connects_to_itself() {
+    for loopback in [false, true] {
+        let mut world = World::with(|config| config.peers.allow_loopback = loopback);
+        let client = allocated(&mut world);
+        let own = world.open.values().next().map(SocketAddr::to_string).expect("a relayed address");
+        assert_eq!(connect(&mut world, &client, &own), Answer::Error(403));
+    }
 }
 
 #[test]

@@ -111,8 +111,9 @@ fn a_permitted_peer_connects_in_and_what_it_says_at_once_is_not_lost() {
 }
 
 #[test]
-fn two_clients_of_one_relay_reach_each_other() {
-    let relay = relay(|_| {});
+fn two_clients_of_one_relay_reach_each_other_and_nothing_else_of_this_host() {
+    // Loopback is closed: they are let through because they are relayed here.
+    let relay = relay(|config| config.peers.allow_loopback = false);
     let (mut caller, mut called) = (client(&relay, Over::Tcp), client(&relay, Over::Tcp));
     let caller_at = caller.allocate_tcp().expect("an allocation");
     let called_at = called.allocate_tcp().expect("an allocation");
@@ -127,6 +128,11 @@ fn two_clients_of_one_relay_reach_each_other() {
     assert_eq!(right.read(5), b"hello");
     right.send(b"back");
     assert_eq!(left.read(4), b"back");
+    let (_listener, at) = listener();
+    assert!(matches!(caller.connect(at), Err(403 | 447)));
+    drop(called);
+    until("it is gone", || relay.stats().turn.allocations == 1);
+    assert_eq!(caller.connect(called_at), Err(447));
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Server {
         self.peers.add_own(bound.ip());
         let limits = &self.settings.limits;
         let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
-        let (user, protocol) = (owner.user.clone(), granted.protocol);
+        let (user, protocol, advertised) = (owner.user.clone(), granted.protocol, self.advertised(bound));
         let relay = self.table.insert(Allocation {
             generation: 0,
             tuple: from,
@@ -163,7 +163,7 @@ impl Server {
             channels: Channels::default(),
         });
         let relay = relay.ok_or(Refusal::InsufficientCapacity)?;
-        self.outputs.push_back(Output::Open { relay, at: bound, protocol, user, client: from });
+        self.outputs.push_back(Output::Open { relay, at: bound, advertised, protocol, user, client: from });
         Ok(())
     }
 

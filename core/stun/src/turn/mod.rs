@@ -56,7 +56,7 @@ pub use notes::Note;
 pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
 pub use sessions::{Filter, NoSessionId, Session, SessionId, Whom};
-pub use tcp::Carried;
+pub use tcp::{Carried, Destination};
 pub use token::{TokenAlgorithm, TokenKey, TokenKeyTooShort};
 pub use usage::{Traffic, Usage};
 pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, UserKey, userhash};
@@ -115,6 +115,8 @@ pub enum Output {
         relay: RelayId,
         /// Where to bind it.
         at: SocketAddr,
+        /// What the client is told instead.
+        advertised: SocketAddr,
         /// Datagrams, or a listener for connections.
         protocol: Protocol,
         /// Whose it would be, for quotas that span shards.
@@ -140,6 +142,8 @@ pub enum Output {
         connection: ConnectionId,
         /// Whom to.
         peer: SocketAddr,
+        /// Who may be there.
+        whom: Destination,
     },
     /// From here on pass on bytes between a connection and the stream of a client, both ways, as they are.
     Join {
@@ -193,6 +197,8 @@ pub enum OpenRefused {
 }
 
 /// What happened so far; all but `allocations` and `connections` only grow.
+///
+/// Size: a flat list of plain numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Live allocations; one of both families counts twice.

@@ -81,7 +81,8 @@ impl Server {
         allocation.bound = at;
         allocation.relayed = at;
         let (user, client, protocol) = (allocation.owner.user.clone(), allocation.tuple, allocation.granted.protocol);
-        self.outputs.push_back(Output::Open { relay, at, protocol, user, client });
+        let advertised = self.advertised(at);
+        self.outputs.push_back(Output::Open { relay, at, advertised, protocol, user, client });
         self.give_back_opening(taken, parity);
     }
 

@@ -29,6 +29,15 @@ use super::table::Legs;
 use super::usage::{Direction, Traffic};
 use super::{Output, Server};
 
+/// Who may be at an address that is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Whoever is.
+    Anyone,
+    /// The address is ours: a TCP allocation, on whatever shard, and nothing else of this host.
+    Relayed,
+}
+
 /// Bytes that a connection has carried since the last telling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
@@ -56,9 +65,7 @@ impl Server {
             return Err(Refusal::BadRequest);
         }
         let slot = legs.towards(peer.ip()).ok_or(Refusal::PeerAddressFamilyMismatch)?;
-        if !self.may_connect(peer) {
-            return Err(Refusal::Forbidden);
-        }
+        let whom = self.destination(slot, peer).ok_or(Refusal::Forbidden)?;
         if self.connections.has(slot, peer) {
             return Err(Refusal::ConnectionAlreadyExists);
         }
@@ -68,16 +75,20 @@ impl Server {
         let relay = self.table.id_of(slot).ok_or(Refusal::AllocationMismatch)?;
         let state = State::connecting(now, Request::from(message), seal.clone());
         let connection = self.connections.insert(&mut self.rng, Connection { slot, peer, state });
-        self.outputs.push_back(Output::Connect { relay, connection, peer });
+        self.outputs.push_back(Output::Connect { relay, connection, peer, whom });
         Ok(())
     }
 
-    /// Whether a peer may be connected to. Our own addresses lead to nothing but what else listens on this host.
-    fn may_connect(&self, peer: SocketAddr) -> bool {
-        match self.peers.judge(peer.ip()) {
-            Some(Reach::Outside) => true,
-            Some(Reach::InsideOrOutside) => !self.peers.is_listener(peer),
-            Some(Reach::Inside) | None => false,
+    /// Whether a peer may be connected to, and who may be there.
+    fn destination(&self, slot: u32, peer: SocketAddr) -> Option<Destination> {
+        // Who connects to its own address would find itself.
+        if self.table.get(slot).is_none_or(|own| own.relayed == peer || own.bound == peer) {
+            return None;
+        }
+        match self.peers.judge(peer.ip())? {
+            Reach::Outside => Some(Destination::Anyone),
+            Reach::InsideOrOutside => (!self.peers.is_listener(peer)).then_some(Destination::Anyone),
+            Reach::Inside => self.ports.shard_of(peer.port()).map(|_| Destination::Relayed),
         }
     }
 

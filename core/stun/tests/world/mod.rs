@@ -14,8 +14,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, ConnectionId, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules,
-    PortSlice, QueryId, RelayId, Server, Transport, UserKey,
+    Accounts, Addresses, Config, ConnectionId, Destination, FiveTuple, Forward, Limits, Note, OpenRefused, Output,
+    PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -32,6 +32,8 @@ pub struct World {
     pub open: BTreeMap<RelayId, SocketAddr>,
     /// Connections that are being established, and to whom.
     pub connecting: BTreeMap<ConnectionId, SocketAddr>,
+    /// To whom connections have begun, and who may be there.
+    pub destinations: Vec<(SocketAddr, Destination)>,
     /// Connections that were accepted or stand, and perhaps have ended since; kept by those who want to know.
     pub established: Vec<ConnectionId>,
     /// Connections and the clients' streams they have been joined with.
@@ -114,6 +116,7 @@ impl World {
             refusals: Vec::new(),
             open: BTreeMap::new(),
             connecting: BTreeMap::new(),
+            destinations: Vec::new(),
             established: Vec::new(),
             joined: BTreeMap::new(),
             hung_up: Vec::new(),
@@ -157,9 +160,10 @@ impl World {
                 Output::Close { relay, .. } => {
                     self.open.remove(&relay);
                 }
-                Output::Connect { relay, connection, peer } => {
+                Output::Connect { relay, connection, peer, whom } => {
                     assert!(self.open.contains_key(&relay), "it comes from a relayed address");
                     self.connecting.insert(connection, peer);
+                    self.destinations.push((peer, whom));
                 }
                 Output::Join { connection, client } => {
                     assert_eq!(self.joined.insert(connection, client), None, "joined once");

@@ -20,6 +20,7 @@ mod pair;
 mod pairs;
 mod peers;
 mod quota;
+mod relayed;
 mod report;
 mod segments;
 mod shard;
@@ -49,6 +50,7 @@ pub use usage::TakeUsage;
 
 use mailbox::{Mailbox, Order};
 use quota::Quota;
+use relayed::Relayed;
 use report::Report;
 use shard::Seed;
 
@@ -79,6 +81,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(config.limits.allocations_per_user, shards.into()));
+    let relayed = Arc::new(Relayed::default());
     let own = own_addresses()?;
     let nonce_key = shard::random_seed()?;
     let mut handle = Handle {
@@ -103,6 +106,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         let shared = shard::Shared {
             mailboxes: Arc::clone(&mailboxes),
             quota: Arc::clone(&quota),
+            relayed: Arc::clone(&relayed),
             report,
             ask: config.users.ask.clone(),
             realms: Arc::clone(&handle.realms),

@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use socket2::Socket;
-use tandem_stun::turn::{ConnectionId, OpenRefused, RelayId, Server};
+use tandem_stun::turn::{ConnectionId, Destination, OpenRefused, RelayId, Server};
 
 use super::listeners;
+use super::relayed::Relayed;
 use super::streams::Spare;
 use super::sys::{Epoll, Interest};
 
@@ -21,6 +23,8 @@ pub(super) struct Peers {
     /// By slot number.
     listeners: HashMap<u32, (RelayId, Socket)>,
     waiting: HashMap<ConnectionId, Socket>,
+    /// Which shard this is, and where all of them listen.
+    place: (usize, Arc<Relayed>),
     spare: Spare,
     tokens: Tokens,
 }
@@ -33,12 +37,17 @@ pub(super) struct Tokens {
 }
 
 impl Peers {
-    pub(super) fn new(tokens: Tokens) -> Self {
-        Self { listeners: HashMap::new(), waiting: HashMap::new(), spare: Spare::new(), tokens }
+    pub(super) fn new(tokens: Tokens, place: (usize, Arc<Relayed>)) -> Self {
+        Self { listeners: HashMap::new(), waiting: HashMap::new(), place, spare: Spare::new(), tokens }
     }
 
-    /// Listens at a relayed address.
-    pub(super) fn open(&mut self, epoll: &Epoll, id: RelayId, at: SocketAddr) -> Result<(), OpenRefused> {
+    /// Listens at a relayed address, which clients know as another one, perhaps.
+    pub(super) fn open(
+        &mut self,
+        epoll: &Epoll,
+        id: RelayId,
+        (at, advertised): (SocketAddr, SocketAddr),
+    ) -> Result<(), OpenRefused> {
         let opened = listeners::relay_listener(at).and_then(|socket| {
             epoll.add(socket.as_raw_fd(), self.tokens.listener | u64::from(id.slot()), Interest::Read)?;
             Ok(socket)
@@ -46,6 +55,8 @@ impl Peers {
         match opened {
             Ok(socket) => {
                 self.listeners.insert(id.slot(), (id, socket));
+                let (shard, relayed) = &self.place;
+                relayed.open(*shard, at, advertised);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenRefused::Taken),
@@ -59,7 +70,11 @@ impl Peers {
     /// Closes a listener. `false`: it was not open.
     pub(super) fn close(&mut self, id: RelayId) -> bool {
         let is_it = self.listeners.get(&id.slot()).is_some_and(|(known, _)| *known == id);
-        is_it && self.listeners.remove(&id.slot()).is_some()
+        let Some((_, listener)) = is_it.then(|| self.listeners.remove(&id.slot())).flatten() else { return false };
+        if let Some(at) = listener.local_addr().ok().and_then(|at| at.as_socket()) {
+            self.place.1.close(at);
+        }
+        true
     }
 
     /// Accepts what waits at a relayed address, as far as the machine wants it.
@@ -68,7 +83,9 @@ impl Peers {
             let Some((id, listener)) = self.listeners.get(&slot) else { return };
             match listener.accept() {
                 Ok((socket, address)) => {
-                    let admitted = address.as_socket().and_then(|peer| machine.handle_incoming(now, *id, peer));
+                    // One that is relayed here, too, is known by the address its client was told.
+                    let peer = address.as_socket().map(|from| self.place.1.advertised(from));
+                    let admitted = peer.and_then(|peer| machine.handle_incoming(now, *id, peer));
                     let Some(connection) = admitted else { continue };
                     match socket.set_nonblocking(true).and_then(|()| socket.set_tcp_nodelay(true)) {
                         Ok(()) => drop(self.waiting.insert(connection, socket)),
@@ -89,9 +106,14 @@ impl Peers {
     pub(super) fn connect(
         &mut self,
         epoll: &Epoll,
-        relay: RelayId,
-        (connection, peer): (ConnectionId, SocketAddr),
+        (relay, connection): (RelayId, ConnectionId),
+        (peer, whom): (SocketAddr, Destination),
     ) -> io::Result<()> {
+        let peer = match whom {
+            Destination::Anyone => Some(peer),
+            Destination::Relayed => self.place.1.bound(peer),
+        };
+        let peer = peer.ok_or(io::ErrorKind::ConnectionRefused)?;
         let listener = self.listeners.get(&relay.slot()).filter(|(id, _)| *id == relay);
         let (_, listener) = listener.ok_or(io::ErrorKind::NotFound)?;
         let at = listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;

@@ -16,6 +16,7 @@ use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox};
 use super::pace::Pace;
 use super::quota::Quota;
+use super::relayed::Relayed;
 use super::report::{Report, Stats};
 use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Receiver, Sender};
@@ -30,6 +31,7 @@ use outputs::count;
 pub(super) struct Shared {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) quota: Arc<Quota>,
+    pub(super) relayed: Arc<Relayed>,
     pub(super) report: Arc<Report>,
     pub(super) ask: Option<Ask>,
     pub(super) realms: SharedRealms,
@@ -110,7 +112,7 @@ impl Shard {
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
             streams: Streams::new(acceptors, settings, STREAM),
-            connections: Connections::new(),
+            connections: Connections::new((index, Arc::clone(&shared.relayed))),
             receiver: Receiver::new(),
             sender: Sender::new(),
             shared,
@@ -232,6 +234,7 @@ impl Shard {
         last.publish(&self.published.1);
         self.shared.report.write(&last);
         self.shared.quota.forget(self.index);
+        self.shared.relayed.forget(self.index);
         last
     }
 

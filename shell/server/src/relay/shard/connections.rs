@@ -1,14 +1,17 @@
 //! TCP relaying (RFC 6062) at a shard: what happens at the sockets of peers, joining, and passing streams on to other shards.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_stun::turn::{ConnectionId, FiveTuple, RelayId};
+use tandem_stun::turn::{ConnectionId, Destination, FiveTuple, RelayId};
 
 use super::super::door::Adopted;
 use super::super::mailbox::Order;
 use super::super::pairs::{Done, Pairs};
 use super::super::peers::{Peers, Tokens};
+use super::super::relayed::Relayed;
 use super::{CONNECTING, PAIR, PEER_LISTENER, Shard};
 
 /// The connections of one shard, before they are joined and after.
@@ -18,9 +21,9 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(place: (usize, Arc<Relayed>)) -> Self {
         let tokens = Tokens { listener: PEER_LISTENER, connecting: CONNECTING };
-        Self { peers: Peers::new(tokens), pairs: Pairs::new(PAIR) }
+        Self { peers: Peers::new(tokens, place), pairs: Pairs::new(PAIR) }
     }
 }
 
@@ -60,10 +63,10 @@ impl Shard {
     }
 
     /// Begins to connect to a peer.
-    pub(super) fn connect(&mut self, relay: RelayId, to: (ConnectionId, std::net::SocketAddr)) {
-        if let Err(error) = self.connections.peers.connect(&self.epoll, relay, to) {
+    pub(super) fn connect(&mut self, relay: RelayId, connection: ConnectionId, to: (SocketAddr, Destination)) {
+        if let Err(error) = self.connections.peers.connect(&self.epoll, (relay, connection), to) {
             tracing::debug!(%error, "cannot connect to a peer");
-            self.machine.handle_disconnected(to.0);
+            self.machine.handle_disconnected(connection);
         }
     }
 

@@ -18,10 +18,10 @@ impl Shard {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Send { to, message } => self.send_message(to, &message),
-                Output::Open { relay, at, protocol, user, client } => {
+                Output::Open { relay, at, advertised, protocol, user, client } => {
                     let result = match (self.shared.quota.take(self.index, &user), protocol) {
                         (true, Protocol::Udp) => self.wiring.open(&self.epoll, relay, at, RELAY),
-                        (true, Protocol::Tcp) => self.connections.peers.open(&self.epoll, relay, at),
+                        (true, Protocol::Tcp) => self.connections.peers.open(&self.epoll, relay, (at, advertised)),
                         (false, _) => Err(OpenRefused::Quota),
                     };
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
@@ -40,7 +40,7 @@ impl Shard {
                         self.shared.quota.release(self.index, &user);
                     }
                 }
-                Output::Connect { relay, connection, peer } => self.connect(relay, (connection, peer)),
+                Output::Connect { relay, connection, peer, whom } => self.connect(relay, connection, (peer, whom)),
                 Output::Join { connection, client } => self.join(now, connection, client),
                 Output::Hangup { connection } => self.hang_up(connection),
                 Output::Moved { from, to } => {
