@@ -175,6 +175,9 @@ impl World {
                 Output::Tell { shard, note } => self.notes.push_back((shard, note)),
                 Output::Moved { .. } => self.told.moved += 1,
                 Output::Query { .. } => panic!("nobody can be asked here"),
+                Output::Connect { .. } | Output::Join { .. } | Output::Hangup { .. } => {
+                    panic!("nobody asks for connections here")
+                }
                 Output::Disconnect { client } => self.shards[shard].handle_closed(self.now, client),
             }
         }
@@ -268,7 +271,7 @@ enum Kept {
 impl Kept {
     fn of(forward: Forward<'_>) -> Self {
         match forward {
-            Forward::Nothing | Forward::Dropped(_) => Self::Nothing,
+            Forward::Nothing | Forward::Dropped(_) | Forward::HandOver { .. } => Self::Nothing,
             Forward::ToPeer { relay, peer, .. } => Self::ToPeer(relay, peer),
             Forward::ToClient { .. } => Self::ToClient,
             Forward::ToShard { shard, from, to, .. } => Self::ToShard(shard, from, to),

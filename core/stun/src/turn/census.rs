@@ -25,6 +25,8 @@ pub struct Census {
     pub waiting: usize,
     /// Questions that have not been answered.
     pub questions: usize,
+    /// Connections with peers, established or not.
+    pub connections: usize,
     /// Clients whose packets are passed on to another shard, and those passed on to this one.
     pub guests: usize,
 }
@@ -46,6 +48,7 @@ impl Server {
             lent,
             waiting: self.claims.len() + asked,
             questions,
+            connections: self.connections.len(),
             guests: self.guests.keepers.len() + self.guests.hosts.len(),
         }
     }
