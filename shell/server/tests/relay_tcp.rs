@@ -130,8 +130,8 @@ fn two_clients_of_one_relay_reach_each_other_and_nothing_else_of_this_host() {
     assert_eq!(left.read(4), b"back");
     let (_listener, at) = listener();
     assert!(matches!(caller.connect(at), Err(403 | 447)));
-    drop(called);
-    until("it is gone", || relay.stats().turn.allocations == 1);
+    drop((called, left, right));
+    until("it is gone", || relay.stats().turn.allocations == 1 && relay.stats().turn.connections == 0);
     assert_eq!(caller.connect(called_at), Err(447));
 }
 

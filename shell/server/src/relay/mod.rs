@@ -24,6 +24,7 @@ mod relayed;
 mod report;
 mod segments;
 mod shard;
+mod splice;
 mod stream;
 mod streams;
 mod sys;

@@ -15,7 +15,25 @@ use std::time::{Duration, Instant};
 use rustls::ServerConnection;
 use tandem_stun::turn::{Carried, ConnectionId};
 
+use super::splice::Pipe;
 use super::sys::Interest;
+
+/// What all pairs of a shard use in turn.
+pub(super) struct Tools {
+    scratch: Vec<u8>,
+    /// For plain connections. `None`: there was none to be had; bytes are copied.
+    pipe: Option<Pipe>,
+}
+
+impl Tools {
+    pub(super) fn new() -> Self {
+        let pipe = Pipe::new();
+        if let Err(error) = &pipe {
+            tracing::warn!(%error, "no pipe: relayed connections take more time");
+        }
+        Self { scratch: vec![0; READING], pipe: pipe.ok() }
+    }
+}
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +101,7 @@ impl Pair {
     }
 
     /// Something can be done at an end: does it, and tells what has been carried.
-    pub(super) fn on_ready(&mut self, side: Side, scratch: &mut [u8]) -> io::Result<Carried> {
+    pub(super) fn on_ready(&mut self, side: Side, tools: &mut Tools) -> io::Result<Carried> {
         let is_resting = self.resting.is_some();
         let (from, to) = match side {
             Side::Client => (&mut self.client, &mut self.peer),
@@ -95,7 +113,7 @@ impl Pair {
             if is_resting || from.ended || to.has_unsent() {
                 break;
             }
-            let got = from.read(to, scratch)?;
+            let got = from.read(to, tools)?;
             bytes += got.bytes;
             if !got.more {
                 break;
@@ -151,9 +169,14 @@ impl End {
         !self.unsent.is_empty() || self.secure.as_ref().is_some_and(|secure| secure.wants_write())
     }
 
-    /// Reads once, for the other end.
-    fn read(&mut self, to: &mut Self, scratch: &mut [u8]) -> io::Result<Got> {
-        let count = match self.socket.read(scratch) {
+    /// Reads once, for the other end, which has taken everything so far.
+    fn read(&mut self, to: &mut Self, tools: &mut Tools) -> io::Result<Got> {
+        let spliced = tools.pipe.as_ref().filter(|_| self.secure.is_none() && to.secure.is_none());
+        let outcome = match spliced {
+            Some(pipe) => pipe.pass(self.fd(), to.fd(), tools.scratch.len(), &mut to.unsent),
+            None => self.socket.read(&mut tools.scratch),
+        };
+        let count = match outcome {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(Got { bytes: 0, more: false });
@@ -166,9 +189,10 @@ impl End {
             return Ok(Got { bytes: 0, more: false });
         }
         // Less than there is room for: that was all. Whatever comes later, epoll tells.
-        let more = count == scratch.len();
-        let bytes = scratch.get(..count).unwrap_or_default();
-        let bytes = match &mut self.secure {
+        let more = count == tools.scratch.len();
+        let bytes = tools.scratch.get(..count).unwrap_or_default();
+        let bytes = match &self.secure {
+            None if spliced.is_some() => count,
             None => {
                 to.write(bytes)?;
                 count
@@ -294,5 +318,7 @@ fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(written)
 }
 
+/// As much as one reading brings.
+const READING: usize = 64 * 1_024;
 /// Readings of one end before others get their turn.
 const MAX_READINGS: usize = 4;

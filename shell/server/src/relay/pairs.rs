@@ -8,7 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 use tandem_stun::turn::{Carried, ConnectionId};
 
-use super::pair::{End, Pair, Side};
+use super::pair::{End, Pair, Side, Tools};
 use super::streams::Left;
 use super::sys::{Epoll, Interest};
 
@@ -17,7 +17,7 @@ pub(super) struct Pairs {
     live: Slab<Pair>,
     by_id: HashMap<ConnectionId, usize>,
     resting: BTreeSet<(Instant, usize)>,
-    scratch: Vec<u8>,
+    tools: Tools,
     /// Added to twice a pair's number, and one for its peer's end, to make a token.
     token: u64,
 }
@@ -32,7 +32,7 @@ pub(super) struct Done {
 
 impl Pairs {
     pub(super) fn new(token: u64) -> Self {
-        Self { live: Slab::new(), by_id: HashMap::new(), resting: BTreeSet::new(), scratch: vec![0; SCRATCH], token }
+        Self { live: Slab::new(), by_id: HashMap::new(), resting: BTreeSet::new(), tools: Tools::new(), token }
     }
 
     /// Joins a client's stream with a peer.
@@ -49,7 +49,7 @@ impl Pairs {
     pub(super) fn on_ready(&mut self, epoll: &Epoll, index: u64) -> Option<Done> {
         let (key, side) = (index / 2, if index.is_multiple_of(2) { Side::Client } else { Side::Peer });
         let key = usize::try_from(key).ok()?;
-        let outcome = self.live.get_mut(key)?.on_ready(side, &mut self.scratch);
+        let outcome = self.live.get_mut(key)?.on_ready(side, &mut self.tools);
         self.conclude(epoll, key, outcome)
     }
 
@@ -140,6 +140,3 @@ fn change(epoll: &Epoll, end: &mut End, token: u64, wanted: Option<Interest>) ->
         (Some(_), None) => epoll.remove(end.fd()),
     }
 }
-
-/// As much as one reading brings.
-const SCRATCH: usize = 64 * 1_024;

@@ -1,6 +1,6 @@
 //! The few system calls the standard library has no words for: epoll, eventfd, `recvmmsg` with `UDP_GRO`, `sendmmsg`
 //! with `UDP_SEGMENT`. All `unsafe` of the
-//! relay is here and in `errors`.
+//! relay is here, in `errors` and in `splice`.
 
 use std::io;
 use std::mem::{size_of, zeroed};

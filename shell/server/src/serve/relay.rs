@@ -103,6 +103,10 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
             allow_loopback: from.allow_loopback,
             ..PeerRules::default()
         },
+        forbidden_ports: [settings.http.port, settings.http.redirect_port]
+            .into_iter()
+            .filter(|&port| port != 0)
+            .collect(),
         ..relay::Config::default()
     };
     if !settings.http.address.is_unspecified() {
