@@ -7,7 +7,7 @@ import { framePages } from "./build/frame.ts";
 import { preloadFont } from "./build/preload-font.ts";
 
 const here = import.meta.dirname;
-const pages = ["index", "room", "call", "help", "api", "404"];
+const pages = ["index", "room", "call", "help", "api", "relay", "404"];
 
 export default defineConfig({
   root: here,

@@ -1,5 +1,5 @@
 // The real binary on ports and in a directory of its own.
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -7,6 +7,7 @@ import { request } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 
 const binary = process.env["TANDEM_BIN"] ?? resolve(import.meta.dirname, "../../../target/debug/tandem");
 
@@ -73,6 +74,13 @@ export class TandemServer {
     await Promise.race([this.ready(), gone]);
     child.removeAllListeners("exit");
     gone.catch(() => undefined);
+  }
+
+  /** `tandem …` on the same data, beside the running server; what it prints. */
+  async command(...words: string[]): Promise<string> {
+    const env = { PATH: process.env["PATH"], TANDEM_DATA_DIR: this.directory };
+    const { stdout } = await promisify(execFile)(binary, words, { env });
+    return stdout.trim();
   }
 
   /** Ends the process and waits until it is gone. */

@@ -37,6 +37,7 @@ fn page(path: &str) -> Option<&'static str> {
         "/" => Some("index.html"),
         "/help" => Some("help.html"),
         "/api" => Some("api.html"),
+        "/relay" => Some("relay.html"),
         _ if path.strip_prefix("/r/").is_some_and(one_segment) => Some("room.html"),
         _ if path.strip_prefix("/call/").is_some_and(one_segment) => Some("call.html"),
         _ => None,
@@ -140,6 +141,7 @@ mod tests {
         assert_eq!(page("/"), Some("index.html"));
         assert_eq!(page("/r/blue-otter"), Some("room.html"));
         assert_eq!(page("/call/42"), Some("call.html"));
+        assert_eq!(page("/relay"), Some("relay.html"));
         for path in ["/r/", "/r/a/b", "/call/", "/room.html", "/x", "//"] {
             assert_eq!(page(path), None, "{path}");
         }

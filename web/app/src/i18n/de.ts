@@ -11,6 +11,7 @@ export const de: Catalogue = {
     product: "Tandem",
     help: "Hilfe",
     api: "API",
+    relay: "Relay",
     language: "Sprache",
     theme: "Farben",
     themes: { system: "Wie das System", light: "Hell", dark: "Dunkel" },

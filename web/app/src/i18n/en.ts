@@ -10,6 +10,7 @@ export const en = {
     product: "Tandem",
     help: "Help",
     api: "API",
+    relay: "Relay",
     language: "Language",
     theme: "Theme",
     themes: { system: "As the system", light: "Light", dark: "Dark" },

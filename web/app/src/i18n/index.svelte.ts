@@ -4,7 +4,7 @@ import { readItem, writeItem } from "../lib/storage.ts";
 import { en } from "./en.ts";
 
 /** The shape of English with the exact sentences forgotten. */
-type Shape<T> = T extends string
+export type Shape<T> = T extends string
   ? string
   : T extends (...args: infer A) => string
     ? (...args: A) => string

@@ -35,6 +35,12 @@ export function timeOfDay(at: number, language: Language): string {
   return new Intl.DateTimeFormat(localeOf(language), { hour: "2-digit", minute: "2-digit" }).format(at);
 }
 
+/** `25 Nov`, and with the hour `25 Nov, 14:00`. */
+export function dayAndTime(at: number, language: Language, withTime: boolean): string {
+  const time = withTime ? ({ hour: "2-digit", minute: "2-digit" } as const) : {};
+  return new Intl.DateTimeFormat(localeOf(language), { day: "numeric", month: "short", ...time }).format(at);
+}
+
 /** `yesterday`, `3 hours ago`. */
 export function ago(at: number, now: number, language: Language): string {
   const format = new Intl.RelativeTimeFormat(localeOf(language), { numeric: "auto" });
