@@ -326,6 +326,19 @@ async fn pages_may_ask_where_the_key_names_their_origin_and_nowhere_else() {
     let theirs = ask(Method::GET, &path, "https://evil.example").await.expect("an answer");
     assert_eq!(theirs.status(), StatusCode::FORBIDDEN);
     assert!(!theirs.headers().contains_key("access-control-allow-origin"));
+    let own = "/api/v1/turn/credentials";
+    for (origin, status, allowed) in
+        [("https://app.example", StatusCode::CREATED, true), ("https://evil.example", StatusCode::FORBIDDEN, false)]
+    {
+        let request = world.request(Method::POST, own).header("origin", origin).bearer_auth(&world.key);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{origin}");
+        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    }
+    for path in ["/api/v1/turn/keys", "/api/v1/turn/usage"] {
+        let answer = ask(Method::OPTIONS, path, "https://app.example").await.expect("an answer");
+        assert!(!answer.headers().contains_key("access-control-allow-origin"), "what is an operator's: {path}");
+    }
     let before = ask(Method::OPTIONS, "/_turn/x", "https://app.example").await.expect("an answer");
     assert_eq!(before.status(), StatusCode::NO_CONTENT);
     assert_eq!(before.headers()["access-control-allow-headers"], "authorization, content-type");

@@ -19,7 +19,7 @@ pub struct Asked {
     pub client: IpAddr,
     /// The host it asked for.
     pub reached: Reached,
-    /// The page that asks, if one does (RFC 6454 §7).
+    /// The page of another site that asks, if one does (RFC 6454 §7).
     pub origin: Option<String>,
     authorization: Option<String>,
 }
@@ -48,11 +48,17 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         let text = |name| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
         // `Host` of HTTP/1.1, `:authority` of HTTP/2.
         let host = text(HOST).and_then(|host| host.parse().ok()).or_else(|| parts.uri.authority().cloned());
-        let reached = host.map(|host: Authority| Reached { host: host.host().to_owned(), port: host.port_u16() });
+        let is_own = |origin: &String| {
+            let page = origin.split_once("://").map(|(_, page)| page);
+            host.as_ref().is_some_and(|host| page.is_some_and(|page| page.eq_ignore_ascii_case(host.as_str())))
+        };
+        let origin = text(ORIGIN).filter(|origin| !is_own(origin));
+        let reached =
+            host.as_ref().map(|host: &Authority| Reached { host: host.host().to_owned(), port: host.port_u16() });
         Ok(Asked {
             client: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip()),
             reached: reached.unwrap_or_default(),
-            origin: text(ORIGIN),
+            origin,
             authorization: text(AUTHORIZATION),
         })
     }
@@ -86,6 +92,22 @@ mod tests {
             ("[::1]:443", "[::1]", Some(443)),
         ] {
             assert_eq!(asked("host", host).await.reached, Reached { host: name.into(), port });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_our_own_is_none_of_another_site() {
+        for (origin, foreign) in [
+            ("https://a.example:8443", None),
+            ("https://A.example:8443", None),
+            ("https://a.example", Some("https://a.example")),
+            ("https://a.example:8443.evil.example", Some("https://a.example:8443.evil.example")),
+            ("null", Some("null")),
+        ] {
+            let request = Request::get("/").header("host", "a.example:8443").header("origin", origin);
+            let request = request.body(()).expect("a request");
+            let Ok(asked) = Asked::from_request_parts(&mut request.into_parts().0, &()).await;
+            assert_eq!(asked.origin.as_deref(), foreign);
         }
     }
 }

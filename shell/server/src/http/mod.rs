@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod attempts;
 pub mod client;
+mod cors;
 pub mod dialects;
 pub mod gate;
 pub mod headers;

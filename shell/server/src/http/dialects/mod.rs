@@ -4,7 +4,6 @@
 //! Pages may ask where the key names their origin; the originals are mostly for servers, and so is this.
 
 mod cloudflare;
-mod cors;
 mod twilio;
 mod uberti;
 mod xirsys;
@@ -15,6 +14,7 @@ use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::credentials::Service;
+use crate::http::cors;
 
 const BODY_BYTES: usize = 16 << 10;
 

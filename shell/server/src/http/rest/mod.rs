@@ -97,7 +97,7 @@ pub fn routes(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(api.body_bytes))
         .with_state(api.clone())
         .layer(from_fn_with_state(keys, access::guard));
-    let own_keys = turn::open()
+    let own_keys = turn::open(api.credentials.clone())
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(DefaultBodyLimit::max(api.body_bytes))
         .with_state(api);

@@ -58,7 +58,9 @@ pub async fn caller(api: &Api, asked: &Asked) -> Result<Caller, Refusal> {
         api.keys.admit_text(asked.client, Some(key)).await?;
         return Ok(Caller::Operator);
     }
-    Ok(Caller::Application(api.credentials.authenticate(asked.client, key).await?))
+    let application = api.credentials.authenticate(asked.client, key).await?;
+    api.credentials.check_origin(&application, asked.origin.as_deref())?;
+    Ok(Caller::Application(application))
 }
 
 /// For whom it is asked. `None`: for nobody but the operator.

@@ -10,11 +10,13 @@ use axum::body::Bytes;
 use axum::extract::FromRef;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use serde::de::DeserializeOwned;
 
 use super::{Api, Refusal};
 use crate::credentials::{Refused, Service};
+use crate::http::cors;
 
 impl FromRef<Api> for Service {
     fn from_ref(api: &Api) -> Service {
@@ -33,11 +35,12 @@ pub fn guarded() -> Router<Api> {
         .route("/turn/usage", get(usage::list))
 }
 
-/// For applications, too: these look at the key themselves.
-pub fn open() -> Router<Api> {
+/// For applications, too: these look at the key themselves. Pages whose origin stands with an application may ask.
+pub fn open(service: Service) -> Router<Api> {
     Router::new()
         .route("/turn/credentials", post(credentials::create))
         .route("/turn/credentials/revoke", post(sessions::revoke))
+        .layer(from_fn_with_state(service, cors::answer))
 }
 
 impl From<Refused> for Refusal {
