@@ -100,6 +100,8 @@ metrics! {
     Counter TURN_CONNECTED_TOTAL = "turn_connected_total", "Connections with peers that were joined with one of a client (RFC 6062).";
     Counter TURN_RELAYED_PACKETS_TOTAL = "turn_relayed_packets_total", "Packets relayed, both directions.";
     Counter TURN_RELAYED_BYTES_TOTAL = "turn_relayed_bytes_total", "Their payload, and what connections with peers have carried.";
+    Counter TURN_OFFLOADED_PACKETS_TOTAL = "turn_offloaded_packets_total", "Of these, packets that the kernel relayed by itself (`relay.offload`).";
+    Gauge TURN_OFFLOADED_CHANNELS = "turn_offloaded_channels", "Channels that the kernel may relay by itself.";
     Counter TURN_DROPPED_PACKETS_TOTAL = "turn_dropped_packets_total", "Packets not relayed: no allocation, channel or permission, a forbidden peer, too many bytes per second.";
     Counter TURN_LOST_PACKETS_TOTAL = "turn_lost_packets_total", "Packets the kernel, a queue between shards or a slow stream did not take.";
     Counter TURN_MALFORMED_TOTAL = "turn_malformed_total", "Bytes that are neither STUN nor ChannelData, or lie about their lengths.";

@@ -11,10 +11,14 @@ use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Packag
 const EDGES: &[(&str, &[&str])] = &[
     ("tandem-stun", &[]),
     ("tandem-api", &[]),
+    ("tandem-offload", &[]),
     ("tandem-policy", &[]),
     ("tandem-engine", &["tandem-api", "tandem-policy"]),
     ("tandem-store", &["tandem-api", "tandem-engine"]),
-    ("tandem-server", &["tandem-api", "tandem-engine", "tandem-policy", "tandem-store", "tandem-stun"]),
+    (
+        "tandem-server",
+        &["tandem-api", "tandem-engine", "tandem-offload", "tandem-policy", "tandem-store", "tandem-stun"],
+    ),
     ("tandem-sim", &["tandem-api", "tandem-engine", "tandem-policy", "tandem-server", "tandem-stun"]),
     ("tandem-architecture", &[]),
 ];
@@ -62,6 +66,7 @@ const BORNE: &[(&str, &str)] = &[("tandem-stun", "rand"), ("tandem-stun", "getra
 /// External protocol libraries, drivers and brokers: each is named by this crate and no other (its tests aside).
 const CONFINED: &[(&str, &str)] = &[
     ("axum", "tandem-server"),
+    ("aya", "tandem-offload"),
     ("rustls-acme", "tandem-server"),
     ("socketioxide", "tandem-server"),
     ("sqlx", "tandem-store"),

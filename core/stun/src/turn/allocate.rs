@@ -15,7 +15,7 @@ use turn_types::attribute::{
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{Refusal, Request, Seal, Style};
 use super::config::{FiveTuple, Protocol, Transport};
-use super::limiter::{Bucket, Rate};
+use super::limiter::Bucket;
 use super::mobility::{Mobility, wants_ticket};
 use super::notes::Note;
 use super::parked::Parking;
@@ -144,8 +144,7 @@ impl Server {
         (opening, granted, mobility): (Opening, Granted, Option<Mobility>),
     ) -> Result<(), Refusal> {
         self.peers.add_own(bound.ip());
-        let limits = &self.settings.limits;
-        let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
+        let rate = self.rate();
         let (user, protocol, advertised) = (owner.user.clone(), granted.protocol, self.advertised(bound));
         let relay = self.table.insert(Allocation {
             generation: 0,
@@ -159,6 +158,7 @@ impl Server {
             mobility,
             bucket: Bucket::full(now, rate),
             meter: Meter::new(now),
+            offloaded: false,
             permissions: Permissions::default(),
             channels: Channels::default(),
         });

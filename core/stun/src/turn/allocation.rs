@@ -33,6 +33,8 @@ pub(super) struct Allocation {
     pub(super) mobility: Option<Mobility>,
     pub(super) bucket: Bucket,
     pub(super) meter: Meter,
+    /// The shell may relay for it past the machine.
+    pub(super) offloaded: bool,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
 }
@@ -109,6 +111,12 @@ impl Permissions {
         self.sorted.get(index).filter(|permission| permission.expires > now).map(|permission| permission.reach)
     }
 
+    /// When the permission for this address expires, or has expired.
+    pub(super) fn until(&self, ip: IpAddr) -> Option<Instant> {
+        let index = self.sorted.binary_search_by_key(&ip, |permission| permission.ip).ok()?;
+        self.sorted.get(index).map(|permission| permission.expires)
+    }
+
     /// Whether all these addresses would fit.
     pub(super) fn has_room(&mut self, now: Instant, limit: usize, ips: &[IpAddr]) -> bool {
         let is_new = |ip: &&IpAddr| self.sorted.binary_search_by_key(*ip, |permission| permission.ip).is_err();
@@ -145,7 +153,7 @@ pub(super) struct Channel {
     pub(super) number: u16,
     pub(super) peer: SocketAddr,
     pub(super) reach: Reach,
-    expires: Instant,
+    pub(super) expires: Instant,
 }
 
 /// Why a channel cannot be bound.
@@ -164,6 +172,11 @@ impl Channels {
     pub(super) fn by_number(&self, now: Instant, number: u16) -> Option<Channel> {
         let index = self.by_number.binary_search_by_key(&number, |channel| channel.number).ok()?;
         self.by_number.get(index).filter(|channel| channel.expires > now).copied()
+    }
+
+    /// All that have been bound, some of which may have expired.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
+        self.by_number.iter()
     }
 
     pub(super) fn number_of(&self, now: Instant, peer: SocketAddr) -> Option<u16> {

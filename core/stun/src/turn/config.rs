@@ -81,6 +81,8 @@ pub struct Config {
     pub peers: PeerRules,
     /// Bounds on everything a client can make us hold or do.
     pub limits: Limits,
+    /// Whether the shell relays channels by itself where it can, see [`super::Output::Offload`].
+    pub offload: bool,
 }
 
 /// The relay ports of all shards, and which part is ours: pairs of ports go round the shards.

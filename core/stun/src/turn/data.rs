@@ -231,10 +231,19 @@ impl Server {
     }
 
     pub(super) fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
-        let limits = &self.settings.limits;
-        let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
+        let rate = self.rate();
         let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-        self.table.get_mut(slot).is_some_and(|allocation| allocation.bucket.take(now, rate, cost))
+        let taken = self.table.get_mut(slot).is_some_and(|allocation| allocation.bucket.take(now, rate, cost));
+        if taken {
+            self.on_spent(slot, cost);
+        }
+        taken
+    }
+
+    /// How many bytes an allocation may relay.
+    pub(super) fn rate(&self) -> Rate {
+        let limits = &self.settings.limits;
+        Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes }
     }
 }
 

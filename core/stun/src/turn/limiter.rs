@@ -60,6 +60,11 @@ impl Bucket {
         Some(self.filled)
     }
 
+    /// What was left when it was last looked into.
+    pub(super) fn left(&self) -> u64 {
+        self.tokens
+    }
+
     fn fill(&mut self, now: Instant, rate: Rate) {
         let micros = u64::try_from(now.saturating_duration_since(self.filled).as_micros()).unwrap_or(u64::MAX);
         let new = micros.saturating_mul(rate.per_second) / 1_000_000;

@@ -148,6 +148,7 @@ impl Server {
         if former != from {
             self.counters.moved += 1;
             self.table.move_to(legs, from);
+            legs.iter().for_each(|slot| self.offload_elsewhere(slot));
             self.outputs.push_back(Output::Moved { from: former, to: from });
             self.on_left(former);
         }

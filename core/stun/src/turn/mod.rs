@@ -23,6 +23,7 @@ mod limiter;
 mod mobility;
 mod nonce;
 mod notes;
+mod offload;
 mod opening;
 mod parked;
 mod peers;
@@ -53,6 +54,7 @@ pub use connections::ConnectionId;
 pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
 pub use notes::Note;
+pub use offload::{Beyond, Budget, Offload, Offloaded};
 pub use realms::{RealmFacts, Realms};
 pub use reservations::Token;
 pub use sessions::{Filter, NoSessionId, Session, SessionId, Whom};
@@ -66,6 +68,7 @@ use crate::wire::{self, Packet};
 use authenticate::Gate;
 use connections::Connections;
 use notes::Guests;
+use offload::Offloads;
 use parked::Parked;
 use peers::Peers;
 use ports::Ports;
@@ -85,6 +88,7 @@ pub struct Server {
     claims: Parked<Token>,
     guests: Guests,
     ledger: Ledger,
+    offloads: Offloads,
     rng: ChaCha8Rng,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -183,6 +187,21 @@ pub enum Output {
         /// The client.
         client: FiveTuple,
     },
+    /// Relay this channel past the machine, or go on with it as it is from here on, if that can be done.
+    Offload(Offload),
+    /// Relay no channel of this allocation past the machine any more; tell by [`Server::handle_offloaded`] what was
+    /// relayed, then that this was all by [`Server::handle_onloaded`].
+    Onload {
+        /// The allocation.
+        relay: RelayId,
+    },
+    /// Bytes of an allocation with such channels were relayed by the machine: they count against its budget.
+    Spent {
+        /// The allocation.
+        relay: RelayId,
+        /// Payload.
+        bytes: u64,
+    },
 }
 
 /// Why a relay socket was not opened.
@@ -233,6 +252,8 @@ pub struct Counters {
     pub limited: u64,
     /// Users, keys and tags shut out.
     pub revoked: u64,
+    /// Packets relayed past the machine; they are among `packets`.
+    pub offloaded: u64,
 }
 
 impl Server {
@@ -249,6 +270,7 @@ impl Server {
             claims: Parked::new(),
             guests: Guests::new(hash),
             ledger: Ledger::default(),
+            offloads: Offloads::new(config.offload),
             gate: Gate::new(&config, hash),
             settings: Settings {
                 limits: config.limits,
@@ -380,6 +402,7 @@ impl Server {
         if allocation.opening.is_none() {
             usage::end(&mut self.ledger, &allocation.owner, &mut allocation.meter, now);
         }
+        self.onload_ended(relay, allocation.offloaded, &allocation.owner);
         self.give_back(allocation.bound);
         self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
         let next = allocation.mobility.and_then(|mobility| mobility.next);

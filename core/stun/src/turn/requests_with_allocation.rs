@@ -121,6 +121,7 @@ impl Server {
             if let Some(allocation) = self.table.get_mut(slot) {
                 allocation.permissions.install(now, ip, reach);
             }
+            self.offload_towards(slot, ip);
         }
         Ok(())
     }
@@ -156,6 +157,7 @@ impl Server {
         }
         allocation.permissions.install(now, peer.ip(), reach);
         allocation.channels.bind(now, number, peer, reach);
+        self.offload_towards(slot, peer.ip());
         Ok(())
     }
 

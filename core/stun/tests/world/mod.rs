@@ -14,8 +14,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, ConnectionId, Destination, FiveTuple, Forward, Limits, Note, OpenRefused, Output,
-    PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
+    Accounts, Addresses, Config, ConnectionId, Destination, FiveTuple, Forward, Limits, Note, Offload, OpenRefused,
+    Output, PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -48,6 +48,12 @@ pub struct World {
     pub moved: Vec<(FiveTuple, FiveTuple)>,
     /// For a database.
     pub asked: Vec<(QueryId, UserKey)>,
+    /// What may be relayed past the machine.
+    pub offloads: BTreeMap<(RelayId, u16), Offload>,
+    /// No longer, in order; the counts are still owed.
+    pub onloads: Vec<RelayId>,
+    /// Payload bytes relayed here in spite of that.
+    pub spent: BTreeMap<RelayId, u64>,
     transaction: u128,
 }
 
@@ -98,6 +104,7 @@ pub fn config(now: Instant) -> Config {
         },
         peers: PeerRules::default(),
         limits: Limits::default(),
+        offload: false,
     }
 }
 
@@ -125,6 +132,9 @@ impl World {
             told: Vec::new(),
             asked: Vec::new(),
             moved: Vec::new(),
+            offloads: BTreeMap::new(),
+            onloads: Vec::new(),
+            spent: BTreeMap::new(),
             transaction: 0,
         }
     }
@@ -177,6 +187,14 @@ impl World {
                 Output::Query { id, user } => self.asked.push((id, user)),
                 Output::Tell { shard, note } => self.told.push((shard, note)),
                 Output::Disconnect { client } => self.disconnected.push(client),
+                Output::Offload(offload) => {
+                    self.offloads.insert((offload.relay, offload.channel), offload);
+                }
+                Output::Onload { relay } => {
+                    self.offloads.retain(|(of, _), _| *of != relay);
+                    self.onloads.push(relay);
+                }
+                Output::Spent { relay, bytes } => *self.spent.entry(relay).or_default() += bytes,
             }
         }
     }

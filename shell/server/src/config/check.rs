@@ -72,6 +72,9 @@ fn relay(all: &Settings, found: &mut Vec<String>) {
     if relay.secret.as_ref().is_some_and(|secret| secret.0.len() < 16) {
         found.push("relay.secret: expected at least 16 characters; leave it out to have one made".to_owned());
     }
+    if relay.offload.len() > 1 && relay.offload.iter().any(|name| name == "auto") {
+        found.push("relay.offload: expected `auto` alone, or names of interfaces, got both".to_owned());
+    }
     let ports = u32::from(relay.port_range.last - relay.port_range.first) + 1;
     if relay.enabled && ports < 16 {
         found.push(format!("relay.port_range: expected at least 16 ports, got {ports}"));

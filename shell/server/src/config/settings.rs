@@ -184,6 +184,9 @@ settings! {
         allocations: u32 = 4096, Restart, "Allocations of all participants together.";
         alternate_servers: Vec<SocketAddr> = Vec::new(), Restart,
             "Other relays with the same secret or users, named to clients while this one is full (ALTERNATE-SERVER).";
+        offload: Vec<String> = Vec::new(), Restart,
+            "Network interfaces on which bound channels are relayed inside the kernel (XDP), or `auto` for those with a default \
+             route; none: off. Takes CAP_BPF and CAP_NET_ADMIN.";
     }
     rooms: Rooms, "Rooms and who fits in" {
         max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_offload::Interfaces;
 use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Limits, PeerRules};
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub usage: Option<TakeUsage>,
     /// Load balancers: a connection from one of these begins with a PROXY header, and any other does not.
     pub proxies: Vec<Cidr>,
+    /// Where the kernel relays bound channels by itself, if that is wanted.
+    pub offload: Option<Interfaces>,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
 }
@@ -120,6 +123,7 @@ impl Default for Config {
             streams: StreamLimits::default(),
             usage: None,
             proxies: Vec::new(),
+            offload: None,
             shards: None,
         }
     }

@@ -13,6 +13,7 @@ mod errors;
 mod keeper;
 mod listeners;
 mod mailbox;
+mod offload;
 mod operate;
 mod outbox;
 mod pace;
@@ -47,6 +48,7 @@ pub use operate::{Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachab
 pub use quota::KeyLimits;
 pub use report::Stats;
 pub use streams::StreamLimits;
+pub use tandem_offload::Interfaces;
 pub use usage::TakeUsage;
 
 use mailbox::{Mailbox, Order};
@@ -94,6 +96,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
         realms: SharedRealms::default(),
         threads: Mutex::default(),
     };
+    let room = config.limits.allocations.saturating_mul(shards.into()).saturating_mul(offload::CHANNELS_PER_ALLOCATION);
+    let kernel = offload::load(config.offload.as_ref(), room);
     let streams = shard::StreamSettings {
         tls: config.tls.as_ref().map(|tls| with_alpn(&tls.config)),
         limits: config.streams,
@@ -104,6 +108,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
         handle.reports.push(Arc::clone(&report));
         let machine =
             machine_config(&config, (bound.port, bound.other_port, bound.tls_port), &own, (index, shards), nonce_key);
+        let machine = turn::Config { offload: kernel.is_some(), ..machine };
+        let kernel = kernel.clone();
         let shared = shard::Shared {
             mailboxes: Arc::clone(&mailboxes),
             quota: Arc::clone(&quota),
@@ -114,7 +120,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
             usage: config.usage.clone(),
         };
         // A shard that fails to start drops `handle`, which stops the others.
-        let thread = keeper::spawn(Seed { index: index.into(), machine, shared, sockets, streams: streams.clone() })?;
+        let seed = Seed { index: index.into(), machine, shared, sockets, streams: streams.clone(), kernel };
+        let thread = keeper::spawn(seed)?;
         handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");
@@ -222,6 +229,7 @@ fn machine_config(
         },
         peers: config.peers.clone(),
         limits: config.limits,
+        offload: false,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Stats {
     pub streams: u64,
     /// Connections refused because there are too many.
     pub streams_refused: u64,
+    /// Channels that the kernel may relay by itself.
+    pub offloads: u64,
     /// Shards started again after a panic.
     pub restarts: u64,
 }
@@ -62,7 +64,7 @@ impl Stats {
 
     /// What remains when all that lived is gone.
     pub(super) fn without_life(self) -> Self {
-        Self { turn: Counters { allocations: 0, connections: 0, ..self.turn }, streams: 0, ..self }
+        Self { turn: Counters { allocations: 0, connections: 0, ..self.turn }, streams: 0, offloads: 0, ..self }
     }
 
     fn values(&self) -> [u64; FIGURES] {
@@ -84,9 +86,11 @@ impl Stats {
             turn.refused,
             turn.limited,
             turn.revoked,
+            turn.offloaded,
             self.lost,
             self.streams,
             self.streams_refused,
+            self.offloads,
             self.restarts,
         ]
     }
@@ -109,9 +113,11 @@ impl Stats {
             refused,
             limited,
             revoked,
+            offloaded,
             lost,
             streams,
             streams_refused,
+            offloads,
             restarts,
         ] = values;
         let turn = Counters {
@@ -131,8 +137,9 @@ impl Stats {
             refused,
             limited,
             revoked,
+            offloaded,
         };
-        Self { turn, lost, streams, streams_refused, restarts }
+        Self { turn, lost, streams, streams_refused, offloads, restarts }
     }
 
     /// Adds what has happened since `before` to the process's metrics.
@@ -142,6 +149,7 @@ impl Stats {
             (names::TURN_CONNECTED_TOTAL, self.turn.connected, before.turn.connected),
             (names::TURN_RELAYED_PACKETS_TOTAL, self.turn.packets, before.turn.packets),
             (names::TURN_RELAYED_BYTES_TOTAL, self.turn.bytes, before.turn.bytes),
+            (names::TURN_OFFLOADED_PACKETS_TOTAL, self.turn.offloaded, before.turn.offloaded),
             (names::TURN_DROPPED_PACKETS_TOTAL, self.turn.dropped, before.turn.dropped),
             (names::TURN_LOST_PACKETS_TOTAL, self.lost, before.lost),
             (names::TURN_MALFORMED_TOTAL, self.turn.malformed, before.turn.malformed),
@@ -163,6 +171,7 @@ impl Stats {
             (names::TURN_ALLOCATIONS, self.turn.allocations, before.turn.allocations),
             (names::TURN_CONNECTIONS, self.turn.connections, before.turn.connections),
             (names::TURN_STREAMS, self.streams, before.streams),
+            (names::TURN_OFFLOADED_CHANNELS, self.offloads, before.offloads),
         ];
         for (metric, now, then) in gauges {
             let gauge = metrics::gauge!(metric.name);
@@ -173,4 +182,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 20;
+const FIGURES: usize = 22;

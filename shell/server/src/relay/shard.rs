@@ -9,11 +9,13 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tandem_offload::Kernel;
 use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Server, Transport};
 
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox};
+use super::offload::Offloads;
 use super::pace::Pace;
 use super::quota::Quota;
 use super::relayed::Relayed;
@@ -54,6 +56,7 @@ pub(super) struct Seed {
     pub(super) shared: Shared,
     pub(super) sockets: Sockets,
     pub(super) streams: StreamSettings,
+    pub(super) kernel: Option<Arc<Kernel>>,
 }
 
 /// One shard.
@@ -62,6 +65,7 @@ pub(super) struct Shard {
     machine: Server,
     epoll: Epoll,
     wiring: Wiring,
+    offloads: Offloads,
     streams: Streams,
     connections: Connections,
     receiver: Receiver<Source>,
@@ -106,11 +110,14 @@ impl Shard {
         }
         let now = config.wall_clock.0;
         let tally = Tally::new(now, shared.usage.clone());
+        let shards = config.ports.shards.into();
+        let table = seed.kernel.as_ref().map(|kernel| kernel.table(shard.into(), shards)).transpose()?;
         Ok(Self {
             index,
             machine: Server::new(config, random_seed()?),
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
+            offloads: Offloads::new(now, table),
             streams: Streams::new(acceptors, settings, STREAM),
             connections: Connections::new((index, Arc::clone(&shared.relayed))),
             receiver: Receiver::new(),
@@ -128,7 +135,10 @@ impl Shard {
     /// Works until it is told to stop.
     pub(super) fn run(&mut self) {
         self.work();
-        self.tally.last(Instant::now(), &mut self.machine);
+        let now = Instant::now();
+        self.offloads.last(now, &mut self.machine);
+        self.tally.last(now, &mut self.machine);
+        self.report(now);
     }
 
     fn work(&mut self) {
@@ -192,13 +202,17 @@ impl Shard {
         let streams = self.streams.poll_timeout().map(|at| at.saturating_duration_since(now));
         let usage = self.tally.due(&self.machine).map(|at| at.saturating_duration_since(now));
         let pairs = self.connections.pairs.poll_timeout().map(|at| at.saturating_duration_since(now));
-        [machine, streams, pairs, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
+        let offloads = self.offloads.poll_timeout().map(|at| at.saturating_duration_since(now));
+        [machine, streams, offloads, pairs, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant) {
         if self.machine.poll_timeout().is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now);
             self.drain(now);
+        }
+        if self.offloads.poll_timeout().is_some_and(|at| at <= now) {
+            self.offloads.harvest(now, &mut self.machine);
         }
         self.streams.handle_timeout(now);
         self.connections.pairs.handle_timeout(now, &self.epoll);
@@ -221,6 +235,7 @@ impl Shard {
             lost: self.wiring.lost.saturating_add(self.streams.lost),
             streams: count(self.streams.len()),
             streams_refused: self.streams.refused,
+            offloads: count(self.offloads.len()),
             restarts: 0,
         };
         own.plus(self.before)
@@ -228,7 +243,9 @@ impl Shard {
 
     /// After a panic: what it has done, with the one restart more that is to follow. All that lived in it is gone.
     pub(super) fn bequeath(mut self) -> Stats {
-        self.tally.last(Instant::now(), &mut self.machine);
+        let now = Instant::now();
+        self.offloads.last(now, &mut self.machine);
+        self.tally.last(now, &mut self.machine);
         let last = self.stats().without_life();
         let last = Stats { restarts: last.restarts + 1, ..last };
         last.publish(&self.published.1);

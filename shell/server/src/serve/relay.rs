@@ -121,6 +121,11 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     }
     config.external.alternates.clone_from(&from.alternate_servers);
     config.proxies = settings.proxy_protocol.from.iter().filter_map(network).collect();
+    config.offload = match from.offload.as_slice() {
+        [] => None,
+        [auto] if auto == "auto" => Some(relay::Interfaces::Auto),
+        names => Some(relay::Interfaces::Named(names.to_vec())),
+    };
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let allocations = usize::try_from(from.allocations).unwrap_or(usize::MAX);
     config.limits.allocations = allocations.div_ceil(shards);

@@ -70,6 +70,11 @@ enum Wire {
 impl Client {
     pub fn udp(relay: SocketAddr, user: &str) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        Self::by(socket, relay, user)
+    }
+
+    /// By a socket that is wherever the test has put it.
+    pub fn by(socket: UdpSocket, relay: SocketAddr, user: &str) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         socket.connect(relay).expect("a destination");
         Self::new(Wire::Udp(socket), user)

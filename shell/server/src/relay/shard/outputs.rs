@@ -53,6 +53,9 @@ impl Shard {
                 Output::Query { id, user } => self.ask(now, id, user),
                 Output::Tell { shard, note } => self.wiring.tell(shard, note),
                 Output::Disconnect { client } => self.streams.disconnect(client),
+                Output::Offload(offload) => self.offloads.grant(now, &mut self.machine, &offload),
+                Output::Onload { relay } => self.offloads.withdraw(now, &mut self.machine, relay),
+                Output::Spent { relay, bytes } => self.offloads.spend(now, relay, bytes),
             }
         }
     }
