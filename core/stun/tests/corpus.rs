@@ -29,9 +29,19 @@ fn the_corpus_of_turn_machine_passes() {
     replay("turn_machine", bodies::turn_machine);
 }
 
+#[test]
+fn the_corpus_of_stun_client_passes() {
+    replay("stun_client", bodies::stun_client);
+}
+
 proptest! {
     #[test]
     fn any_sequence_of_events_leaves_the_machine_whole(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         bodies::turn_machine(&bytes);
+    }
+
+    #[test]
+    fn any_answers_leave_the_clients_whole(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        bodies::stun_client(&bytes);
     }
 }

@@ -1,12 +1,14 @@
-//! The bodies of the fuzz targets `stun_parse` and `turn_machine`; `corpus.rs` replays their corpora on every test run.
+//! The bodies of the fuzz targets `stun_parse`, `turn_machine` and `stun_client`; `corpus.rs` replays their corpora on every test run.
 
 #![allow(dead_code, reason = "each fuzz target uses its part")]
 
+mod client;
 #[path = "../world/mod.rs"]
 mod world;
 
 use std::time::Duration;
 
+pub use client::stun_client;
 use stun_types::attribute::{AttributeWrite, RawAttribute};
 use stun_types::message::Method;
 use tandem_stun::turn::{Carried, Forward, OpenRefused, Transport, Usage, Whom};
