@@ -4,7 +4,7 @@ mod relay_client;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, self_signed, until};
@@ -140,6 +140,62 @@ fn clients_connect_to_each_other_over_tcp() {
 #[test]
 fn clients_that_use_tls_connect_to_each_other() {
     uclient_with_connections(with_tls(), &["-S"]);
+}
+
+#[test]
+fn clients_that_pad_repeat_themselves_or_say_wrong_things_in_between_reach_each_other() {
+    // -D pads ChannelData over UDP, -G asks for the same permissions and channels again, -N asks wrongly at first, -B leaves
+    // in the middle, -X and -a ask for IPv4 and a bandwidth, -I sends before there is a permission.
+    let cases: [&[&str]; 9] = [
+        &["-D", "-c"],
+        &["-D", "-t", "-c"],
+        &["-G", "-c"],
+        &["-G", "-s", "-t"],
+        &["-N", "-c"],
+        &["-B", "-c"],
+        &["-B", "-t", "-c"],
+        &["-X", "-a", "100000", "-c"],
+        &["-o", "https://example.org", "-c"],
+    ];
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || uclient(&start(config()), &[case, &["-y", "-m", "4"]].concat(), "127.0.0.1"));
+        }
+    });
+}
+
+#[test]
+fn a_relay_that_is_attacked_and_sent_nonsense_serves_others_and_keeps_nothing() {
+    let relay = start(config());
+    let port = relay.port().to_string();
+    let secret = String::from_utf8(SECRET.to_vec()).expect("text");
+    // -R breaks the protocol at random (and never ends, with coturn's server neither), -O comes and goes.
+    let mut attackers: Vec<_> = [&["-R", "-c"][..], &["-R", "-t", "-c"], &["-O", "-c"], &["-O", "-t", "-c"]]
+        .into_iter()
+        .zip(["rough", "rude", "quick", "hasty"])
+        .map(|(mode, user)| {
+            let arguments = ["-u", user, "-W", &secret, "-p", &port, "-n", "5", "-z", "5", "-m", "4", "-y"];
+            Command::new("turnutils_uclient")
+                .args(arguments)
+                .args(mode)
+                .arg("127.0.0.1")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the Debian package coturn")
+        })
+        .collect();
+    uclient(&relay, &["-y", "-c", "-m", "4"], "127.0.0.1");
+    for attacker in &mut attackers {
+        let _ = attacker.kill();
+        attacker.wait().expect("it ends");
+    }
+    uclient(&relay, &["-y", "-c", "-t", "-m", "4"], "127.0.0.1");
+    let stats = relay.stats();
+    assert_eq!(stats.restarts, 0);
+    assert!(stats.turn.refused > 0, "nobody was refused: {:?}", stats.turn);
+    // No user has more than it may.
+    assert!(stats.turn.allocations <= 4 * 16, "{:?}", stats.turn);
 }
 
 #[test]
