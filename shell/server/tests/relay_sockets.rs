@@ -110,6 +110,50 @@ fn a_burst_arrives_whole_and_in_order() {
 }
 
 #[test]
+fn packets_of_several_clients_peers_and_sizes_each_stay_whole() {
+    let relay = start(allow_loopback);
+    let (first_peer, second_peer) = (peer(), peer());
+    let mut clients: Vec<Client> = ["alice", "bob"].map(|user| Client::udp(at(&relay), user)).into();
+    let mut relayed = Vec::new();
+    for client in &mut clients {
+        relayed.push(client.allocate().expect("an allocation"));
+        client.bind(0x4000, first_peer.1).expect("a channel");
+        client.bind(0x4001, second_peer.1).expect("a channel");
+    }
+    // Runs of equal and of different sizes, to both peers by turns: what may leave together must not be mixed.
+    let payload = |who: u8, number: u8| vec![who.wrapping_mul(101) ^ number; 50 + usize::from(number % 5) * 37];
+    for number in 0..60_u8 {
+        for (who, client) in (0..).zip(&mut clients) {
+            client.say(0x4000 + u16::from(number / 3 % 2), &payload(who, number));
+        }
+    }
+    for (which, (socket, _)) in (0..).zip([&first_peer, &second_peer]) {
+        let mut expected: Vec<Vec<u8>> = (0..60_u8)
+            .filter(|number| number / 3 % 2 == which)
+            .flat_map(|number| [payload(0, number), payload(1, number)])
+            .collect();
+        for _ in 0..expected.len() {
+            let mut bytes = [0; 2_000];
+            let (length, from) = socket.recv_from(&mut bytes).expect("a datagram in time");
+            let got = &bytes[..length];
+            let place = expected.iter().position(|payload| payload == got).expect("as it was sent, and once");
+            expected.swap_remove(place);
+            assert!(relayed.contains(&from));
+            socket.send_to(got, from).expect("sent");
+        }
+    }
+    for (who, client) in (0..).zip(&mut clients) {
+        let mut expected: Vec<(u16, Vec<u8>)> =
+            (0..60_u8).map(|number| (0x4000 + u16::from(number / 3 % 2), payload(who, number))).collect();
+        for _ in 0..60 {
+            let heard = client.hear();
+            let place = expected.iter().position(|one| *one == heard).expect("as it was sent, and once");
+            expected.swap_remove(place);
+        }
+    }
+}
+
+#[test]
 fn the_answer_comes_from_the_address_that_was_asked() {
     let relay = start(|config| config.listen = vec![Ipv4Addr::UNSPECIFIED.into()]);
     // The client's socket is connected: an answer from another address would never arrive.

@@ -233,3 +233,14 @@ async fn a_relay_user_is_found_by_name_and_by_hash_in_its_own_realm() {
     assert!(home.store.remove_turn_user("a.example", "alice").await.expect("removed"));
     assert!(!home.store.remove_turn_user("a.example", "alice").await.expect("removed"));
 }
+
+#[tokio::test]
+async fn a_name_of_quotes_and_statements_is_a_name_like_any_other() {
+    let home = Home::new().await;
+    let name = "'; DROP TABLE turn_users; -- \" %s {}";
+    let user = TurnUser { name: name.to_owned(), ..alice("a.example", 1) };
+    assert!(home.store.put_turn_user(&user, [8; 32], 5).await.expect("stored"));
+    assert!(home.store.find_turn_user("a.example", name).await.expect("read") == Some(user));
+    assert!(home.store.find_turn_user("a.example", "' OR '1'='1").await.expect("read").is_none());
+    assert!(home.store.remove_turn_user("a.example", name).await.expect("removed"));
+}
