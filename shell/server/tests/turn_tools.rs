@@ -102,7 +102,8 @@ async fn clients_of_the_server_on_this_machine_call_each_other_over_every_transp
     let outcome = tokio::task::spawn_blocking(move || {
         let here: Vec<&str> = here.iter().map(String::as_str).collect();
         for transport in ["udp", "tcp", "tls"] {
-            for by in ["channel", "send"] {
+            let connections = (transport != "udp").then_some("connection");
+            for by in ["channel", "send"].into_iter().chain(connections) {
                 let figures = all_came_back(&bench(&[&here, &["-t", transport, "--by", by][..]].concat()));
                 assert_eq!((&figures["transport"], &figures["by"]), (&transport.into(), &by.into()));
             }
