@@ -36,6 +36,11 @@ impl Cidr {
         if prefix > max { None } else { Some(Self { network, prefix }) }
     }
 
+    /// How many bits are the same.
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether the address lies inside. An IPv4 range never contains an IPv6 address: canonicalise first.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address) {

@@ -16,6 +16,7 @@ use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissio
 use super::answer::{Refusal, Request, Seal, Style};
 use super::config::{FiveTuple, Protocol, Transport};
 use super::limiter::Bucket;
+use super::limits::{Limit, Meters};
 use super::mobility::{Mobility, wants_ticket};
 use super::notes::Note;
 use super::parked::Parking;
@@ -45,10 +46,12 @@ impl Server {
             used += self.reservations.count_of_user(&owner.user);
         }
         if self.table.len() >= limits.allocations {
+            self.counters.met.count(Limit::Allocations);
             return Err(self.alternate(from).map_or(Refusal::InsufficientCapacity, Refusal::TryAlternate));
         }
         let free = limits.allocations_per_user.saturating_sub(used);
         if free == 0 {
+            self.counters.met.count(Limit::Quota);
             return Err(Refusal::AllocationQuotaReached);
         }
         let one_only = free == 1 && wanted.additional.take().is_some();
@@ -159,10 +162,12 @@ impl Server {
             bucket: Bucket::full(now, rate),
             meter: Meter::new(now),
             offloaded: false,
+            meters: Meters::new(now, limits),
             permissions: Permissions::default(),
             channels: Channels::default(),
         });
         let relay = relay.ok_or(Refusal::InsufficientCapacity)?;
+        self.join_groups(now, relay.slot);
         self.outputs.push_back(Output::Open { relay, at: bound, advertised, protocol, user, client: from });
         Ok(())
     }

@@ -12,6 +12,7 @@ use stun_types::attribute::Userhash;
 use super::answer::Style;
 use super::config::{FiveTuple, Protocol};
 use super::limiter::Bucket;
+use super::limits::Meters;
 use super::mobility::Mobility;
 use super::peers::Reach;
 use super::ports::Parity;
@@ -35,6 +36,7 @@ pub(super) struct Allocation {
     pub(super) meter: Meter,
     /// The shell may relay for it past the machine.
     pub(super) offloaded: bool,
+    pub(super) meters: Meters,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
 }
@@ -50,6 +52,8 @@ pub(super) struct Owner {
     pub(super) keys: Keys,
     /// Came with a token, whose time is over then, in seconds since 1970.
     pub(super) token_until: Option<u64>,
+    /// Came with an ephemeral credential, whose time is over then, in seconds since 1970.
+    pub(super) credential_until: Option<u64>,
 }
 
 impl Owner {
@@ -119,12 +123,28 @@ impl Permissions {
 
     /// Whether all these addresses would fit.
     pub(super) fn has_room(&mut self, now: Instant, limit: usize, ips: &[IpAddr]) -> bool {
-        let is_new = |ip: &&IpAddr| self.sorted.binary_search_by_key(*ip, |permission| permission.ip).is_err();
-        let new = ips.iter().filter(is_new).count();
+        let new = self.count_new(ips);
         if self.sorted.len() + new > limit {
             self.sorted.retain(|permission| permission.expires > now || ips.contains(&permission.ip));
         }
         self.sorted.len() + new <= limit
+    }
+
+    /// How many of these have never been permitted, or not lately.
+    pub(super) fn count_new(&self, ips: &[IpAddr]) -> usize {
+        let is_new = |ip: &&IpAddr| self.sorted.binary_search_by_key(*ip, |permission| permission.ip).is_err();
+        ips.iter().filter(is_new).count()
+    }
+
+    /// Other rules: what is refused by them is gone.
+    pub(super) fn judge_again(&mut self, judge: impl Fn(IpAddr) -> Option<Reach>) {
+        self.sorted.retain(|permission| match judge(permission.ip) {
+            Some(reach) => {
+                permission.reach = reach;
+                true
+            }
+            None => false,
+        });
     }
 
     /// Installs or refreshes.
@@ -226,8 +246,25 @@ impl Channels {
             || self.by_peer.binary_search_by_key(&peer, |&(peer, _)| peer).is_ok()
     }
 
+    /// Other rules: what is refused by them is gone.
+    pub(super) fn judge_again(&mut self, judge: impl Fn(IpAddr) -> Option<Reach>) {
+        self.by_number.retain_mut(|channel| match judge(channel.peer.ip()) {
+            Some(reach) => {
+                channel.reach = reach;
+                true
+            }
+            None => false,
+        });
+        self.forget_peers();
+    }
+
     fn sweep(&mut self, now: Instant) {
         self.by_number.retain(|channel| channel.expires > now);
+        self.forget_peers();
+    }
+
+    /// Of channels that are gone.
+    fn forget_peers(&mut self) {
         let live = &self.by_number;
         self.by_peer.retain(|(_, number)| live.binary_search_by_key(number, |channel| channel.number).is_ok());
     }

@@ -12,6 +12,7 @@ use stun_types::message::Message;
 
 use super::allocation::Owner;
 use super::answer::Seal;
+use super::changes::Changes;
 use super::config::Config;
 use super::limiter::{Rate, Sources};
 use super::nonce::{Features, Nonces};
@@ -35,6 +36,7 @@ pub(super) struct Gate {
     /// Our name in the eyes of authorisation servers, where tokens are taken.
     third_party: Option<String>,
     credential_lifetime: Duration,
+    end_on_expiry: bool,
     wall_clock: (Instant, u64),
     nonces: Nonces,
     sources: Sources,
@@ -71,6 +73,7 @@ impl Gate {
             users: Users::new(&config.accounts),
             third_party: config.accounts.third_party.as_ref().map(|third_party| third_party.server_name.clone()),
             credential_lifetime: config.credential_lifetime,
+            end_on_expiry: config.end_on_expiry,
             wall_clock: config.wall_clock,
             nonces: Nonces::new(config.nonce_key, config.wall_clock.0, features),
             sources: Sources::new(hash, rate),
@@ -89,6 +92,17 @@ impl Gate {
 
     pub(super) fn set_realms(&mut self, realms: Arc<Realms>) {
         self.realms = realms;
+    }
+
+    pub(super) fn change(&mut self, changes: &Changes) {
+        self.secrets.clone_from(&changes.secrets);
+        self.users.set_fixed(&changes.users);
+        self.credential_lifetime = changes.credential_lifetime;
+        self.end_on_expiry = changes.end_on_expiry;
+    }
+
+    pub(super) fn set_rate(&mut self, rate: Rate) {
+        self.sources.set_rate(rate);
     }
 
     pub(super) fn nonce(&self, now: Instant, client: SocketAddr) -> String {
@@ -198,10 +212,15 @@ impl Gate {
         self.third_party.as_deref()
     }
 
-    /// RFC 7635 §4.3: no longer than the token is good, give or take what clocks may differ.
+    /// RFC 7635 §4.3: no longer than the token is good, give or take what clocks may differ; and no longer than the ephemeral
+    /// credential, where the operator wants it so.
     pub(super) fn at_most(&self, now: Instant, owner: &Owner, lifetime: Duration) -> Duration {
         let left = |until: u64| until.saturating_add(TOLERANCE).saturating_sub(self.unix(now));
-        owner.token_until.map_or(lifetime, |until| lifetime.min(Duration::from_secs(left(until))))
+        let of_token = owner.token_until.map(left);
+        let of_credential = owner.credential_until.filter(|_| self.end_on_expiry);
+        let of_credential = of_credential.map(|until| until.saturating_sub(self.unix(now)));
+        let most = of_token.into_iter().chain(of_credential).map(Duration::from_secs).min();
+        most.map_or(lifetime, |most| lifetime.min(most))
     }
 
     fn stranger(&self, now: Instant, proof: &Proof<'_>, user: UserKey) -> Result<(Owner, Seal), Closed> {
@@ -243,7 +262,8 @@ impl Gate {
             .map(|(secret, label)| {
                 (Keys::of_password(username, realm, &credential::password(secret, username)), label)
             });
-        admit(keys, proof, username, realm)
+        let (owner, seal) = admit(keys, proof, username, realm)?;
+        Ok((Owner { credential_until: Some(expiry), ..owner }, seal))
     }
 
     /// The default realm's users go by their names; others are told apart in quotas and revocations.
@@ -268,6 +288,7 @@ fn admit<'k>(
             realm: realm.to_owned(),
             keys,
             token_until: None,
+            credential_until: None,
         },
         seal,
     ))

@@ -67,6 +67,8 @@ pub struct Config {
     pub accounts: Accounts,
     /// How long an issued credential is valid; decides how long a revoked user stays out.
     pub credential_lifetime: Duration,
+    /// Whether an allocation ends when its ephemeral credential does. Otherwise refreshing goes on, as RFC 8656 §5 allows.
+    pub end_on_expiry: bool,
     /// Wall-clock time at an instant, in seconds since 1970.
     pub wall_clock: (Instant, u64),
     /// Random, and the same for all shards: a nonce is good at each, since clients that move reach others.
@@ -128,6 +130,9 @@ pub struct PeerRules {
     pub allow: Vec<Cidr>,
     /// Opens loopback and this host's own addresses, listeners excepted: for development.
     pub allow_loopback: bool,
+    /// Prefixes under which a NAT64 of this network reaches IPv4 (RFC 6052 §2.2), beside the well-known one: peers there are
+    /// judged by the address inside as well.
+    pub nat64: Vec<Cidr>,
 }
 
 /// Bounds.
@@ -149,6 +154,14 @@ pub struct Limits {
     pub bytes_per_second: u64,
     /// And at once.
     pub burst_bytes: u64,
+    /// Packets per second of one allocation, both directions together, and twice as many at once; 0: no bound.
+    pub packets_per_second: u32,
+    /// Peers one allocation may turn to per second that it had not turned to, and as many as `permissions` at once; 0: no bound.
+    pub peers_per_second: u32,
+    /// Payload bytes per second of all allocations of one user, on all shards together; 0: no bound.
+    pub bytes_per_second_per_user: u64,
+    /// Payload bytes per second of all allocations on all shards; 0: no bound.
+    pub bytes_per_second_in_all: u64,
     /// Answers per second to one source (IPv6: one /64) that has proved nothing.
     pub answers_per_second: u32,
     /// And at once.
@@ -168,6 +181,10 @@ impl Default for Limits {
             connections_per_allocation: 64,
             bytes_per_second: 4_000_000,
             burst_bytes: 8_000_000,
+            packets_per_second: 10_000,
+            peers_per_second: 5,
+            bytes_per_second_per_user: 0,
+            bytes_per_second_in_all: 0,
             answers_per_second: 200,
             answers_burst: 1_000,
             max_lifetime: Duration::from_secs(3_600),

@@ -10,7 +10,6 @@ use rand_core::RngCore;
 use super::Server;
 use super::allocation::Allocation;
 use super::config::{FiveTuple, RelayId};
-use super::limiter::Rate;
 use super::peers::Reach;
 use super::usage::Direction;
 use crate::wire::{self, Head, Stun};
@@ -91,7 +90,7 @@ pub enum DropReason {
     NoPermission,
     /// The peer is one of our own sockets, or an address of ours where nothing listens inside.
     Forbidden,
-    /// More bytes per second than allowed.
+    /// More bytes or packets per second than allowed; which, [`super::Counters::met`] tells.
     Rate,
     /// An indication that lacks something, has too much, or is too long.
     Malformed,
@@ -228,16 +227,6 @@ impl Server {
         let mut transaction = [0; 12];
         self.rng.fill_bytes(&mut transaction);
         Head::data_indication(from, transaction, length)
-    }
-
-    pub(super) fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
-        let rate = self.rate();
-        let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-        let taken = self.table.get_mut(slot).is_some_and(|allocation| allocation.bucket.take(now, rate, cost));
-        if taken {
-            self.on_spent(slot, cost);
-        }
-        taken
     }
 
     /// How many bytes an allocation may relay.

@@ -36,6 +36,8 @@ impl Bucket {
         if self.tokens < rate.burst {
             self.fill(now, rate);
         } else {
+            // More than that: the burst has been made smaller.
+            self.tokens = rate.burst;
             self.filled = now;
         }
         match self.tokens.checked_sub(cost) {
@@ -95,6 +97,10 @@ struct Source {
 impl Sources {
     pub(super) fn new(hash: Seeded, rate: Rate) -> Self {
         Self { sets: vec![[None; WAYS]; SETS], hash, rate }
+    }
+
+    pub(super) fn set_rate(&mut self, rate: Rate) {
+        self.rate = rate;
     }
 
     /// Whether this source may get one more answer: not too many, and not much more bytes than it has sent. `heard`: the

@@ -15,11 +15,13 @@ mod allocation;
 mod answer;
 mod authenticate;
 mod census;
+mod changes;
 mod config;
 mod connections;
 mod data;
 mod icmp;
 mod limiter;
+mod limits;
 mod mobility;
 mod nonce;
 mod notes;
@@ -49,10 +51,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 pub use census::Census;
+pub use changes::Changes;
 pub use config::{Addresses, Config, FiveTuple, Limits, PeerRules, PortSlice, Protocol, RelayId, Transport};
 pub use connections::ConnectionId;
 pub use data::{DropReason, Forward, Fragmentation};
 pub use icmp::IcmpError;
+pub use limits::{Group, LIMITS, Limit, Met, Share};
 pub use notes::Note;
 pub use offload::{Beyond, Budget, Offload, Offloaded};
 pub use realms::{RealmFacts, Realms};
@@ -67,6 +71,7 @@ use crate::Discovery;
 use crate::wire::{self, Packet};
 use authenticate::Gate;
 use connections::Connections;
+use limits::Pools;
 use notes::Guests;
 use offload::Offloads;
 use parked::Parked;
@@ -89,6 +94,7 @@ pub struct Server {
     guests: Guests,
     ledger: Ledger,
     offloads: Offloads,
+    pools: Pools,
     rng: ChaCha8Rng,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -254,6 +260,8 @@ pub struct Counters {
     pub revoked: u64,
     /// Packets relayed past the machine; they are among `packets`.
     pub offloaded: u64,
+    /// Bounds that were met.
+    pub met: Met,
 }
 
 impl Server {
@@ -271,6 +279,7 @@ impl Server {
             guests: Guests::new(hash),
             ledger: Ledger::default(),
             offloads: Offloads::new(config.offload),
+            pools: Pools::default(),
             gate: Gate::new(&config, hash),
             settings: Settings {
                 limits: config.limits,
@@ -403,6 +412,7 @@ impl Server {
             usage::end(&mut self.ledger, &allocation.owner, &mut allocation.meter, now);
         }
         self.onload_ended(relay, allocation.offloaded, &allocation.owner);
+        limits::leave(&mut self.pools, &mut allocation.meters);
         self.give_back(allocation.bound);
         self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
         let next = allocation.mobility.and_then(|mobility| mobility.next);

@@ -110,6 +110,9 @@ impl Server {
             return;
         }
         let Some(allocation) = self.table.get(slot).filter(|of| of.tuple.transport == Transport::Udp) else { return };
+        if allocation.meters.shares(&self.settings.limits) {
+            return;
+        }
         let channels: Vec<Channel> = allocation.channels.iter().filter(|channel| applies(channel)).copied().collect();
         for channel in channels {
             let Some(offload) = self.offload(slot, channel) else { continue };

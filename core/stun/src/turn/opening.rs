@@ -18,10 +18,11 @@ use turn_types::message::ALLOCATE;
 use super::allocation::Allocation;
 use super::answer::{self, Refusal, Request, Style};
 use super::config::RelayId;
+use super::limits::Limit;
 use super::ports::Parity;
 use super::request::transaction_from;
 use super::reservations::Token;
-use super::{OpenRefused, Output, Server, usage};
+use super::{OpenRefused, Output, Server, limits, usage};
 
 impl Server {
     /// The shell has opened a relay socket, or could not.
@@ -30,7 +31,10 @@ impl Server {
         match result {
             Ok(()) => self.on_opened(now, slot),
             Err(OpenRefused::Taken) => self.retry_open(now, slot, relay),
-            Err(OpenRefused::Quota) => self.on_not_opened(now, slot, &Refusal::AllocationQuotaReached),
+            Err(OpenRefused::Quota) => {
+                self.counters.met.count(Limit::Quota);
+                self.on_not_opened(now, slot, &Refusal::AllocationQuotaReached);
+            }
             Err(OpenRefused::Exhausted) => self.on_not_opened(now, slot, &Refusal::InsufficientCapacity),
         }
     }
@@ -88,7 +92,8 @@ impl Server {
 
     fn on_not_opened(&mut self, now: Instant, slot: u32, refusal: &Refusal) {
         let sibling = self.table.sibling(slot);
-        let Some((_, allocation)) = self.table.remove(slot) else { return };
+        let Some((_, mut allocation)) = self.table.remove(slot) else { return };
+        limits::leave(&mut self.pools, &mut allocation.meters);
         let Some(opening) = allocation.opening else { return };
         self.give_back_opening(allocation.bound, opening.parity);
         if let Some((slot, sibling)) = sibling.and_then(|slot| Some((slot, self.table.get_mut(slot)?))) {

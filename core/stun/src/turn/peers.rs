@@ -38,6 +38,13 @@ impl Peers {
         Self { rules, own, external, listener_ports: addresses.listener_ports.clone() }
     }
 
+    /// Other rules than before; addresses of this host stay known.
+    pub(super) fn change(&mut self, rules: PeerRules, addresses: &Addresses) {
+        let external = [addresses.external_v4.map(IpAddr::V4), addresses.external_v6.map(IpAddr::V6)];
+        self.external = external.into_iter().flatten().collect();
+        self.rules = rules;
+    }
+
     /// An address of this host that was not known at construction.
     pub(super) fn add_own(&mut self, ip: IpAddr) {
         self.own.insert(ip);
@@ -45,7 +52,7 @@ impl Peers {
 
     /// `None`: refused.
     pub(super) fn judge(&self, ip: IpAddr) -> Option<Reach> {
-        let embedded = embedded_v4(ip).map(IpAddr::V4);
+        let embedded = embedded_v4(ip, &self.rules.nat64).map(IpAddr::V4);
         let matches = |ranges: &[Cidr]| {
             ranges.iter().any(|range| range.contains(ip) || embedded.is_some_and(|inner| range.contains(inner)))
         };
@@ -67,7 +74,7 @@ impl Peers {
         if this_host || loopback {
             return (self.rules.allow_loopback && embedded.is_none()).then_some(Reach::InsideOrOutside);
         }
-        (matches(&self.rules.allow) || is_public(ip)).then_some(Reach::Outside)
+        (matches(&self.rules.allow) || is_public(ip, &self.rules.nat64)).then_some(Reach::Outside)
     }
 
     /// Whether a packet that leaves would arrive at a socket of this process.
@@ -76,14 +83,14 @@ impl Peers {
     }
 }
 
-fn is_public(ip: IpAddr) -> bool {
+fn is_public(ip: IpAddr, nat64: &[Cidr]) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => {
             let special = SPECIAL_V6.iter().any(|&(network, prefix)| in_v6(ip, network, prefix));
             // Only 2000::/3 is global unicast (RFC 4291 §2.4), beside the NAT64 prefix of RFC 6052.
             let unicast = in_v6(ip, 0x2000 << 112, 3) || in_v6(ip, 0x0064_ff9b << 96, 96);
-            unicast && !special && embedded_v4(ip.into()).is_none_or(is_public_v4)
+            unicast && !special && embedded_v4(ip.into(), nat64).is_none_or(is_public_v4)
         }
     }
 }
@@ -101,8 +108,11 @@ fn in_v6(ip: Ipv6Addr, network: u128, prefix: u32) -> bool {
 }
 
 /// The IPv4 address inside an IPv6 address: mapped, compatible, translated, NAT64, 6to4, Teredo, ISATAP.
-fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
+fn embedded_v4(ip: IpAddr, nat64: &[Cidr]) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
+    if let Some(prefix) = nat64.iter().find(|prefix| prefix.contains(ip.into())) {
+        return translated(ip, prefix.prefix());
+    }
     let [a, b, c, d, e, f, g, h] = ip.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
     match [a, b, c, d, e, f] {
@@ -114,6 +124,22 @@ fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
         [_, _, _, _, 0 | 0x0200, 0x5efe] => Some(join(g, h)),
         _ => None,
     }
+}
+
+/// RFC 6052 §2.2: where a NAT64 prefix of this length puts the IPv4 address; bits 64 to 71 stay out of it.
+fn translated(ip: Ipv6Addr, prefix: u8) -> Option<Ipv4Addr> {
+    let places: [usize; 4] = match prefix {
+        32 => [4, 5, 6, 7],
+        40 => [5, 6, 7, 9],
+        48 => [6, 7, 9, 10],
+        56 => [7, 9, 10, 11],
+        64 => [9, 10, 11, 12],
+        96 => [12, 13, 14, 15],
+        _ => return None,
+    };
+    let octets = ip.octets();
+    let [a, b, c, d] = places.map(|place| octets.get(place).copied().unwrap_or(0));
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
@@ -256,9 +282,60 @@ mod tests {
     #[test]
     fn a_denied_range_wins_over_an_allowed_one_and_over_public() {
         let range = |text: &str| vec![text.parse().expect("a range")];
-        let rules = PeerRules { deny: range("8.8.0.0/16"), allow: range("8.0.0.0/8"), allow_loopback: false };
+        let rules = PeerRules { deny: range("8.8.0.0/16"), allow: range("8.0.0.0/8"), ..PeerRules::default() };
         assert_eq!(judge(rules.clone(), "8.8.8.8"), None);
         assert_eq!(judge(rules.clone(), "64:ff9b::808:808"), None);
         assert_eq!(judge(rules, "8.9.8.8"), Some(Reach::Outside));
+    }
+
+    #[test]
+    fn a_prefix_of_ones_own_nat64_is_judged_by_the_address_inside() {
+        let nat64 = ["2a00:64::/32", "2a01:64:0::/40", "2a02:64::/48", "2a03:64::/56", "2a04:64::/64", "2a05:64::/96"];
+        let nat64 = nat64.map(|prefix| prefix.parse().expect("a prefix")).to_vec();
+        let rules = PeerRules { nat64, ..PeerRules::default() };
+        // 10.1.2.3, and 9.1.2.3, under each prefix.
+        for (first, reach) in [(10, None), (9, Some(Reach::Outside))] {
+            let inside = [
+                format!("2a00:64:{first:02x}01:0203::"),
+                format!("2a01:0064:00{first:02x}:0102:0003::"),
+                format!("2a02:64:0:{first:02x}01:0002:0300::"),
+                format!("2a03:64:0:{first:04x}:0001:0203::"),
+                format!("2a04:64:0:0:00{first:02x}:0102:0300::"),
+                format!("2a05:64::{first:02x}01:0203"),
+            ];
+            for ip in inside {
+                assert_eq!(judge(rules.clone(), &ip), reach, "{ip}");
+            }
+        }
+        assert_eq!(judge(PeerRules::default(), "2a05:64::a01:203"), Some(Reach::Outside), "unless it is known");
+        assert_eq!(judge(rules, "2a05:64::7f00:1"), None);
+    }
+
+    #[test]
+    fn a_denied_range_that_is_no_prefix_is_denied_to_its_last_address_and_no_further() {
+        // 2a00::ff to 2a00::1:1 compared as text, or byte by byte, would be wrong.
+        let deny =
+            ["2a00::ff/128", "2a00::100/120", "2a00::1:0/127"].map(|range| range.parse().expect("a range")).to_vec();
+        let rules = PeerRules { deny, ..PeerRules::default() };
+        for ip in ["2a00::ff", "2a00::100", "2a00::1ff", "2a00::1:0", "2a00::1:1"] {
+            assert_eq!(judge(rules.clone(), ip), None, "{ip}");
+        }
+        for ip in ["2a00::fe", "2a00::1:2", "2a00::2"] {
+            assert_eq!(judge(rules.clone(), ip), Some(Reach::Outside), "{ip}");
+        }
+    }
+
+    #[test]
+    fn the_external_address_is_reached_from_inside_whatever_network_is_denied_around_it_by_default() {
+        // coturn's users lock themselves out when the external address is a private one of an outer network.
+        let own = vec!["192.168.1.5".parse().expect("an address")];
+        let external_v4 = Some(Ipv4Addr::new(10, 0, 0, 9));
+        let addresses = Addresses { own, external_v4, ..Addresses::default() };
+        let mut peers = Peers::new(PeerRules::default(), &addresses);
+        let external: IpAddr = "10.0.0.9".parse().expect("an address");
+        assert_eq!(peers.judge(external), Some(Reach::Inside));
+        peers.change(PeerRules::default(), &Addresses::default());
+        assert_eq!(peers.judge(external), None, "it is ours no longer");
+        assert_eq!(peers.judge("192.168.1.5".parse().expect("an address")), Some(Reach::Inside));
     }
 }

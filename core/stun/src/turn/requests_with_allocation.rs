@@ -13,6 +13,7 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CONNECT, CREATE_PERMISSION, RE
 use super::allocation::{Allocation, BindRefused};
 use super::answer::{self, Refusal, Request, Seal, Style};
 use super::config::FiveTuple;
+use super::limits::Limit;
 use super::mobility::{self, MOBILITY_TICKET};
 use super::peers::Reach;
 use super::request::{check_unknown, clamp_lifetime, parse_lifetime, transaction_bytes};
@@ -103,6 +104,7 @@ impl Server {
             let (slot, reach) = self.judge(legs, ip)?;
             wanted.push((slot, ip, reach));
             if wanted.len() > limit {
+                self.counters.met.count(Limit::Permissions);
                 return Err(Refusal::InsufficientCapacity);
             }
         }
@@ -112,10 +114,7 @@ impl Server {
         for slot in legs.iter() {
             let ips: SmallVec<[IpAddr; 8]> =
                 wanted.iter().filter(|(of, ..)| *of == slot).map(|&(_, ip, _)| ip).collect();
-            let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
-            if !allocation.permissions.has_room(now, limit, &ips) {
-                return Err(Refusal::InsufficientCapacity);
-            }
+            self.make_room(now, slot, &ips)?;
         }
         for (slot, ip, reach) in wanted {
             if let Some(allocation) = self.table.get_mut(slot) {
@@ -124,6 +123,27 @@ impl Server {
             self.offload_towards(slot, ip);
         }
         Ok(())
+    }
+
+    /// Whether an allocation may have permissions for these as well: not too many, and not too many new ones at a time.
+    fn make_room(&mut self, now: Instant, slot: u32, ips: &[IpAddr]) -> Result<(), Refusal> {
+        let limits = &self.settings.limits;
+        let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
+        let new = allocation.permissions.count_new(ips);
+        let met = if !allocation.permissions.has_room(now, limits.permissions, ips) {
+            Some(Limit::Permissions)
+        } else if new > 0 && !allocation.meters.take_peers(now, limits, new) {
+            Some(Limit::NewPeers)
+        } else {
+            None
+        };
+        match met {
+            Some(limit) => {
+                self.counters.met.count(limit);
+                Err(Refusal::InsufficientCapacity)
+            }
+            None => Ok(()),
+        }
     }
 
     /// RFC 8656 §12.2.
@@ -146,15 +166,18 @@ impl Server {
         if sibling.is_some_and(|sibling| sibling.channels.by_number(now, number).is_some()) {
             return Err(Refusal::BadRequest);
         }
-        let limits = self.settings.limits;
+        let most = self.settings.limits.channels;
         let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
-        allocation.channels.check(now, number, peer, limits.channels).map_err(|refused| match refused {
-            BindRefused::Taken => Refusal::BadRequest,
-            BindRefused::Full => Refusal::InsufficientCapacity,
-        })?;
-        if !allocation.permissions.has_room(now, limits.permissions, &[peer.ip()]) {
-            return Err(Refusal::InsufficientCapacity);
+        match allocation.channels.check(now, number, peer, most) {
+            Ok(()) => {}
+            Err(BindRefused::Taken) => return Err(Refusal::BadRequest),
+            Err(BindRefused::Full) => {
+                self.counters.met.count(Limit::Channels);
+                return Err(Refusal::InsufficientCapacity);
+            }
         }
+        self.make_room(now, slot, &[peer.ip()])?;
+        let allocation = self.table.get_mut(slot).ok_or(Refusal::AllocationMismatch)?;
         allocation.permissions.install(now, peer.ip(), reach);
         allocation.channels.bind(now, number, peer, reach);
         self.offload_towards(slot, peer.ip());
@@ -162,8 +185,12 @@ impl Server {
     }
 
     /// The slot that would relay to a peer, and how far it reaches.
-    fn judge(&self, legs: Legs, ip: IpAddr) -> Result<(u32, Reach), Refusal> {
+    fn judge(&mut self, legs: Legs, ip: IpAddr) -> Result<(u32, Reach), Refusal> {
         let slot = legs.towards(ip).ok_or(Refusal::PeerAddressFamilyMismatch)?;
-        self.peers.judge(ip).map(|reach| (slot, reach)).ok_or(Refusal::Forbidden)
+        let reach = self.peers.judge(ip);
+        if reach.is_none() {
+            self.counters.met.count(Limit::ForbiddenPeer);
+        }
+        reach.map(|reach| (slot, reach)).ok_or(Refusal::Forbidden)
     }
 }

@@ -182,12 +182,8 @@ pub(super) enum Found {
 
 impl Users {
     pub(super) fn new(accounts: &Accounts) -> Self {
-        let account = |(name, password): &(String, String)| {
-            let username = opaque(name)?;
-            Some((username.clone(), Account { username, secret: Secret::Passwords(vec![password.clone()]) }))
-        };
         Self {
-            fixed: accounts.fixed.iter().filter_map(account).collect(),
+            fixed: known(&accounts.fixed),
             token_keys: token_keys(accounts),
             ask: accounts.ask,
             cache: BTreeMap::new(),
@@ -196,6 +192,11 @@ impl Users {
             asked: BTreeMap::new(),
             last: 0,
         }
+    }
+
+    /// Other users from the settings.
+    pub(super) fn set_fixed(&mut self, fixed: &[(String, String)]) {
+        self.fixed = known(fixed);
     }
 
     pub(super) fn find(&self, now: Instant, user: &UserKey) -> Found {
@@ -290,6 +291,15 @@ fn token_keys(accounts: &Accounts) -> BTreeMap<String, Account> {
     let keys = accounts.third_party.iter().flat_map(|third_party| &third_party.keys);
     let account = |key: &TokenKey| Account { username: key.kid().to_owned(), secret: Secret::Token(key.clone()) };
     keys.map(|key| (key.kid().to_owned(), account(key))).collect()
+}
+
+/// Users from the settings, by their names.
+fn known(fixed: &[(String, String)]) -> BTreeMap<String, Account> {
+    let account = |(name, password): &(String, String)| {
+        let username = opaque(name)?;
+        Some((username.clone(), Account { username, secret: Secret::Passwords(vec![password.clone()]) }))
+    };
+    fixed.iter().filter_map(account).collect()
 }
 
 impl Server {

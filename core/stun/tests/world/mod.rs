@@ -14,8 +14,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, ConnectionId, Destination, FiveTuple, Forward, Limits, Note, Offload, OpenRefused,
-    Output, PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
+    Accounts, Addresses, Config, ConnectionId, Destination, Filter, FiveTuple, Forward, Limits, Note, Offload,
+    OpenRefused, Output, PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -91,6 +91,7 @@ pub fn config(now: Instant) -> Config {
         secrets: vec![SECRET.to_vec()],
         accounts: Accounts::default(),
         credential_lifetime: Duration::from_secs(3_600),
+        end_on_expiry: false,
         wall_clock: (now, UNIX),
         nonce_key: [7; 32],
         discovery: None,
@@ -290,6 +291,13 @@ impl World {
             Answer::Success(message) => relayed(&message),
             refused => panic!("no allocation: {refused:?}"),
         }
+    }
+
+    /// Where the peers of a client see it.
+    pub fn allocated(&self, client: &Client) -> SocketAddr {
+        let sessions = self.relay.sessions(&Filter::default(), None, 100);
+        let session = sessions.iter().find(|session| session.client == client.tuple).expect("a session");
+        *session.relayed.first().expect("a relayed address")
     }
 
     pub fn refresh(&mut self, client: &Client, seconds: u32) -> Answer {
