@@ -36,6 +36,8 @@ impl Engine {
                 self.ctx.emit(Output::Reply { id, reply });
             }
             Input::Restore(rooms) => rooms.into_iter().for_each(|kept| self.restore(now, kept)),
+            // Who has credentials already gets others when these grow old.
+            Input::Relay(relay) => self.ctx.config.relay = relay,
             Input::Drain { reconnect } => self.drain(reconnect),
         }
     }

@@ -40,6 +40,8 @@ pub enum Input {
     Command { id: CommandId, command: Command },
     /// Rooms as they stood when the last process ended. Only before anything else.
     Restore(Vec<RoomKept>),
+    /// The relay is announced in another way from here on, or not at all.
+    Relay(Option<Relay>),
     /// The process is going down: tell everyone, refuse newcomers.
     Drain { reconnect: Duration },
 }

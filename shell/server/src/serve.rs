@@ -10,6 +10,7 @@ mod calls;
 mod credentials;
 mod descriptors;
 mod relay;
+mod reload;
 mod wellbeing;
 
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::banner::{self, Links};
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, Settings, Sources};
 use crate::data_dir::DataDir;
 use crate::http::client::Trust;
 use crate::http::gate::Gate;
@@ -47,6 +48,7 @@ use bind::bind;
 use calls::Calls;
 use credentials::Credentials;
 use relay::Relay;
+pub use reload::{Reload, Reloaded};
 
 /// Runs until a signal ends it.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
@@ -62,7 +64,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
         .context("threads cannot be started")?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let server = Server::start(loaded.settings).await?;
+        let server = Server::start_loaded(loaded).await?;
         server.announce();
         signals.wait().await;
         tracing::info!("stopping; a second signal stops at once");
@@ -118,6 +120,7 @@ pub struct Server {
     ports: Ports,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    _reload: Arc<Reload>,
     _claim: std::fs::File,
 }
 
@@ -129,8 +132,15 @@ struct Ports {
 }
 
 impl Server {
-    /// Starts every part; fails before anything is served when one cannot start.
+    /// As [`Server::start_loaded`], with settings that come from nowhere and are not read again.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
+        let (sources, warnings) = (Sources::default(), Vec::new());
+        Self::start_loaded(Loaded { settings, file: None, sources, warnings }).await
+    }
+
+    /// Starts every part; fails before anything is served when one cannot start.
+    pub async fn start_loaded(loaded: Loaded) -> anyhow::Result<Server> {
+        let settings = loaded.settings.clone();
         let data = DataDir::open(&settings.data_dir)?;
         let claim = data.claim()?;
         let listener = bind(settings.http.address, settings.http.port, "http.port")?;
@@ -142,6 +152,7 @@ impl Server {
         let mut relay = relay::start(&settings, &data, Some(certificates.clone()), &store)?;
         let health = Health::default();
         let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
+        let reload = Reload::start(&loaded, &data, relay.as_ref(), &calls.engine)?;
         wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
         let credentials = Credentials::start(&settings, &calls.store, relay.as_mut()).await?;
@@ -156,8 +167,21 @@ impl Server {
             tasks.spawn(listen::run(plain, serving, stopping.clone()));
         }
         tasks.spawn(listen::run(listener, serving, stopping));
-        let _claim = claim;
-        Ok(Server { settings, data, certificates, health, gate, calls, relay, credentials, ports, stop, tasks, _claim })
+        Ok(Server {
+            settings,
+            data,
+            certificates,
+            health,
+            gate,
+            calls,
+            relay,
+            credentials,
+            ports,
+            stop,
+            tasks,
+            _reload: reload,
+            _claim: claim,
+        })
     }
 
     /// Where HTTPS is served.

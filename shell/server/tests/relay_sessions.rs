@@ -97,7 +97,7 @@ fn one_session_is_ended_by_its_name() {
 #[test]
 fn a_key_has_what_it_may_on_all_shards_together_and_its_bounds_change_while_it_runs() {
     let relay = start(several_shards);
-    relay.set_key_limit("k1", Some(KeyLimits { allocations: Some(3) }));
+    relay.set_key_limit("k1", Some(KeyLimits { allocations: Some(3), ..KeyLimits::default() }));
     let mut clients: Vec<Client> = (0..8).map(|number| Client::udp(at(&relay), &format!("k1/{number}"))).collect();
     let refused =
         |clients: &mut [Client]| clients.iter_mut().filter_map(|client| client.allocate().err()).collect::<Vec<_>>();
@@ -149,4 +149,39 @@ fn what_users_have_used_adds_up_to_what_the_relay_has_done() {
     let users: std::collections::BTreeSet<_> =
         taken.lock().expect("whole").iter().map(|usage| usage.user.clone()).collect();
     assert_eq!(users.into_iter().collect::<Vec<_>>(), ["alice", "bob"]);
+}
+
+#[test]
+fn other_settings_count_on_every_shard_and_a_user_shares_its_bytes_over_all_of_them() {
+    let relay = start(several_shards);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let outside = socket.local_addr().expect("an address");
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::udp(at(&relay), "alice")).collect();
+    for client in &mut clients {
+        client.allocate().expect("an allocation");
+        client.bind(0x4000, outside).expect("a channel");
+    }
+    let mut config = Config { secret: relay_client::SECRET.to_vec(), ..Config::default() };
+    several_shards(&mut config);
+    config.limits.bytes_per_second_per_user = 1_000;
+    relay.change(config.changes());
+    until("each shard has heard of it", || {
+        clients.iter_mut().for_each(|client| client.say(0x4000, &[0; 1_000]));
+        let met = relay.stats().turn.met;
+        met.get(tandem_server::relay::Limit::UserBytes) > 100
+    });
+    // No more than two seconds' worth for all, whichever shards they are on; one second's more for the time this takes.
+    let before = relay.stats().turn.bytes;
+    for _ in 0..100 {
+        clients.iter_mut().for_each(|client| client.say(0x4000, &[0; 100]));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(relay.stats().turn.bytes - before <= 8_000, "{} bytes", relay.stats().turn.bytes - before);
+
+    config.limits.bytes_per_second_per_user = 0;
+    config.peers.deny = vec!["127.0.0.0/8".parse().expect("a range")];
+    relay.change(config.changes());
+    until("no shard relays to it any more", || {
+        clients.iter_mut().all(|client| client.bind(0x4001, outside) == Err(403))
+    });
 }

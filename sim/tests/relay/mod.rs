@@ -287,6 +287,7 @@ fn config(now: Instant, shard: u16) -> Config {
         secrets: vec![SECRET.to_vec()],
         accounts: Accounts::default(),
         credential_lifetime: Duration::from_secs(86_400),
+        end_on_expiry: false,
         wall_clock: (now, UNIX),
         nonce_key: [7; 32],
         discovery: None,

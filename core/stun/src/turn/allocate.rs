@@ -162,7 +162,7 @@ impl Server {
             bucket: Bucket::full(now, rate),
             meter: Meter::new(now),
             offloaded: false,
-            meters: Meters::new(now, limits),
+            meters: Meters::new(now, &self.settings.limits),
             permissions: Permissions::default(),
             channels: Channels::default(),
         });

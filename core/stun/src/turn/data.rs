@@ -10,6 +10,7 @@ use rand_core::RngCore;
 use super::Server;
 use super::allocation::Allocation;
 use super::config::{FiveTuple, RelayId};
+use super::limiter::Rate;
 use super::peers::Reach;
 use super::usage::Direction;
 use crate::wire::{self, Head, Stun};

@@ -82,6 +82,22 @@ fn relay(all: &Settings, found: &mut Vec<String>) {
     if all.rooms.relay_only && !relay.enabled && all.ice.extra_servers.is_empty() {
         found.push("rooms.relay_only is set, but there is no relay: set relay.enabled or ice.extra_servers".to_owned());
     }
+    for (name, got) in [("relay.permissions", relay.permissions), ("relay.channels", relay.channels)] {
+        if !(1..=4_096).contains(&got) {
+            found.push(format!("{name}: expected 1 to 4096, got {got}"));
+        }
+    }
+    if relay.session_bytes_per_second.0 < 8_000 {
+        let got = relay.session_bytes_per_second;
+        found.push(format!("relay.session_bytes_per_second: expected at least 8000B, enough for a voice, got {got}"));
+    }
+    for prefix in &relay.nat64_prefixes {
+        if prefix.address.is_ipv4() || ![32, 40, 48, 56, 64, 96].contains(&prefix.prefix) {
+            found.push(format!(
+                "relay.nat64_prefixes: expected /32, /40, /48, /56, /64 or /96 (RFC 6052), got {prefix}"
+            ));
+        }
+    }
     if relay.credential_ttl.0 < std::time::Duration::from_secs(60) {
         found.push(format!("relay.credential_ttl: expected at least 60s, got {}", relay.credential_ttl));
     }

@@ -23,7 +23,7 @@ use types::Shape;
 pub const USUAL_FILE: &str = "tandem.toml";
 
 /// Where settings come from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Must exist. Without it [`USUAL_FILE`] is read where there is one.
     pub file: Option<PathBuf>,
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Where to read them again.
+    pub sources: Sources,
     /// Variables that look like settings and are none.
     pub warnings: Vec<String>,
 }
@@ -68,7 +70,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Invalid> {
     figment = figment.merge(variables).merge(flags(&sources.flags)?);
     let settings: Settings = figment.extract().map_err(|error| Invalid(error.into_iter().map(explain).collect()))?;
     let problems = check::problems(&settings);
-    if problems.is_empty() { Ok(Loaded { settings, file, warnings }) } else { Err(Invalid(problems)) }
+    if problems.is_empty() {
+        Ok(Loaded { settings, file, sources: sources.clone(), warnings })
+    } else {
+        Err(Invalid(problems))
+    }
 }
 
 /// The variables of this process that are text.

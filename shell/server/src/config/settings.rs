@@ -19,6 +19,8 @@ pub enum Effect {
     Restart,
     /// The file it names is read again when it changes; another name needs a restart.
     Content,
+    /// While the process runs.
+    Live,
 }
 
 impl Effect {
@@ -27,6 +29,7 @@ impl Effect {
         match self {
             Effect::Restart => "at the next start",
             Effect::Content => "the file's content within a minute; another path at the next start",
+            Effect::Live => "while it runs: on `tandem reload`, SIGHUP, or soon after the settings file has changed",
         }
     }
 }
@@ -47,6 +50,10 @@ pub struct Setting {
     pub sentence: &'static str,
     /// Its value in the given settings; `None` where nothing is set.
     pub value: fn(&Settings) -> Option<toml::Value>,
+    /// Whether both have the same value, of which secrets show nothing.
+    pub is_same: fn(&Settings, &Settings) -> bool,
+    /// Takes its value over from the first into the second.
+    pub take_over: fn(&Settings, &mut Settings),
 }
 
 impl Setting {
@@ -100,11 +107,15 @@ macro_rules! settings {
             $(Setting {
                 section: "", name: stringify!($top), shape: <$top_type as Value>::SHAPE, noun: <$top_type as Value>::NOUN,
                 effect: Effect::$top_effect, sentence: $top_sentence, value: |all| toml::Value::try_from(&all.$top).ok(),
+                is_same: |one, other| one.$top == other.$top,
+                take_over: |from, to| to.$top.clone_from(&from.$top),
             },)*
             $($(Setting {
                 section: stringify!($section), name: stringify!($name), shape: <$type as Value>::SHAPE,
                 noun: <$type as Value>::NOUN, effect: Effect::$effect, sentence: $sentence,
                 value: |all| toml::Value::try_from(&all.$section.$name).ok(),
+                is_same: |one, other| one.$section.$name == other.$section.$name,
+                take_over: |from, to| to.$section.$name.clone_from(&from.$section.$name),
             },)*)*
         ];
 
@@ -163,30 +174,48 @@ settings! {
             "Two public addresses of this machine, of one family: lets clients find out how their NAT behaves (RFC 5780).";
         discovery_port: u16 = 3479, Restart, "The second UDP port for that; used only with `relay.discovery_addresses`.";
         port_range: PortRange = PortRange { first: 49152, last: 65535 }, Restart, "Ports relayed media comes from.";
-        external_address: Option<IpAddr> = None, Restart,
+        external_address: Option<IpAddr> = None, Live,
             "Public address of this machine when it stands behind a one-to-one NAT.";
-        host: Option<String> = None, Restart,
+        host: Option<String> = None, Live,
             "Name or address announced for the relay, if not the host under which the client reached us.";
-        allow_peers: Vec<Cidr> = Vec::new(), Restart,
+        allow_peers: Vec<Cidr> = Vec::new(), Live,
             "Networks the relay may send to although they are private or special. All public addresses are allowed anyway.";
-        allow_loopback: bool = false, Restart, "Let the relay send to this machine itself: for development and tests only.";
-        secret: Option<Secret> = None, Restart,
-            "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory.";
-        users: Vec<RelayUser> = Vec::new(), Restart,
+        denied_peers: Vec<Cidr> = Vec::new(), Live,
+            "Networks the relay never sends to, whatever else says yes. Private and special ones are refused anyway.";
+        nat64_prefixes: Vec<Cidr> = Vec::new(), Live,
+            "Prefixes of this network's own NAT64 (`/32`, `/40`, `/48`, `/56`, `/64` or `/96`): peers there are judged by the IPv4 address inside as well. The well-known one is known.";
+        allow_loopback: bool = false, Live, "Let the relay send to this machine itself: for development and tests only.";
+        secret: Option<Secret> = None, Live,
+            "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory. A former one stays good as long as the credentials made with it.";
+        users: Vec<RelayUser> = Vec::new(), Live,
             "Users with a password for other TURN clients than ours, `name:password` each (RFC 8489, SHA-1 and SHA-256).";
         stored_users: bool = true, Restart, "Let in the users of `tandem turn user add`, too.";
-        credential_ttl: Period = Period::seconds(8 * 3600), Restart, "How long a participant's credential is valid.";
+        credential_ttl: Period = Period::seconds(8 * 3600), Live, "How long a participant's credential is valid.";
         credential_max_ttl: Period = Period::seconds(48 * 3600), Restart,
             "Longest time applications (`tandem turn app add`) may get credentials for; at most 48 hours.";
         credential_dialects: bool = true, Restart,
             "Answer applications in the words of Cloudflare, Twilio, Xirsys and draft-uberti, too. Without a key nobody gets anything.";
-        allocations_per_user: u32 = 16, Restart, "Allocations one participant may hold at the same time.";
-        allocations: u32 = 4096, Restart, "Allocations of all participants together.";
-        alternate_servers: Vec<SocketAddr> = Vec::new(), Restart,
+        allocations_per_user: u32 = 16, Live, "Allocations one participant may hold at the same time.";
+        allocations: u32 = 4096, Live, "Allocations of all participants together.";
+        alternate_servers: Vec<SocketAddr> = Vec::new(), Live,
             "Other relays with the same secret or users, named to clients while this one is full (ALTERNATE-SERVER).";
         offload: Vec<String> = Vec::new(), Restart,
             "Network interfaces on which bound channels are relayed inside the kernel (XDP), or `auto` for those with a default \
              route; none: off. Takes CAP_BPF and CAP_NET_ADMIN.";
+        end_on_expiry: bool = false, Live,
+            "End what is relayed when the ephemeral credential it began with expires. Otherwise refreshing goes on, as RFC 8656 §5 allows.";
+        permissions: u32 = 64, Live, "Permissions (addresses of peers) one allocation may hold at the same time.";
+        channels: u32 = 64, Live, "Channels one allocation may hold at the same time.";
+        session_bytes_per_second: Size = Size(4 << 20), Live,
+            "Payload one allocation may relay per second, both directions together, and twice as much at once.";
+        session_packets_per_second: u32 = 10_000, Live,
+            "Packets one allocation may relay per second, both directions together, and twice as many at once; 0 sets no bound.";
+        session_peers_per_second: u32 = 5, Live,
+            "New peers one allocation may turn to per second, and as many as `relay.permissions` at once; 0 sets no bound.";
+        user_bytes_per_second: Size = Size(0), Live,
+            "Payload all allocations of one user may relay per second; `0B` sets no bound. Threads divide it as they have its allocations.";
+        server_bytes_per_second: Size = Size(0), Live,
+            "Payload all allocations may relay per second; `0B` sets no bound. Threads divide it as they have allocations.";
     }
     rooms: Rooms, "Rooms and who fits in" {
         max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";

@@ -115,7 +115,7 @@ impl Book {
             if before != Some(wanted) && (before.is_some() || !wanted.served || wanted.sessions.is_some()) {
                 let most = if wanted.served { wanted.sessions } else { Some(0) };
                 let allocations = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-                orders.push(Order::Bound(key.clone(), KeyLimits { allocations }));
+                orders.push(Order::Bound(key.clone(), KeyLimits { allocations, ..KeyLimits::default() }));
             }
             if !wanted.served && before.is_none_or(|before| before.served) {
                 orders.push(Order::End(key.clone()));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn none(key: &str) -> [Order; 2] {
-        [Order::Bound(key.into(), KeyLimits { allocations: Some(0) }), Order::End(key.into())]
+        [Order::Bound(key.into(), KeyLimits { allocations: Some(0), ..KeyLimits::default() }), Order::End(key.into())]
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let plain = application("a", None, Bounds::default());
         assert_eq!(book.set_applications(vec![plain.clone()]), []);
         let bounded = Application { bounds: Bounds { sessions: Some(5), ..Bounds::default() }, ..plain.clone() };
-        let five = Order::Bound("a".into(), KeyLimits { allocations: Some(5) });
+        let five = Order::Bound("a".into(), KeyLimits { allocations: Some(5), ..KeyLimits::default() });
         let orders = book.set_applications(vec![bounded.clone()]);
         assert_eq!(orders, std::slice::from_ref(&five));
         assert_eq!(book.set_applications(vec![bounded.clone()]), []);
@@ -175,7 +175,10 @@ mod tests {
         let orders = book.set_applications(vec![bounded.clone()]);
         assert_eq!(orders, std::slice::from_ref(&five));
         let next = Application { generation: 1, ..bounded };
-        let wanted = [Order::Bound("a-1".into(), KeyLimits { allocations: Some(5) }), Order::Forget("a".into())];
+        let wanted = [
+            Order::Bound("a-1".into(), KeyLimits { allocations: Some(5), ..KeyLimits::default() }),
+            Order::Forget("a".into()),
+        ];
         assert_eq!(book.set_applications(vec![next]), wanted);
         assert_eq!(book.set_applications(Vec::new()), [Order::Forget("a-1".into())]);
     }

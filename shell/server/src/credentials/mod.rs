@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tandem_store::{Application, ApplicationChange, Kind, MadeApplication, NewApplication, Store};
 use tandem_stun::credential::{Credential, credential};
 
@@ -52,8 +53,8 @@ struct Inside {
 pub struct Relay {
     /// Does what it is told.
     pub handle: Arc<relay::Handle>,
-    /// Where it is, and its secret.
-    pub announced: tandem_engine::Relay,
+    /// Where it is, and its secret; another one when the settings change.
+    pub announced: Arc<ArcSwap<tandem_engine::Relay>>,
 }
 
 /// Where a client reached us, which is where it reaches the relay.
@@ -92,7 +93,7 @@ impl Service {
     /// On this store; without a relay nothing is handed out. Wrong keys count in `attempts`.
     pub fn new(store: Store, attempts: Attempts, relay: Option<Relay>, most_ttl: Duration) -> Service {
         let most_ttl = most_ttl.min(MOST_TTL).as_secs();
-        let lifetime = relay.as_ref().map_or(MOST_TTL, |relay| relay.announced.ttl.max(MOST_TTL));
+        let lifetime = relay.as_ref().map_or(MOST_TTL, |relay| relay.announced.load().ttl.max(MOST_TTL));
         let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         Service(Arc::new(Inside { store, attempts, relay, most_ttl, lifetime_ms, book: Mutex::default() }))
     }
@@ -188,7 +189,7 @@ impl Service {
     }
 
     fn issue_as(&self, name: &str, ttl: u64, reached: &Reached) -> Result<Issued, Refused> {
-        let relay = &self.0.relay.as_ref().ok_or(Refused::Off)?.announced;
+        let relay = &**self.0.relay.as_ref().ok_or(Refused::Off)?.announced.load();
         let most = self.0.most_ttl;
         if !(1..=most).contains(&ttl) {
             return Err(Refused::Ttl { most, got: ttl.to_string() });

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_api::signal::{ClientFrame, Hello};
-use tandem_engine::{Command, Engine, Input, Now, Origin, Record, Reply, RoomKept, TransportId};
+use tandem_engine::{Command, Engine, Input, Now, Origin, Record, Relay, Reply, RoomKept, TransportId};
 use tokio::sync::{Notify, mpsc};
 
 use host::Host;
@@ -139,6 +139,14 @@ impl EngineHandle {
     /// When the engine has stopped.
     pub fn restore(&self, rooms: Vec<RoomKept>) -> Result<(), Stopped> {
         self.with(|host, now| host.handle(now, Input::Restore(rooms)))
+    }
+
+    /// Announces the relay in another way from here on.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn announce(&self, relay: Relay) -> Result<(), Stopped> {
+        self.with(|host, now| host.handle(now, Input::Relay(Some(relay))))
     }
 
     /// Tells every client to come back later and refuses newcomers.

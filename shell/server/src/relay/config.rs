@@ -37,6 +37,8 @@ pub struct Config {
     pub users: Users,
     /// How long the credentials that are handed out stay valid.
     pub credential_lifetime: Duration,
+    /// Whether an allocation ends when its ephemeral credential does.
+    pub end_on_expiry: bool,
     /// Ports to relay on.
     pub relay_ports: RangeInclusive<u16>,
     /// Told to clients.
@@ -104,6 +106,23 @@ pub struct Tls {
     pub config: Arc<rustls::ServerConfig>,
 }
 
+impl Config {
+    /// What of it can be changed while the relay runs.
+    pub fn changes(&self) -> turn::Changes {
+        turn::Changes {
+            secrets: vec![self.secret.clone()],
+            users: self.users.fixed.clone(),
+            credential_lifetime: self.credential_lifetime,
+            end_on_expiry: self.end_on_expiry,
+            external_v4: self.external.v4,
+            external_v6: self.external.v6,
+            alternates: self.external.alternates.clone(),
+            peers: self.peers.clone(),
+            limits: self.limits,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -115,6 +134,7 @@ impl Default for Config {
             secret: Vec::new(),
             users: Users::default(),
             credential_lifetime: Duration::from_secs(86_400),
+            end_on_expiry: false,
             relay_ports: 49_152..=65_535,
             external: External::default(),
             peers: PeerRules::default(),

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tandem_stun::turn::{Answer, Filter, FiveTuple, Note, QueryId, Realms, Session, SessionId, Whom};
+use tandem_stun::turn::{
+    Answer, Changes, Filter, FiveTuple, Group, Note, QueryId, Realms, Session, SessionId, Share, Whom,
+};
 
 use super::door::Adopted;
 use super::operate::Credentials;
@@ -34,6 +36,18 @@ pub(super) enum Order {
         credentials: Credentials,
         reply: Option<SyncSender<usize>>,
     },
+    /// All users of a key together may relay so many bytes per second.
+    KeyLimit {
+        key: String,
+        bytes_per_second: Option<u64>,
+    },
+    /// The part of a shared bound that belongs to this shard.
+    Share {
+        group: Group,
+        share: Share,
+    },
+    /// Other settings.
+    Change(Arc<Changes>),
     /// From the machine of another shard. As many as requests wait for an answer, which the machine bounds.
     Note(Note),
     /// To a question that the shard has asked in its life of this number: what a later one asks has the same names.

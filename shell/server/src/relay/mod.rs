@@ -40,11 +40,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_stun::turn;
-pub use tandem_stun::turn::{Counters, Limits, PeerRules, Transport, Usage};
+pub use tandem_stun::turn::{Counters, Limit, Limits, PeerRules, Transport, Usage};
 
 pub use config::{Ask, Config, Discovery, External, REALM, Tls, Users};
 pub use door::{Door, Visitor};
-pub use operate::{Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
+pub use operate::{Changes, Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
 pub use quota::KeyLimits;
 pub use report::Stats;
 pub use streams::StreamLimits;
@@ -60,6 +60,9 @@ use shard::Seed;
 /// The realms that a shard begins with, also after a panic.
 type SharedRealms = Arc<Mutex<Arc<turn::Realms>>>;
 
+/// The settings that have changed since the start.
+type SharedChanges = Arc<Mutex<Option<Arc<turn::Changes>>>>;
+
 /// A running relay. Dropping it stops it.
 pub struct Handle {
     port: u16,
@@ -68,6 +71,7 @@ pub struct Handle {
     quota: Arc<Quota>,
     reports: Vec<Arc<Report>>,
     realms: SharedRealms,
+    changes: SharedChanges,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -83,7 +87,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     let bound = listeners::open(&config, shards)?;
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
-    let quota = Arc::new(Quota::new(config.limits.allocations_per_user, shards.into()));
+    let quota = Arc::new(Quota::new(&config.limits, shards.into()));
     let relayed = Arc::new(Relayed::default());
     let own = own_addresses()?;
     let nonce_key = shard::random_seed()?;
@@ -94,6 +98,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
         quota: Arc::clone(&quota),
         reports: Vec::new(),
         realms: SharedRealms::default(),
+        changes: SharedChanges::default(),
         threads: Mutex::default(),
     };
     let room = config.limits.allocations.saturating_mul(shards.into()).saturating_mul(offload::CHANNELS_PER_ALLOCATION);
@@ -117,6 +122,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
             report,
             ask: config.users.ask.clone(),
             realms: Arc::clone(&handle.realms),
+            changes: Arc::clone(&handle.changes),
             usage: config.usage.clone(),
         };
         // A shard that fails to start drops `handle`, which stops the others.
@@ -214,6 +220,7 @@ fn machine_config(
             third_party: config.users.third_party.clone(),
         },
         credential_lifetime: config.credential_lifetime,
+        end_on_expiry: config.end_on_expiry,
         wall_clock: wall_clock(),
         discovery: config
             .discovery

@@ -4,10 +4,11 @@
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_stun::credential::key_and_tag;
-pub use tandem_stun::turn::{Filter, SessionId, Traffic, Whom};
+pub use tandem_stun::turn::{Changes, Filter, SessionId, Traffic, Whom};
 use tandem_stun::turn::{Session, Transport};
 
 use super::mailbox::Order;
@@ -132,6 +133,26 @@ impl Handle {
     /// Bounds what all users of a key may have together, from now on. `None`: no bounds of its own. Does not wait.
     pub fn set_key_limit(&self, key: &str, limits: Option<KeyLimits>) {
         self.quota.set_key_limit(key, limits);
+        let bytes_per_second = limits.and_then(|limits| limits.bytes_per_second);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::KeyLimit { key: key.to_owned(), bytes_per_second });
+        }
+    }
+
+    /// Goes on by other settings: what is relayed goes on, too, unless its peer is refused from here on. Does not wait. The bound
+    /// of all allocations is per shard, see [`Handle::shards`].
+    pub fn change(&self, changes: Changes) {
+        self.quota.change(&changes.limits);
+        let changes = Arc::new(changes);
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&changes));
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::Change(Arc::clone(&changes)));
+        }
+    }
+
+    /// How many threads share the work.
+    pub fn shards(&self) -> usize {
+        self.mailboxes.len()
     }
 }
 

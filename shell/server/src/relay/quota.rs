@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tandem_stun::credential::key_and_tag;
+use tandem_stun::turn::{Group, Limits, Share};
 
 /// What all users of one key may have together; what is left out is not bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyLimits {
     /// Allocations at the same time.
     pub allocations: Option<usize>,
+    /// Payload bytes per second, both directions together.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Shared by all shards.
@@ -19,6 +22,8 @@ pub(super) struct Quota {
 
 struct Inside {
     per_user: usize,
+    /// Whether users have a bound of bytes, of which shards have shares.
+    shares_users: bool,
     keys: HashMap<String, KeyLimits>,
     /// Of each shard.
     used: Vec<Used>,
@@ -29,11 +34,21 @@ struct Inside {
 struct Used {
     users: HashMap<String, usize>,
     keys: HashMap<String, usize>,
+    total: usize,
 }
 
 impl Quota {
-    pub(super) fn new(per_user: usize, shards: usize) -> Self {
-        Self { inside: Mutex::new(Inside { per_user, keys: HashMap::new(), used: vec![Used::default(); shards] }) }
+    pub(super) fn new(limits: &Limits, shards: usize) -> Self {
+        let (per_user, shares_users) = (limits.allocations_per_user, limits.bytes_per_second_per_user > 0);
+        let used = vec![Used::default(); shards];
+        Self { inside: Mutex::new(Inside { per_user, shares_users, keys: HashMap::new(), used }) }
+    }
+
+    /// Other bounds from here on; what there is stays.
+    pub(super) fn change(&self, limits: &Limits) {
+        let mut inside = self.lock();
+        inside.per_user = limits.allocations_per_user;
+        inside.shares_users = limits.bytes_per_second_per_user > 0;
     }
 
     /// Takes one on a shard. `false`: the user, or the key that has issued its credential, has as many as it may.
@@ -44,6 +59,7 @@ impl Quota {
             return false;
         }
         let Some(used) = inside.used.get_mut(shard) else { return false };
+        used.total += 1;
         increment(&mut used.users, user);
         if let Some(key) = key {
             increment(&mut used.keys, key);
@@ -54,6 +70,7 @@ impl Quota {
     /// Gives one back.
     pub(super) fn release(&self, shard: usize, user: &str) {
         if let Some(used) = self.lock().used.get_mut(shard) {
+            used.total = used.total.saturating_sub(1);
             decrement(&mut used.users, user);
             if let Some((key, _)) = key_and_tag(user) {
                 decrement(&mut used.keys, key);
@@ -77,6 +94,40 @@ impl Quota {
         }
     }
 
+    /// The bytes per second of each key that has a bound of them.
+    pub(super) fn key_rates(&self) -> Vec<(String, u64)> {
+        let inside = self.lock();
+        inside.keys.iter().filter_map(|(key, limits)| Some((key.clone(), limits.bytes_per_second?))).collect()
+    }
+
+    /// Which part each shard has of the bounds that this user shares in; of those that have any.
+    pub(super) fn shares(&self, user: &str) -> Vec<(Group, usize, Share)> {
+        let inside = self.lock();
+        let key = key_and_tag(user).map(|(key, _)| key);
+        let key = key.filter(|key| inside.keys.get(*key).is_some_and(|limits| limits.bytes_per_second.is_some()));
+        let of_user = inside.shares_users.then(|| {
+            let counts = inside.used.iter().map(|used| used.users.get(user).copied().unwrap_or(0));
+            (Group::User(user.to_owned()), counts.collect::<Vec<_>>())
+        });
+        let of_key = key.map(|key| {
+            let counts = inside.used.iter().map(|used| used.keys.get(key).copied().unwrap_or(0));
+            (Group::Key(key.to_owned()), counts.collect::<Vec<_>>())
+        });
+        let parts = |(group, counts): (Group, Vec<usize>)| {
+            let all = counts.iter().sum();
+            let parts = counts.into_iter().enumerate().filter(|&(_, here)| here > 0);
+            parts.map(move |(shard, here)| (group.clone(), shard, share(here, all))).collect::<Vec<_>>()
+        };
+        of_user.into_iter().chain(of_key).flat_map(parts).collect()
+    }
+
+    /// The part of this shard in what all share in.
+    pub(super) fn share_of_all(&self, shard: usize) -> Share {
+        let inside = self.lock();
+        let here = inside.used.get(shard).map_or(0, |used| used.total);
+        share(here, inside.used.iter().map(|used| used.total).sum())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +141,11 @@ impl Inside {
             && limit
                 .is_none_or(|(key, most)| self.used.iter().filter_map(|used| used.keys.get(key)).sum::<usize>() < most)
     }
+}
+
+fn share(here: usize, all: usize) -> Share {
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    Share { here: count(here), all: count(all) }
 }
 
 fn increment(counts: &mut HashMap<String, usize>, name: &str) {
@@ -112,9 +168,14 @@ fn decrement(counts: &mut HashMap<String, usize>, name: &str) {
 mod tests {
     use super::*;
 
+    /// Two for each user, on two shards.
+    fn quota() -> Quota {
+        Quota::new(&Limits { allocations_per_user: 2, ..Limits::default() }, 2)
+    }
+
     #[test]
     fn a_user_gets_what_it_may_on_all_shards_and_gets_it_again_after_giving_back() {
-        let quota = Quota::new(2, 2);
+        let quota = quota();
         assert!(quota.take(0, "alice") && quota.take(1, "alice") && !quota.take(0, "alice"));
         assert!(quota.take(0, "bob"));
         quota.release(0, "alice");
@@ -127,16 +188,16 @@ mod tests {
 
     #[test]
     fn a_key_bounds_its_users_together_and_may_be_given_other_bounds_at_any_time() {
-        let quota = Quota::new(2, 2);
+        let quota = quota();
         assert!(quota.take(0, "k1/alice"), "counted before there is a bound");
-        quota.set_key_limit("k1", Some(KeyLimits { allocations: Some(2) }));
+        quota.set_key_limit("k1", Some(KeyLimits { allocations: Some(2), ..KeyLimits::default() }));
         assert!(quota.take(1, "k1/bob") && !quota.take(0, "k1/carol"));
         assert!(quota.take(0, "k2/carol") && quota.take(0, "k1"), "others are not bounded by it");
         quota.release(0, "k1/alice");
         assert!(quota.take(0, "k1/carol") && !quota.take(0, "k1/alice"));
         quota.set_key_limit("k1", Some(KeyLimits::default()));
         assert!(quota.take(0, "k1/alice"));
-        quota.set_key_limit("k1", Some(KeyLimits { allocations: Some(0) }));
+        quota.set_key_limit("k1", Some(KeyLimits { allocations: Some(0), ..KeyLimits::default() }));
         assert!(!quota.take(0, "k1/dave"));
         quota.set_key_limit("k1", None);
         assert!(quota.take(0, "k1/dave"));
@@ -150,9 +211,28 @@ mod tests {
 
     #[test]
     fn what_a_shard_had_can_be_had_again_when_it_is_lost() {
-        let quota = Quota::new(2, 2);
+        let quota = quota();
         assert!(quota.take(0, "alice") && quota.take(1, "alice"));
         quota.forget(0);
         assert!(quota.take(1, "alice") && !quota.take(1, "alice"));
+    }
+
+    #[test]
+    fn shards_share_a_bound_as_they_have_allocations_and_only_where_there_is_a_bound() {
+        let quota = Quota::new(&Limits { allocations_per_user: 10, ..Limits::default() }, 3);
+        assert!(quota.take(0, "k1/alice") && quota.take(2, "k1/alice") && quota.take(2, "k1/bob"));
+        assert!(quota.shares("k1/alice").is_empty());
+        quota.set_key_limit("k1", Some(KeyLimits { bytes_per_second: Some(1_000), ..KeyLimits::default() }));
+        assert_eq!(quota.key_rates(), [("k1".to_owned(), 1_000)]);
+        let key = Group::Key("k1".into());
+        let of_key = [(key.clone(), 0, Share { here: 1, all: 3 }), (key, 2, Share { here: 2, all: 3 })];
+        assert_eq!(quota.shares("k1/alice"), of_key);
+        quota.change(&Limits { bytes_per_second_per_user: 1_000, allocations_per_user: 1, ..Limits::default() });
+        let bob = (Group::User("k1/bob".into()), 2, Share { here: 1, all: 1 });
+        assert_eq!(quota.shares("k1/bob").first(), Some(&bob));
+        assert!(!quota.take(0, "k1/bob"), "it has what it may from here on");
+        assert_eq!((quota.share_of_all(2), quota.share_of_all(1)), (share(2, 3), share(0, 3)));
+        quota.forget(2);
+        assert_eq!(quota.share_of_all(0), share(1, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use tandem_stun::turn::Counters;
+use tandem_stun::turn::{Counters, LIMITS, Limit, Met};
 
 use crate::metrics as names;
 
@@ -24,10 +24,15 @@ pub struct Stats {
 }
 
 /// Figures in the order of [`Stats::values`].
-#[derive(Default)]
 pub(super) struct Report {
     values: [AtomicU64; FIGURES],
     working: AtomicBool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { values: std::array::from_fn(|_| AtomicU64::default()), working: AtomicBool::default() }
+    }
 }
 
 impl Report {
@@ -69,7 +74,7 @@ impl Stats {
 
     fn values(&self) -> [u64; FIGURES] {
         let turn = &self.turn;
-        [
+        let own = [
             turn.allocations,
             turn.allocated,
             turn.connections,
@@ -92,7 +97,12 @@ impl Stats {
             self.streams_refused,
             self.offloads,
             self.restarts,
-        ]
+        ];
+        let mut values = [0; FIGURES];
+        for (place, value) in values.iter_mut().zip(own.into_iter().chain(turn.met.0)) {
+            *place = value;
+        }
+        values
     }
 
     fn from_values(values: [u64; FIGURES]) -> Self {
@@ -119,6 +129,7 @@ impl Stats {
             streams_refused,
             offloads,
             restarts,
+            met @ ..,
         ] = values;
         let turn = Counters {
             allocations,
@@ -138,6 +149,7 @@ impl Stats {
             limited,
             revoked,
             offloaded,
+            met: Met(met),
         };
         Self { turn, lost, streams, streams_refused, offloads, restarts }
     }
@@ -167,6 +179,12 @@ impl Stats {
                 metric.add(now - then);
             }
         }
+        for limit in Limit::ALL {
+            let (now, then) = (self.turn.met.get(limit), before.turn.met.get(limit));
+            if now > then {
+                names::TURN_LIMITS_MET_TOTAL.add_labelled(limit.name(), now - then);
+            }
+        }
         let gauges = [
             (names::TURN_ALLOCATIONS, self.turn.allocations, before.turn.allocations),
             (names::TURN_CONNECTIONS, self.turn.connections, before.turn.connections),
@@ -182,4 +200,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 22;
+const FIGURES: usize = 22 + LIMITS;

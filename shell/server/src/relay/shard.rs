@@ -24,7 +24,7 @@ use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Receiver, Sender};
 use super::usage::{TakeUsage, Tally};
 use super::wiring::{Source, Wiring};
-use super::{Ask, SharedRealms};
+use super::{Ask, SharedChanges, SharedRealms};
 use connections::Connections;
 use outputs::count;
 
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     pub(super) report: Arc<Report>,
     pub(super) ask: Option<Ask>,
     pub(super) realms: SharedRealms,
+    pub(super) changes: SharedChanges,
     pub(super) usage: Option<TakeUsage>,
 }
 
@@ -72,6 +73,8 @@ pub(super) struct Shard {
     sender: Sender,
     shared: Shared,
     contents: Contents,
+    /// Whether all shards together have a bound of bytes.
+    shares_all: bool,
     /// Done by former shards in this place.
     before: Stats,
     published: (Instant, Stats),
@@ -93,7 +96,11 @@ impl Shard {
         let (index, shared, sockets, settings) =
             (seed.index, seed.shared.clone(), seed.sockets.try_clone()?, seed.streams.clone());
         let realms = Arc::clone(&shared.realms.lock().unwrap_or_else(PoisonError::into_inner));
-        let config = turn::Config { wall_clock: super::wall_clock(), realms, ..seed.machine.clone() };
+        let mut config = turn::Config { wall_clock: super::wall_clock(), realms, ..seed.machine.clone() };
+        if let Some(changes) = &*shared.changes.lock().unwrap_or_else(PoisonError::into_inner) {
+            changes.apply_to(&mut config);
+        }
+        let shares_all = config.limits.bytes_per_second_in_all > 0;
         let shard = config.ports.shard;
         let epoll = Epoll::new()?;
         for (token, (socket, _)) in (LISTENER..).zip(&sockets.udp) {
@@ -112,9 +119,14 @@ impl Shard {
         let tally = Tally::new(now, shared.usage.clone());
         let shards = config.ports.shards.into();
         let table = seed.kernel.as_ref().map(|kernel| kernel.table(shard.into(), shards)).transpose()?;
+        let mut machine = Server::new(config, random_seed()?);
+        for (key, bytes_per_second) in shared.quota.key_rates() {
+            machine.handle_key_limit(now, &key, Some(bytes_per_second));
+        }
         Ok(Self {
             index,
-            machine: Server::new(config, random_seed()?),
+            machine,
+            shares_all,
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
             offloads: Offloads::new(now, table),
@@ -255,6 +267,12 @@ impl Shard {
         last
     }
 
+    /// Other settings.
+    fn change(&mut self, now: Instant, changes: &turn::Changes) {
+        self.shares_all = changes.limits.bytes_per_second_in_all > 0;
+        self.machine.handle_changes(now, changes);
+    }
+
     fn report(&mut self, now: Instant) {
         let stats = self.stats();
         self.shared.report.write(&stats);
@@ -262,6 +280,10 @@ impl Shard {
         if stats != *before && now.saturating_duration_since(*at) >= PUBLISH_EVERY {
             stats.publish(before);
             (*at, *before) = (now, stats);
+            if self.shares_all {
+                let share = self.shared.quota.share_of_all(self.index);
+                self.machine.handle_share(&turn::Group::Server, share);
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ impl Calls {
             tracing::info!(rooms, closed, "rooms go on; sessions that could not are closed");
         }
 
-        let config = config(settings, relay.map(|relay| relay.announced.clone()));
+        let config = config(settings, relay.map(|relay| relay.announced.load().as_ref().clone()));
         let outbox = OutboxLimits::above_backlog(&config);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;

@@ -1,5 +1,7 @@
 //! The credential service, from the settings, and the books of the relay.
 
+use std::sync::Arc;
+
 use tandem_store::Store;
 use tokio::task::JoinHandle;
 
@@ -23,7 +25,7 @@ impl Credentials {
         let attempts = Attempts::new(settings.limits.api_failures_per_minute);
         let (live, usage) = match relay {
             Some(relay) => {
-                let live = credentials::Relay { handle: relay.handle.clone(), announced: relay.announced.clone() };
+                let live = credentials::Relay { handle: relay.handle.clone(), announced: Arc::clone(&relay.announced) };
                 (Some(live), relay.usage.take())
             }
             None => (None, None),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 
 use tandem_store::Store;
 use tandem_stun::turn::{Account, Answer, Name, Secret, Usage, UserKey};
@@ -12,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::bind::explain;
+use super::count;
 use crate::config::Settings;
 use crate::config::types::Cidr;
 use crate::credentials;
 use crate::data_dir::{DataDir, kept_secret};
-use crate::relay::{self, PeerRules};
+use crate::relay::{self, Limits, PeerRules};
 use crate::tls::{self, Certificates};
 
 /// A running relay and what participants are told of it.
@@ -24,7 +26,7 @@ pub struct Relay {
     /// Ends what it relays.
     pub handle: Arc<relay::Handle>,
     /// For the engine.
-    pub announced: tandem_engine::Relay,
+    pub announced: Arc<ArcSwap<tandem_engine::Relay>>,
     /// What its users have used.
     pub usage: Option<mpsc::Receiver<Vec<Usage>>>,
 }
@@ -39,10 +41,7 @@ pub fn start(
     if !settings.relay.enabled {
         return Ok(None);
     }
-    let secret = match &settings.relay.secret {
-        Some(secret) => secret.0.clone(),
-        None => kept_secret(&data.path().join("relay-secret"))?,
-    };
+    let secret = secret(settings, data)?;
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
     config.discovery = discovery(settings)?;
@@ -55,15 +54,38 @@ pub fn start(
         let ports = format!("a port of the relay ({}, or {} for TLS)", settings.relay.port, settings.relay.tls_port);
         explain(error, &ports, "relay.port, --relay.tls-port, or turn the relay off with --relay.enabled=false")
     })?;
-    let announced = tandem_engine::Relay {
+    let announced = announced(&handle, settings, secret);
+    let announced = Arc::new(ArcSwap::from_pointee(announced));
+    Ok(Some(Relay { handle: Arc::new(handle), announced, usage: Some(usage) }))
+}
+
+/// The one of the settings, or the one that is kept.
+pub fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<String> {
+    match &settings.relay.secret {
+        Some(secret) => Ok(secret.0.clone()),
+        None => kept_secret(&data.path().join("relay-secret")),
+    }
+}
+
+/// What participants are told by these settings.
+pub fn announced(handle: &relay::Handle, settings: &Settings, secret: String) -> tandem_engine::Relay {
+    tandem_engine::Relay {
         secret: secret.into_bytes(),
         ttl: settings.relay.credential_ttl.0,
         port: handle.port(),
         tls_port: handle.tls_port(),
         shares_https_port: settings.relay.share_http_port && !settings.http.behind_proxy,
         host: settings.relay.host.clone(),
-    };
-    Ok(Some(Relay { handle: Arc::new(handle), announced, usage: Some(usage) }))
+    }
+}
+
+/// Goes on by other settings. Former secrets stay good beside this one.
+pub fn change(handle: &relay::Handle, settings: &Settings, secret: &str, former: impl Iterator<Item = Vec<u8>>) {
+    let mut config = config(settings, secret.as_bytes().to_vec());
+    config.limits.allocations = per_shard(settings, handle.shards());
+    let mut changes = config.changes();
+    changes.secrets.extend(former);
+    handle.change(changes);
 }
 
 /// Its threads do not wait: what finds no room they keep.
@@ -97,11 +119,13 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
             third_party: None,
         },
         credential_lifetime: from.credential_ttl.0.max(credentials::MOST_TTL),
+        end_on_expiry: from.end_on_expiry,
         relay_ports: from.port_range.first..=from.port_range.last,
         peers: PeerRules {
             allow: from.allow_peers.iter().filter_map(network).collect(),
+            deny: from.denied_peers.iter().filter_map(network).collect(),
+            nat64: from.nat64_prefixes.iter().filter_map(network).collect(),
             allow_loopback: from.allow_loopback,
-            ..PeerRules::default()
         },
         forbidden_ports: [settings.http.port, settings.http.redirect_port]
             .into_iter()
@@ -126,11 +150,25 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
         [auto] if auto == "auto" => Some(relay::Interfaces::Auto),
         names => Some(relay::Interfaces::Named(names.to_vec())),
     };
-    let shards = std::thread::available_parallelism().map_or(1, usize::from);
-    let allocations = usize::try_from(from.allocations).unwrap_or(usize::MAX);
-    config.limits.allocations = allocations.div_ceil(shards);
-    config.limits.allocations_per_user = usize::try_from(from.allocations_per_user).unwrap_or(usize::MAX);
+    config.limits = Limits {
+        allocations: per_shard(settings, std::thread::available_parallelism().map_or(1, usize::from)),
+        allocations_per_user: count(from.allocations_per_user),
+        permissions: count(from.permissions),
+        channels: count(from.channels),
+        bytes_per_second: from.session_bytes_per_second.0,
+        burst_bytes: from.session_bytes_per_second.0.saturating_mul(2),
+        packets_per_second: from.session_packets_per_second,
+        peers_per_second: from.session_peers_per_second,
+        bytes_per_second_per_user: from.user_bytes_per_second.0,
+        bytes_per_second_in_all: from.server_bytes_per_second.0,
+        ..config.limits
+    };
     config
+}
+
+/// Of the allocations of all.
+fn per_shard(settings: &Settings, shards: usize) -> usize {
+    count(settings.relay.allocations).div_ceil(shards.max(1))
 }
 
 /// Finds users in the database, on the runtime; the relay's threads go on meanwhile.

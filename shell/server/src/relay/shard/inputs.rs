@@ -186,6 +186,11 @@ impl Shard {
                     };
                     let _ = reply.map(|reply| reply.try_send(ended));
                 }
+                Order::KeyLimit { key, bytes_per_second } => {
+                    self.machine.handle_key_limit(now, &key, bytes_per_second);
+                }
+                Order::Share { group, share } => self.machine.handle_share(&group, share),
+                Order::Change(changes) => self.change(now, &changes),
                 Order::Note(note) => self.machine.handle_note(now, note),
                 Order::Answer { life, id, answer } if life == self.before.restarts => {
                     self.machine.handle_answer(now, id, answer);

@@ -27,6 +27,9 @@ impl Shard {
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
                         self.shared.quota.release(self.index, &user);
                     }
+                    if result.is_ok() {
+                        self.share(&user);
+                    }
                     if result.is_ok() && client.transport != Transport::Udp {
                         self.streams.set_allocated(now, client, true);
                     }
@@ -38,6 +41,7 @@ impl Shard {
                     }
                     if self.wiring.close(relay) || self.connections.peers.close(relay) {
                         self.shared.quota.release(self.index, &user);
+                        self.share(&user);
                     }
                 }
                 Output::Connect { relay, connection, peer, whom } => self.connect(relay, connection, (peer, whom)),
@@ -56,6 +60,17 @@ impl Shard {
                 Output::Offload(offload) => self.offloads.grant(now, &mut self.machine, &offload),
                 Output::Onload { relay } => self.offloads.withdraw(now, &mut self.machine, relay),
                 Output::Spent { relay, bytes } => self.offloads.spend(now, relay, bytes),
+            }
+        }
+    }
+
+    /// The user has one allocation more or less: so all shards have other shares in what bounds it.
+    fn share(&mut self, user: &str) {
+        for (group, shard, share) in self.shared.quota.shares(user) {
+            if shard == self.index {
+                self.machine.handle_share(&group, share);
+            } else if let Some(mailbox) = self.shared.mailboxes.get(shard) {
+                mailbox.order(Order::Share { group, share });
             }
         }
     }
