@@ -22,7 +22,7 @@ pub struct Allocations {
 
 /// 401, Allocate and ChannelBind for each client; then Refresh with lifetime zero. A few clients are at it at a time, so
 /// that neither side sleeps between two messages.
-pub fn run(count: usize, server: &Running) -> anyhow::Result<Allocations> {
+pub fn run(count: usize, server: &Running<'_>) -> anyhow::Result<Allocations> {
     let peer = SocketAddrV4::new([127, 0, 0, 1].into(), 9);
     let client = |index: usize| -> anyhow::Result<Client> {
         let link = Link::open(Transport::Plain, turn::client_address(index), server.plain)?;
@@ -96,7 +96,7 @@ pub struct Flood {
 }
 
 /// An Allocate without credentials from each of many addresses.
-pub fn flood(sources: usize, server: &Running) -> anyhow::Result<Flood> {
+pub fn flood(sources: usize, server: &Running<'_>) -> anyhow::Result<Flood> {
     let ask = |index: usize| -> anyhow::Result<()> {
         let socket = UdpSocket::bind((turn::client_address(20_000 + index), 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;

@@ -39,8 +39,10 @@ pub enum Framing {
 /// What came of it.
 #[derive(Clone, Copy, Default)]
 pub struct Outcome {
-    /// Processor time of the server for each relayed packet, in microseconds.
+    /// Processor time of the server for each relayed packet, in microseconds: its process, and its program in the kernel.
     pub micros: f64,
+    /// Of that, the program in the kernel.
+    pub in_kernel: f64,
     /// Relayed packets per second, both directions.
     pub rate: f64,
     /// Part of its processor that the server used.
@@ -70,8 +72,8 @@ struct Tally {
 }
 
 /// Runs a load for a while; the first moments do not count.
-pub fn run(load: &Load, server: &Running, time: Duration) -> anyhow::Result<Outcome> {
-    let peer = UdpSocket::bind(("127.0.0.1", 0))?;
+pub fn run(load: &Load, server: &Running<'_>, time: Duration) -> anyhow::Result<Outcome> {
+    let peer = UdpSocket::bind((server.place.peer(), 0))?;
     peer.set_nonblocking(true)?;
     os::set_buffers(peer.as_raw_fd());
     if load.transport != Transport::Plain {
@@ -81,28 +83,31 @@ pub fn run(load: &Load, server: &Running, time: Duration) -> anyhow::Result<Outc
         (0..load.flows).map(|index| open(load, server, index, v4(&peer)?)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut wheel = Wheel::new(&peer, &flows, load)?;
     wheel.turn(&mut flows, &peer, Duration::from_millis(300))?;
+    let kernel = os::kernel_program_time(server.pid())?;
     let (before, cpu, start) = (wheel.tally, os::processor_time(server.pid())?, Instant::now());
     wheel.turn(&mut flows, &peer, time)?;
     let (elapsed, cpu) = (start.elapsed(), os::processor_time(server.pid())? - cpu);
+    let kernel = os::kernel_program_time(server.pid())? - kernel;
     let relayed = (wheel.tally.at_peer - before.at_peer) + (wheel.tally.back - before.back);
     if relayed == 0 {
         bail!("nothing was relayed");
     }
     let nanos = elapsed.as_nanos() as f64;
     Ok(Outcome {
-        micros: cpu as f64 / 1_000.0 / relayed as f64,
+        micros: (cpu + kernel) as f64 / 1_000.0 / relayed as f64,
+        in_kernel: kernel as f64 / 1_000.0 / relayed as f64,
         rate: relayed as f64 * 1e9 / nanos,
         busy: cpu as f64 / nanos,
         lost: (wheel.tally.lost - before.lost) as f64 / (wheel.tally.sent - before.sent).max(1) as f64,
     })
 }
 
-fn open(load: &Load, server: &Running, index: usize, peer: SocketAddrV4) -> anyhow::Result<Flow> {
+fn open(load: &Load, server: &Running<'_>, index: usize, peer: SocketAddrV4) -> anyhow::Result<Flow> {
     let address = if load.transport == Transport::Tls { server.tls } else { server.plain };
     if load.framing == Framing::Connection {
         return open_connection(load, server, index, address);
     }
-    let mut link = Link::open(load.transport, turn::client_address(index), address)?;
+    let mut link = Link::open(load.transport, server.place.client(index), address)?;
     if server.kind == Server::Floor {
         let [p0, p1] = peer.port().to_be_bytes();
         link.send(&[0, 0, p0, p1])?;
@@ -125,7 +130,7 @@ fn open(load: &Load, server: &Running, index: usize, peer: SocketAddrV4) -> anyh
 }
 
 /// A connection with a peer, joined with one of the client.
-fn open_connection(load: &Load, server: &Running, index: usize, address: SocketAddrV4) -> anyhow::Result<Flow> {
+fn open_connection(load: &Load, server: &Running<'_>, index: usize, address: SocketAddrV4) -> anyhow::Result<Flow> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let peer = SocketAddrV4::new([127, 0, 0, 1].into(), listener.local_addr()?.port());
     let mut control = Link::open(load.transport, turn::client_address(index), address)?;

@@ -18,6 +18,7 @@ mod floor;
 mod link;
 mod load;
 mod os;
+mod place;
 mod servers;
 mod table;
 mod turn;
@@ -29,7 +30,8 @@ use anyhow::{Context as _, bail};
 
 use link::Transport;
 use load::{Framing, Load};
-use servers::{CLIENT_PROCESSOR, Programs, Server};
+use place::Place;
+use servers::{CLIENT_PROCESSOR, Offload, Programs, Server};
 use table::Table;
 
 /// The loads, and which servers carry them.
@@ -50,6 +52,12 @@ const LOADS: &[Load] = &[
     connection("RFC 6062, bursts of 8 × 1000 B", Transport::Tcp, 8, 1_000),
     connection("RFC 6062, bursts of 4 × 60000 B", Transport::Tcp, 4, 60_000),
     connection("RFC 6062 by TLS, bursts of 8 × 1000 B", Transport::Tls, 8, 1_000),
+];
+
+/// The loads across a link: ours by sockets, and inside the kernel.
+const LINKED: &[(Load, Offload)] = &[
+    (load("UDP across a link, one message of 200 B", Transport::Plain, 100, 1, 200), Offload::None),
+    (load("UDP across a link, one message of 200 B, offload", Transport::Plain, 100, 1, 200), Offload::Kernel),
 ];
 
 const fn load(name: &'static str, transport: Transport, flows: usize, window: usize, payload: usize) -> Load {
@@ -125,6 +133,7 @@ fn bench(options: &Options) -> anyhow::Result<()> {
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         loads(options, &mut table)?;
+        linked(options, &mut table)?;
         memory(options, &mut table)?;
     }
     println!("{}", table.markdown());
@@ -147,21 +156,62 @@ fn loads(options: &Options, table: &mut Table) -> anyhow::Result<()> {
             if server == Server::Floor && (!floor_can || load.framing == Framing::Indication) {
                 continue;
             }
-            let running = options.programs.start(server)?;
-            let outcome = load::run(load, &running, options.time)
-                .with_context(|| format!("{} at {}", load.name, server.name()))?;
-            eprintln!(
-                "  {:<50} {:<7} {:>6.2} µs {:>8.0}/s busy {:>3.0} % lost {:.2} %",
-                load.name,
-                server.name(),
-                outcome.micros,
-                outcome.rate,
-                outcome.busy * 100.0,
-                outcome.lost * 100.0
-            );
-            table.add(load.name, "µs per packet", server, outcome.micros);
-            table.note(load.name, server, outcome);
+            measure(options, table, (load, Offload::None), (server, &Place::Loopback))?;
         }
+    }
+    Ok(())
+}
+
+/// What takes place across a link; as root, and where the kernel lets a program in.
+fn linked(options: &Options, table: &mut Table) -> anyhow::Result<()> {
+    let wanted: Vec<_> = LINKED.iter().filter(|(load, _)| load.name.contains(&options.only)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = os::set_kernel_program_accounts(true) {
+        eprintln!("  nothing is measured across a link: that needs root ({error})");
+        return Ok(());
+    }
+    // The thread takes its end of the link with it when it ends.
+    let run = || -> anyhow::Result<()> {
+        let place = Place::link()?;
+        for (load, offload) in wanted {
+            for server in servers(options).filter(|&server| server != Server::Floor) {
+                measure(options, table, (load, *offload), (server, &place))?;
+            }
+        }
+        Ok(())
+    };
+    let result = std::thread::scope(|scope| scope.spawn(run).join().expect("the thread has not panicked"));
+    os::set_kernel_program_accounts(false)?;
+    result
+}
+
+fn measure(
+    options: &Options,
+    table: &mut Table,
+    (load, offload): (&Load, Offload),
+    (server, place): (Server, &Place),
+) -> anyhow::Result<()> {
+    let running = options.programs.start(server, place, offload)?;
+    let outcome =
+        load::run(load, &running, options.time).with_context(|| format!("{} at {}", load.name, server.name()))?;
+    eprintln!(
+        "  {:<50} {:<7} {:>6.2} µs {:>8.0}/s busy {:>3.0} % lost {:.2} %",
+        load.name,
+        server.name(),
+        outcome.micros,
+        outcome.rate,
+        outcome.busy * 100.0,
+        outcome.lost * 100.0
+    );
+    table.add(load.name, "µs per packet", server, outcome.micros);
+    table.note(load.name, server, outcome);
+    if offload == Offload::Kernel && server == Server::Tandem {
+        if outcome.in_kernel == 0.0 {
+            bail!("expected packets to be relayed inside the kernel, see {}", options.programs.folder.display());
+        }
+        table.add(&format!("{}: of that, the program", load.name), "µs per packet", server, outcome.in_kernel);
     }
     Ok(())
 }
@@ -173,7 +223,7 @@ fn memory(options: &Options, table: &mut Table) -> anyhow::Result<()> {
             if !name.contains(&options.only) {
                 continue;
             }
-            let running = options.programs.start(server)?;
+            let running = options.programs.start(server, &Place::Loopback, Offload::None)?;
             let cost = allocations::run(count, &running).with_context(|| format!("{name} at {}", server.name()))?;
             eprintln!(
                 "  {name:<50} {:<7} {:.0} µs, release {:.0} µs, {:.2} KiB, after release {:.2} KiB",
@@ -189,7 +239,7 @@ fn memory(options: &Options, table: &mut Table) -> anyhow::Result<()> {
             table.add(&format!("{name}: memory after release"), "KiB each", server, cost.left);
         }
         if "flood of strangers".contains(&options.only) {
-            let running = options.programs.start(server)?;
+            let running = options.programs.start(server, &Place::Loopback, Offload::None)?;
             let cost = allocations::flood(20_000, &running)?;
             eprintln!("  flood {:<44} {:<7} {:.1} µs, {:.3} KiB", "", server.name(), cost.micros, cost.resident);
             table.add("20000 strangers ask to allocate", "µs each", server, cost.micros);

@@ -263,6 +263,19 @@ pub fn pin(processor: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the calling thread, and what it opens and starts, a network namespace of its own.
+pub fn leave_network() -> io::Result<()> {
+    // SAFETY: concerns the calling thread alone.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// Names the calling thread to other programs.
+pub fn thread_id() -> libc::pid_t {
+    // SAFETY: no arguments, no effects.
+    unsafe { libc::gettid() }
+}
+
 /// Runs the calling thread, and what it starts, before ordinary processes.
 pub fn set_realtime() -> io::Result<()> {
     let parameter = libc::sched_param { sched_priority: 10 };
@@ -283,6 +296,27 @@ pub fn processor_time(pid: u32) -> anyhow::Result<u64> {
         sum += text.split(' ').next().unwrap_or_default().parse::<u64>().context("schedstat")?;
     }
     Ok(sum)
+}
+
+/// Time that programs of a process inside the kernel have run so far, in nanoseconds, where the kernel keeps account of it.
+pub fn kernel_program_time(pid: u32) -> anyhow::Result<u64> {
+    let mut programs = std::collections::BTreeMap::new();
+    for file in std::fs::read_dir(format!("/proc/{pid}/fdinfo")).context("the server has ended")? {
+        let Ok(text) = std::fs::read_to_string(file?.path()) else { continue };
+        let field = |name: &str| {
+            let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        if let (Some(id), Some(time)) = (field("prog_id"), field("run_time_ns")) {
+            programs.insert(id, time);
+        }
+    }
+    Ok(programs.values().sum())
+}
+
+/// Has the kernel keep that account, or not.
+pub fn set_kernel_program_accounts(on: bool) -> io::Result<()> {
+    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", if on { "1" } else { "0" })
 }
 
 /// Resident memory of a process, in bytes.

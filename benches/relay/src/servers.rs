@@ -10,7 +10,15 @@ use anyhow::{Context as _, bail};
 use tandem_stun::credential;
 
 use crate::os;
+use crate::place::Place;
 use crate::turn::Login;
+
+/// Whether ours relays inside the kernel, which takes a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offload {
+    None,
+    Kernel,
+}
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,21 +49,22 @@ pub struct Programs {
 }
 
 /// A server that answers. Dropping it ends it.
-pub struct Running {
+pub struct Running<'a> {
     pub kind: Server,
+    pub place: &'a Place,
     pub plain: SocketAddrV4,
     pub tls: SocketAddrV4,
     pub login: Login,
     child: Child,
 }
 
-impl Running {
+impl Running<'_> {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -64,12 +73,12 @@ impl Drop for Running {
 
 impl Programs {
     /// Starts a server and waits until it answers.
-    pub fn start(&self, kind: Server) -> anyhow::Result<Running> {
+    pub fn start<'a>(&self, kind: Server, place: &'a Place, offload: Offload) -> anyhow::Result<Running<'a>> {
         let (plain, tls) = (free_port()?, free_port()?);
         std::fs::create_dir_all(&self.folder)?;
         let (mut command, login) = match kind {
-            Server::Tandem => self.tandem(plain, tls)?,
-            Server::Coturn => (self.coturn(plain, tls)?, login("bench", PASSWORD)),
+            Server::Tandem => self.tandem(place, (plain, tls), offload)?,
+            Server::Coturn => (self.coturn(place, (plain, tls))?, login("bench", PASSWORD)),
             Server::Floor => (floor(plain)?, login("", "")),
         };
         let log = std::fs::File::create(self.folder.join(format!("{}.log", kind.name())))?;
@@ -83,23 +92,25 @@ impl Programs {
             });
         }
         let child = command.spawn().with_context(|| format!("{} does not start", kind.name()))?;
-        let address = |port| SocketAddrV4::new([127, 0, 0, 1].into(), port);
-        let running = Running { kind, plain: address(plain), tls: address(tls), login, child };
+        let address = |port| SocketAddrV4::new(place.server(), port);
+        let running = Running { kind, place, plain: address(plain), tls: address(tls), login, child };
         wait(&running).with_context(|| format!("see {}", self.folder.display()))?;
         Ok(running)
     }
 
-    fn tandem(&self, plain: u16, tls: u16) -> anyhow::Result<(Command, Login)> {
+    fn tandem(&self, place: &Place, (plain, tls): (u16, u16), offload: Offload) -> anyhow::Result<(Command, Login)> {
         let data = self.folder.join("data");
-        let mut command = Command::new(&self.tandem);
+        let mut command = place.command(&self.tandem);
         command.arg("serve").env("TANDEM_DATA_DIR", &data).current_dir(&self.folder);
         let settings = [
-            ("HTTP_ADDRESS", "127.0.0.1".to_owned()),
+            ("HTTP_ADDRESS", place.server().to_string()),
             ("HTTP_PORT", "0".to_owned()),
             ("HTTP_REDIRECT_PORT", "0".to_owned()),
             ("RELAY_PORT", plain.to_string()),
             ("RELAY_TLS_PORT", tls.to_string()),
             ("RELAY_ALLOW_LOOPBACK", "true".to_owned()),
+            ("RELAY_ALLOW_PEERS", "10.78.0.0/16".to_owned()),
+            ("RELAY_OFFLOAD", if offload == Offload::Kernel { "near" } else { "" }.to_owned()),
             ("RELAY_SECRET", PASSWORD.to_owned()),
             ("RELAY_ALLOCATIONS", "16000".to_owned()),
             ("RELAY_ALLOCATIONS_PER_USER", "16000".to_owned()),
@@ -113,13 +124,14 @@ impl Programs {
     }
 
     /// Debian's coturn with one relay thread.
-    fn coturn(&self, plain: u16, tls: u16) -> anyhow::Result<Command> {
+    fn coturn(&self, place: &Place, (plain, tls): (u16, u16)) -> anyhow::Result<Command> {
         let (certificate, key) = (self.folder.join("cert.pem"), self.folder.join("key.pem"));
         if !certificate.exists() {
             make_certificate(&certificate, &key)?;
         }
-        let mut command = Command::new(&self.coturn);
-        command.args(["-n", "-m", "1", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--lt-cred-mech"]);
+        let mut command = place.command(&self.coturn);
+        command.args(["-n", "-m", "1", "--lt-cred-mech"]);
+        command.arg(format!("--listening-ip={0}", place.server())).arg(format!("--relay-ip={0}", place.server()));
         command.args(["--realm=tandem", "--fingerprint", "--allow-loopback-peers", "--no-cli", "--log-file=stdout"]);
         command.args(["--min-port=49152", "--max-port=65535", "--simple-log"]);
         command.arg(format!("--user=bench:{PASSWORD}"));
@@ -170,8 +182,8 @@ fn free_port() -> anyhow::Result<u16> {
 }
 
 /// Asks by Binding until there is an answer.
-fn wait(server: &Running) -> anyhow::Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+fn wait(server: &Running<'_>) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind((server.place.client(0), 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     let end = Instant::now() + Duration::from_secs(20);
     let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
