@@ -178,6 +178,9 @@ impl World {
                 Output::Connect { .. } | Output::Join { .. } | Output::Hangup { .. } => {
                     panic!("nobody asks for connections here")
                 }
+                Output::Offload(_) | Output::Onload { .. } | Output::Spent { .. } => {
+                    panic!("no packet passes the machine by here")
+                }
                 Output::Disconnect { client } => self.shards[shard].handle_closed(self.now, client),
             }
         }
@@ -300,6 +303,7 @@ fn config(now: Instant, shard: u16) -> Config {
             alternates: Vec::new(),
         },
         peers: PeerRules::default(),
+        offload: false,
         limits: Limits { allocations_per_user: PER_USER, allocations: 400, ..Limits::default() },
     }
 }
