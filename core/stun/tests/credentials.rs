@@ -14,7 +14,7 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt, TransactionId,
 };
 use tandem_stun::integrity::{self, Algorithm, Integrity, Key};
-use tandem_stun::turn::{self, Account, Accounts, FiveTuple, Name, Realms, Secret, UserKey, Whom};
+use tandem_stun::turn::{self, Account, Accounts, FiveTuple, Forward, Name, Realms, Secret, UserKey, Whom};
 use tandem_stun::wire::{self, Packet, Stun};
 use turn_types::attribute::{Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, REFRESH};
@@ -321,7 +321,8 @@ fn a_page_from_elsewhere_has_its_own_realm_and_its_users_are_others() {
         config.limits.allocations_per_user = 1;
     });
     let origin = RawAttribute::new(0x802f.into(), b"https://example.org");
-    let asked = request(ALLOCATE, 9.into(), &[&RequestedTransport::new(17), &origin]);
+    let outer = RawAttribute::new(0x802f.into(), b"https://elsewhere.example");
+    let asked = request(ALLOCATE, 9.into(), &[&RequestedTransport::new(17), &outer, &origin]);
     let (realm, nonce) = world
         .ask_raw(at(), &asked, |answer| {
             let realm = answer.attribute::<Realm>().expect("a realm").realm().to_owned();
@@ -421,6 +422,51 @@ fn a_name_in_another_realm_is_somebody_else_for_quotas_and_revocations() {
     assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(486), "bob of the north is still there");
     world.relay.revoke(world.now, &Whom::User("bob@north".into()));
     assert_eq!(knock(&mut world, "north", b"logen", 1_002), Answer::Error(401));
+}
+
+#[test]
+fn what_a_realm_denies_and_allows_holds_for_its_users_and_opens_nothing_of_this_host() {
+    let ranges = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a range")).collect::<Vec<_>>();
+    let mut facts = Realms::default();
+    facts.peers.deny = ranges(&["8.8.0.0/16"]);
+    facts.add("tandem").peers.allow = ranges(&["10.0.0.0/8", "8.8.4.0/24", "127.0.0.0/8"]);
+    facts.add("tandem").peers.deny = ranges(&["9.9.9.9/32", "10.9.0.0/16"]);
+    facts.add("north").peers.deny = ranges(&["1.1.1.1/32"]);
+    let mut world = World::with(|config| config.realms = Arc::new(facts));
+    let client = world.client("alice", "1.2.3.4:1000");
+    world.allocate(&client);
+    for (peer, allowed) in [
+        ("8.8.8.8:9", false),
+        ("[64:ff9b::808:808]:9", false),
+        ("8.8.4.4:9", true),
+        ("9.9.9.9:9", false),
+        ("10.1.1.1:9", true),
+        ("10.9.1.1:9", true),
+        ("192.168.9.9:9", false),
+        ("1.1.1.1:9", true),
+        ("127.0.0.2:9", false),
+    ] {
+        let answer = world.permit(&client, peer);
+        let expected = if peer.starts_with('[') { Answer::Error(443) } else { Answer::Error(403) };
+        assert_eq!(is_success(&answer), allowed, "{peer}: {answer:?}");
+        assert!(allowed || answer == expected, "{peer}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_realm_has_a_bound_on_bytes_of_its_own() {
+    let mut facts = Realms::default();
+    facts.add("tandem").bytes_per_second = Some(1_000);
+    let mut world = World::with(|config| config.realms = Arc::new(facts));
+    let client = world.client("alice", "1.2.3.4:1000");
+    world.allocate(&client);
+    assert!(is_success(&world.permit(&client, "9.9.9.9:9")));
+    let mut passed = 0;
+    for _ in 0..100 {
+        let packet = send_indication(address("9.9.9.9:9"), &[0; 100]);
+        passed += usize::from(matches!(world.packet(client.tuple, &packet), Forward::ToPeer { .. }));
+    }
+    assert_eq!(passed, 20, "two seconds' worth at once");
 }
 
 #[test]

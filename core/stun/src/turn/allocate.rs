@@ -15,6 +15,7 @@ use turn_types::attribute::{
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{Refusal, Request, Seal, Style};
 use super::config::{FiveTuple, Protocol, Transport};
+use super::data::byte_rate;
 use super::limiter::Bucket;
 use super::limits::{Limit, Meters};
 use super::mobility::{Mobility, wants_ticket};
@@ -147,7 +148,8 @@ impl Server {
         (opening, granted, mobility): (Opening, Granted, Option<Mobility>),
     ) -> Result<(), Refusal> {
         self.peers.add_own(bound.ip());
-        let rate = self.rate();
+        let bytes_per_second = self.gate.realms().bytes_per_second(&owner.realm);
+        let rate = byte_rate(&self.settings.limits, bytes_per_second);
         let (user, protocol, advertised) = (owner.user.clone(), granted.protocol, self.advertised(bound));
         let relay = self.table.insert(Allocation {
             generation: 0,
@@ -160,6 +162,7 @@ impl Server {
             granted,
             mobility,
             bucket: Bucket::full(now, rate),
+            bytes_per_second,
             meter: Meter::new(now),
             offloaded: false,
             meters: Meters::new(now, &self.settings.limits),

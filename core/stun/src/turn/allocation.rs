@@ -33,6 +33,8 @@ pub(super) struct Allocation {
     pub(super) granted: Granted,
     pub(super) mobility: Option<Mobility>,
     pub(super) bucket: Bucket,
+    /// What its realm sets instead of the general bound.
+    pub(super) bytes_per_second: Option<u64>,
     pub(super) meter: Meter,
     /// The shell may relay for it past the machine.
     pub(super) offloaded: bool,

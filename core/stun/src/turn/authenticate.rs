@@ -83,11 +83,17 @@ impl Gate {
 
     /// The realm a client is asked for: its ORIGIN's, or the one that it names itself, or the default.
     pub(super) fn realm(&self, message: &Message<'_>) -> String {
-        let origin = message.raw_attribute(ORIGIN);
-        let asked = origin.and_then(|raw| self.realms.of_origin(std::str::from_utf8(&raw.value).ok()?));
+        // Frames within frames: the first one that is known.
+        let mut origins = message.iter_attributes().filter(|(_, attribute)| attribute.header.get_type() == ORIGIN);
+        let asked = origins
+            .find_map(|(_, raw)| self.realms.of_origin(std::str::from_utf8(&raw.value).ok()?).map(str::to_owned));
         let named = || message.attribute::<Realm>().ok().map(|named| named.realm().to_owned());
-        let realm = asked.map(str::to_owned).or_else(|| named().filter(|named| self.realms.has(named)));
+        let realm = asked.or_else(|| named().filter(|named| self.realms.has(named)));
         realm.unwrap_or_else(|| self.realm.clone())
+    }
+
+    pub(super) fn realms(&self) -> &Realms {
+        &self.realms
     }
 
     pub(super) fn set_realms(&mut self, realms: Arc<Realms>) {

@@ -74,10 +74,11 @@ impl Server {
         self.settings.addresses.alternates.clone_from(&changes.alternates);
         self.peers.change(changes.peers.clone(), &self.settings.addresses);
         for slot in self.table.slots() {
-            let peers = &self.peers;
+            let (peers, realms) = (&self.peers, self.gate.realms());
             let Some(allocation) = self.table.get_mut(slot) else { continue };
-            allocation.permissions.judge_again(|ip| peers.judge(ip));
-            allocation.channels.judge_again(|ip| peers.judge(ip));
+            let realm = allocation.owner.realm.as_str();
+            allocation.permissions.judge_again(|ip| peers.judge(ip, realms, realm));
+            allocation.channels.judge_again(|ip| peers.judge(ip, realms, realm));
             let left = allocation.expires.saturating_duration_since(now);
             let allowed = self.gate.at_most(now, &allocation.owner, left);
             if allowed < left {

@@ -9,7 +9,7 @@ use rand_core::RngCore;
 
 use super::Server;
 use super::allocation::Allocation;
-use super::config::{FiveTuple, RelayId};
+use super::config::{FiveTuple, Limits, RelayId};
 use super::limiter::Rate;
 use super::peers::Reach;
 use super::usage::Direction;
@@ -230,11 +230,12 @@ impl Server {
         Head::data_indication(from, transaction, length)
     }
 
-    /// How many bytes an allocation may relay.
-    pub(super) fn rate(&self) -> Rate {
-        let limits = &self.settings.limits;
-        Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes }
-    }
+}
+
+/// What an allocation may pass, by what its realm says or else in general; two seconds' worth at once.
+pub(super) fn byte_rate(limits: &Limits, of_realm: Option<u64>) -> Rate {
+    let general = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
+    of_realm.map_or(general, |per_second| Rate { per_second, burst: per_second.saturating_mul(2) })
 }
 
 /// Where a packet goes, and how.

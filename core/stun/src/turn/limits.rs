@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::Server;
 use super::allocation::Owner;
 use super::config::Limits;
+use super::data::byte_rate;
 use super::limiter::{Bucket, Rate};
 use crate::credential::key_and_tag;
 
@@ -275,10 +276,10 @@ fn groups(owner: &Owner) -> impl Iterator<Item = Group> {
 impl Server {
     /// Whether an allocation may relay so many bytes more. What is met is counted.
     pub(super) fn take_bytes(&mut self, now: Instant, slot: u32, payload: &[u8]) -> bool {
-        let rate = self.rate();
         let limits = &self.settings.limits;
         let cost = u64::try_from(payload.len()).unwrap_or(u64::MAX);
         let Some(allocation) = self.table.get_mut(slot) else { return false };
+        let rate = byte_rate(limits, allocation.bytes_per_second);
         let met = if !allocation.bucket.take(now, rate, cost) {
             Err(Limit::SessionBytes)
         } else if !allocation.meters.take_packet(now, limits) {

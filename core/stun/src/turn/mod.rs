@@ -59,7 +59,7 @@ pub use icmp::IcmpError;
 pub use limits::{Group, LIMITS, Limit, Met, Share};
 pub use notes::Note;
 pub use offload::{Beyond, Budget, Offload, Offloaded};
-pub use realms::{RealmFacts, Realms};
+pub use realms::{RealmFacts, RealmPeers, Realms, canonical_origin};
 pub use reservations::Token;
 pub use sessions::{Filter, NoSessionId, Session, SessionId, Whom};
 pub use tcp::{Carried, Destination};

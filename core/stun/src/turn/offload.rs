@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use super::allocation::{Channel, Owner};
 use super::config::{RelayId, Transport};
+use super::data::byte_rate;
 use super::peers::Reach;
 use super::usage::{Traffic, Usage};
 use super::{Output, Server};
@@ -132,7 +133,7 @@ impl Server {
             Reach::InsideOrOutside => self.table.by_relayed(channel.peer).map(|_| Beyond::Inside)?,
         };
         let permitted = allocation.permissions.until(channel.peer.ip())?;
-        let rate = self.rate();
+        let rate = byte_rate(&self.settings.limits, allocation.bytes_per_second);
         Some(Offload {
             relay,
             channel: channel.number,
@@ -182,9 +183,9 @@ impl Server {
                 self.ledger.add(owner, &usage);
             }
         }
-        let rate = self.rate();
+        let limits = &self.settings.limits;
         if let Some(allocation) = self.table.by_id(relay).and_then(|slot| self.table.get_mut(slot)) {
-            allocation.bucket.spend(now, rate, bytes);
+            allocation.bucket.spend(now, byte_rate(limits, allocation.bytes_per_second), bytes);
         }
     }
 

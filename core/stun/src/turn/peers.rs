@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::config::{Addresses, PeerRules};
+use super::realms::{Realms, Verdict};
 use crate::Cidr;
 
 /// Judges peers.
@@ -50,13 +51,14 @@ impl Peers {
         self.own.insert(ip);
     }
 
-    /// `None`: refused.
-    pub(super) fn judge(&self, ip: IpAddr) -> Option<Reach> {
+    /// By the rules of the configuration, of all realms, and of one. `None`: refused.
+    pub(super) fn judge(&self, ip: IpAddr, realms: &Realms, realm: &str) -> Option<Reach> {
         let embedded = embedded_v4(ip, &self.rules.nat64).map(IpAddr::V4);
+        let verdict = realms.verdict(realm, ip, embedded);
         let matches = |ranges: &[Cidr]| {
             ranges.iter().any(|range| range.contains(ip) || embedded.is_some_and(|inner| range.contains(inner)))
         };
-        if matches(&self.rules.deny) {
+        if matches(&self.rules.deny) || verdict == Verdict::Denied {
             return None;
         }
         if self.external.contains(&ip) {
@@ -74,7 +76,8 @@ impl Peers {
         if this_host || loopback {
             return (self.rules.allow_loopback && embedded.is_none()).then_some(Reach::InsideOrOutside);
         }
-        (matches(&self.rules.allow) || is_public(ip, &self.rules.nat64)).then_some(Reach::Outside)
+        let allowed = matches(&self.rules.allow) || verdict == Verdict::Allowed;
+        (allowed || is_public(ip, &self.rules.nat64)).then_some(Reach::Outside)
     }
 
     /// Whether a packet that leaves would arrive at a socket of this process.
@@ -178,7 +181,7 @@ mod tests {
     }
 
     fn judge(rules: PeerRules, ip: &str) -> Option<Reach> {
-        peers(rules).judge(ip.parse().unwrap_or_else(|_| panic!("{ip}")))
+        peers(rules).judge(ip.parse().unwrap_or_else(|_| panic!("{ip}")), &Realms::default(), "")
     }
 
     #[test]
@@ -333,9 +336,9 @@ mod tests {
         let addresses = Addresses { own, external_v4, ..Addresses::default() };
         let mut peers = Peers::new(PeerRules::default(), &addresses);
         let external: IpAddr = "10.0.0.9".parse().expect("an address");
-        assert_eq!(peers.judge(external), Some(Reach::Inside));
+        assert_eq!(peers.judge(external, &Realms::default(), ""), Some(Reach::Inside));
         peers.change(PeerRules::default(), &Addresses::default());
-        assert_eq!(peers.judge(external), None, "it is ours no longer");
-        assert_eq!(peers.judge("192.168.1.5".parse().expect("an address")), Some(Reach::Inside));
+        assert_eq!(peers.judge(external, &Realms::default(), ""), None, "it is ours no longer");
+        assert_eq!(peers.judge("192.168.1.5".parse().expect("an address"), &Realms::default(), ""), Some(Reach::Inside));
     }
 }

@@ -187,10 +187,16 @@ impl Server {
     /// The slot that would relay to a peer, and how far it reaches.
     fn judge(&mut self, legs: Legs, ip: IpAddr) -> Result<(u32, Reach), Refusal> {
         let slot = legs.towards(ip).ok_or(Refusal::PeerAddressFamilyMismatch)?;
-        let reach = self.peers.judge(ip);
+        let reach = self.reach(slot, ip);
         if reach.is_none() {
             self.counters.met.count(Limit::ForbiddenPeer);
         }
         reach.map(|reach| (slot, reach)).ok_or(Refusal::Forbidden)
+    }
+
+    /// How far an allocation reaches towards a peer, by the rules of its realm, too. `None`: not at all.
+    pub(super) fn reach(&self, slot: u32, ip: IpAddr) -> Option<Reach> {
+        let realm = self.table.get(slot).map_or("", |allocation| &allocation.owner.realm);
+        self.peers.judge(ip, self.gate.realms(), realm)
     }
 }

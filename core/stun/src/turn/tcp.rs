@@ -22,7 +22,7 @@ use super::allocation::Allocation;
 use super::answer::{self, Refusal, Request, Seal};
 use super::config::{FiveTuple, Protocol, RelayId, Transport};
 use super::connections::{Connection, ConnectionId, State};
-use super::limiter::Rate;
+use super::data::byte_rate;
 use super::peers::Reach;
 use super::request::{check_unknown, transaction_from};
 use super::table::Legs;
@@ -85,7 +85,7 @@ impl Server {
         if self.table.get(slot).is_none_or(|own| own.relayed == peer || own.bound == peer) {
             return None;
         }
-        match self.peers.judge(peer.ip())? {
+        match self.reach(slot, peer.ip())? {
             Reach::Outside => Some(Destination::Anyone),
             Reach::InsideOrOutside => (!self.peers.is_listener(peer)).then_some(Destination::Anyone),
             Reach::Inside => self.ports.shard_of(peer.port()).map(|_| Destination::Relayed),
@@ -205,9 +205,10 @@ impl Server {
             }
         }
         let limits = &self.settings.limits;
-        let rate = Rate { per_second: limits.bytes_per_second, burst: limits.burst_bytes };
         let cost = carried.up.saturating_add(carried.down);
-        self.table.get_mut(slot)?.bucket.spend(now, rate, cost)
+        let allocation = self.table.get_mut(slot)?;
+        let rate = byte_rate(limits, allocation.bytes_per_second);
+        allocation.bucket.spend(now, rate, cost)
     }
 
     /// Ends connections nobody has answered or asked for in time.
