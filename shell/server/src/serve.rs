@@ -11,6 +11,7 @@ mod credentials;
 mod descriptors;
 mod relay;
 mod reload;
+mod users;
 mod wellbeing;
 
 use std::net::SocketAddr;
@@ -48,6 +49,7 @@ use bind::bind;
 use calls::Calls;
 use credentials::Credentials;
 use relay::Relay;
+pub use relay::database_of;
 pub use reload::{Reload, Reloaded};
 
 /// Runs until a signal ends it.
@@ -149,7 +151,7 @@ impl Server {
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
         let store = open_store(&data).await?;
-        let mut relay = relay::start(&settings, &data, Some(certificates.clone()), &store)?;
+        let mut relay = relay::start(&settings, &data, Some(certificates.clone()), &store).await?;
         let health = Health::default();
         let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
         let reload = Reload::start(&loaded, &data, relay.as_ref(), &calls.engine)?;
@@ -219,6 +221,9 @@ impl Server {
     pub async fn stop(self) {
         let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, .. } = self;
         health.drain();
+        if let Some(watching) = relay.as_ref().and_then(|relay| relay.watching.as_ref()) {
+            watching.abort();
+        }
         // A stopped engine has told everyone already.
         let _ = calls.engine.drain(settings.http.reconnect.0);
         let _ = stop.send(true);

@@ -19,12 +19,22 @@ pub enum Error {
     /// The file, the disk, or another program that holds it.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The same of Redis.
+    #[error("Redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// The same of MongoDB.
+    #[cfg(feature = "mongodb")]
+    #[error("MongoDB: {0}")]
+    Mongo(#[from] mongodb::error::Error),
     /// The file is of a later version, or was changed by hand.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// The system has no random numbers for a key.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+    /// Something that was written by others cannot be read; the rest can.
+    #[error("{0}")]
+    Unreadable(String),
     /// The caller gave something that cannot be.
     #[error("{0}")]
     Misuse(String),
@@ -60,6 +70,13 @@ impl Store {
     pub async fn check(&self) -> Result<(), Error> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+}
+
+impl Error {
+    /// Whether we have closed the database ourselves.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Error::Database(sqlx::Error::PoolClosed))
     }
 }
 

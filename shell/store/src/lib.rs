@@ -23,6 +23,8 @@ pub use history::{Filter, Mode, Page, Participation, Position, Session, SessionD
 pub use kept::Restored;
 pub use keys::{Key, MadeKey};
 pub use revoked::{Kind, Revoked};
-pub use turn_users::{ListedTurnUser, TurnUser};
+pub use turn_users::{
+    Facts, Heard, ListedTurnUser, OauthKey, PeerRule, RealmOption, Record, TurnUser, TurnUsers, Watch,
+};
 pub use usage::{Relayed, Split, Step, Usage, UsageFilter, UsageLine, month};
 pub use writer::{Change, Outcome};

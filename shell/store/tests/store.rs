@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tandem_api::signal::{ClientKind, Counts, Entry, LeaveReason, PathKind, Room};
 use tandem_engine::{Record, RoomKept};
-use tandem_store::{Change, Filter, ListedTurnUser, Mode, Outcome, Store, TurnUser};
+use tandem_store::{Change, Filter, Mode, Outcome, Store};
 use tokio::sync::mpsc;
 
 struct Home {
@@ -213,34 +213,4 @@ async fn ended_sessions_are_forgotten_after_their_time_and_running_ones_never() 
     assert_eq!(home.store.forget_sessions(11).await.expect("a database"), 1);
     let page = home.store.sessions(&Filter::default(), None, 10).await.expect("a page");
     assert_eq!(page.sessions.iter().map(|session| session.id.as_str()).collect::<Vec<_>>(), ["runs"]);
-}
-
-fn alice(realm: &str, key: u8) -> TurnUser {
-    TurnUser { realm: realm.into(), name: "alice".into(), md5: [key; 16], sha256: Some([key; 32]) }
-}
-
-#[tokio::test]
-async fn a_relay_user_is_found_by_name_and_by_hash_in_its_own_realm() {
-    let home = Home::new().await;
-    assert!(home.store.put_turn_user(&alice("a.example", 1), [9; 32], 5).await.expect("stored"));
-    assert!(!home.store.put_turn_user(&alice("a.example", 2), [9; 32], 7).await.expect("stored"), "another password");
-    assert!(home.store.find_turn_user("a.example", "alice").await.expect("read") == Some(alice("a.example", 2)));
-    assert!(home.store.find_turn_user_by_hash("a.example", [9; 32]).await.expect("read").is_some());
-    assert!(home.store.find_turn_user("b.example", "alice").await.expect("read").is_none());
-    assert!(home.store.find_turn_user_by_hash("b.example", [9; 32]).await.expect("read").is_none());
-    let listed = ListedTurnUser { realm: "a.example".into(), name: "alice".into(), changed_at: 7 };
-    assert_eq!(home.store.list_turn_users().await.expect("read"), [listed]);
-    assert!(home.store.remove_turn_user("a.example", "alice").await.expect("removed"));
-    assert!(!home.store.remove_turn_user("a.example", "alice").await.expect("removed"));
-}
-
-#[tokio::test]
-async fn a_name_of_quotes_and_statements_is_a_name_like_any_other() {
-    let home = Home::new().await;
-    let name = "'; DROP TABLE turn_users; -- \" %s {}";
-    let user = TurnUser { name: name.to_owned(), ..alice("a.example", 1) };
-    assert!(home.store.put_turn_user(&user, [8; 32], 5).await.expect("stored"));
-    assert!(home.store.find_turn_user("a.example", name).await.expect("read") == Some(user));
-    assert!(home.store.find_turn_user("a.example", "' OR '1'='1").await.expect("read").is_none());
-    assert!(home.store.remove_turn_user("a.example", name).await.expect("removed"));
 }

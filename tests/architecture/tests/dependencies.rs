@@ -67,6 +67,8 @@ const BORNE: &[(&str, &str)] = &[("tandem-stun", "rand"), ("tandem-stun", "getra
 const CONFINED: &[(&str, &str)] = &[
     ("axum", "tandem-server"),
     ("aya", "tandem-offload"),
+    ("mongodb", "tandem-store"),
+    ("redis", "tandem-store"),
     ("rustls-acme", "tandem-server"),
     ("socketioxide", "tandem-server"),
     ("sqlx", "tandem-store"),

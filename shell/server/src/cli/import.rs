@@ -1,5 +1,7 @@
 //! `tandem import coturn`: a `turnserver.conf` becomes settings of ours; what has no counterpart is named.
 
+mod databases;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -116,6 +118,13 @@ impl Import {
                 push(&mut self.relay, "alternate_servers", server(value)?.to_string());
                 Ok(())
             }
+            "realm" => once(&mut self.relay, "realm", value.to_owned()),
+            "server-name" => once(&mut self.relay, "token_server_name", value.to_owned()),
+            "userdb" => once(&mut self.relay, "database", format!("sqlite:{value}")),
+            "psql-userdb" => once(&mut self.relay, "database", databases::postgres(value)?),
+            "mysql-userdb" => once(&mut self.relay, "database", databases::mysql(value)?),
+            "mongo-userdb" => once(&mut self.relay, "database", value.to_owned()),
+            "redis-userdb" => once(&mut self.relay, "database", databases::redis(value)?),
             "user" => self.user(value),
             key if ALWAYS.contains(&key) => Ok(()),
             key => Err(no_counterpart(key).to_owned()),
@@ -191,7 +200,7 @@ fn server(value: &str) -> Result<SocketAddr, String> {
 }
 
 /// A network, an address, or a range of addresses, as the fewest networks.
-fn networks(value: &str) -> Result<Vec<Cidr>, String> {
+pub(crate) fn networks(value: &str) -> Result<Vec<Cidr>, String> {
     if let Ok(network) = value.parse() {
         return Ok(vec![network]);
     }
@@ -231,11 +240,12 @@ fn cover(bits: u32, mut first: u128, last: u128) -> Vec<Cidr> {
 
 fn no_counterpart(key: &str) -> &'static str {
     match key {
-        "realm" => "the realm is always `tandem` here; clients are told it and passwords go on working",
         "denied-peer-ip" => "private and special networks are denied anyway; public ones cannot be denied yet",
-        "userdb" | "psql-userdb" | "mysql-userdb" | "mongo-userdb" | "redis-userdb" => {
-            "users of a database are not taken over yet: tandem turn user add"
+        "oauth" => {
+            "tokens are taken where relay.token_server_name is set: give it the value of server-name, or of realm"
         }
+        "redis-statsdb" => "figures are at `/metrics`, not in Redis",
+        "secret-key-file" => "the password of the database is to be written as it is: relay.database",
         "relay-ip" => "it relays from the address that the client has reached",
         "max-bps" | "bps-capacity" => "the bandwidth of an allocation cannot be set yet",
         "secure-stun" => "Binding requests are answered without a credential",
@@ -285,6 +295,7 @@ cli-password=secret
         let text = import.toml().unwrap_or_else(|error| panic!("{error:#}"));
         let settings: Settings = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let relay = &settings.relay;
+        assert_eq!(relay.realm, "example.org");
         assert_eq!((relay.port, relay.tls_port, relay.allocations), (3479, 5350, 100));
         assert_eq!(relay.port_range.to_string(), "50000-50999");
         assert_eq!(relay.secret.as_ref().map(|secret| secret.0.as_str()), Some("north"));
@@ -293,7 +304,7 @@ cli-password=secret
         assert_eq!(relay.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice"]);
         assert_eq!(settings.tls.certificate, Some("/etc/ssl/turn.pem".into()));
         let named: Vec<&str> = import.remarks.iter().filter_map(|remark| remark.split('`').nth(1)).collect();
-        assert_eq!(named, ["realm", "user", "denied-peer-ip", "user-quota", "cli-password"]);
+        assert_eq!(named, ["user", "denied-peer-ip", "user-quota", "cli-password"]);
         assert!(!import.remarks.concat().contains("7b5e2b9f") && !import.remarks.concat().contains("secret"));
     }
 

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use import::networks;
+
 use crate::config::{Invalid, Loaded, Sources, load, process_environment};
 
 /// The settings or the command line are wrong (like `EX_CONFIG` of sysexits).
@@ -56,7 +58,7 @@ enum Command {
     /// Take over the configuration of another server.
     #[command(subcommand)]
     Import(import::Command),
-    /// Users of the relay, and tools that measure relays.
+    /// Users and realms of the relay, and tools that measure relays.
     #[command(subcommand)]
     Turn(turn::Command),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
@@ -95,10 +97,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(command),
         Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
-        Command::Turn(turn::Command::User(command)) => turn::run(command),
-        Command::Turn(turn::Command::Bench(command)) => bench::run(&command),
-        Command::Turn(turn::Command::Peer(command)) => peer::run(&command),
-        Command::Turn(turn::Command::App(command)) => turn_app::run(command),
+        Command::Turn(command) => turn::run(command),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

@@ -79,6 +79,13 @@ fn relay(all: &Settings, found: &mut Vec<String>) {
     if relay.enabled && ports < 16 {
         found.push(format!("relay.port_range: expected at least 16 ports, got {ports}"));
     }
+    let is_text = |c: char| !c.is_control() && c != '"';
+    if relay.realm.is_empty() || relay.realm.len() > 127 || !relay.realm.chars().all(is_text) {
+        found.push(format!("relay.realm: expected 1 to 127 characters without quotation marks, got `{}`", relay.realm));
+    }
+    if relay.database.is_some() && !relay.stored_users {
+        found.push("relay.database is set, but relay.stored_users is off: nobody would look there".to_owned());
+    }
     if all.rooms.relay_only && !relay.enabled && all.ice.extra_servers.is_empty() {
         found.push("rooms.relay_only is set, but there is no relay: set relay.enabled or ice.extra_servers".to_owned());
     }

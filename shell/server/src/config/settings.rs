@@ -189,7 +189,13 @@ settings! {
             "Key of the participants' ephemeral credentials. Without it one is made at first start and kept in the data directory. A former one stays good as long as the credentials made with it.";
         users: Vec<RelayUser> = Vec::new(), Live,
             "Users with a password for other TURN clients than ours, `name:password` each (RFC 8489, SHA-1 and SHA-256).";
-        stored_users: bool = true, Restart, "Let in the users of `tandem turn user add`, too.";
+        stored_users: bool = true, Restart, "Let in the users, and by the secrets, of the database, too.";
+        database: Option<Secret> = None, Restart,
+            "Where `tandem turn` keeps users, secrets and realms: `sqlite:PATH`, `postgres://`, `mysql://`, `redis://` or `mongodb://`, laid out as coturn's. Without it they are in the data directory.";
+        realm: String = crate::relay::REALM.to_owned(), Restart,
+            "Realm clients are asked for, unless their page's origin has another one (RFC 8489). Users' keys are made for it.";
+        token_server_name: Option<String> = None, Restart,
+            "Our name for authorisation servers (RFC 7635): clients with a token for it, made with a key of `tandem turn key add`, are let in.";
         credential_ttl: Period = Period::seconds(8 * 3600), Live, "How long a participant's credential is valid.";
         credential_max_ttl: Period = Period::seconds(48 * 3600), Restart,
             "Longest time applications (`tandem turn app add`) may get credentials for; at most 48 hours.";

@@ -13,7 +13,7 @@ use tandem_stun::turn::{self, Limits, PeerRules};
 use super::streams::StreamLimits;
 use super::usage::TakeUsage;
 
-/// RFC 8489 §9.2: users' keys are made for it, so it stays as it is.
+/// RFC 8489 §9.2: the realm unless the settings name another one. Users' keys are made for it.
 pub const REALM: &str = "tandem";
 
 /// Settings of the relay.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 
-use tandem_store::Store;
-use tandem_stun::turn::{Account, Answer, Name, Secret, Usage, UserKey};
+use tandem_store::{Store, TurnUsers};
+use tandem_stun::turn::{self, Usage};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinHandle;
 
 use super::bind::explain;
 use super::count;
+use super::users::Users;
 use crate::config::Settings;
 use crate::config::types::Cidr;
 use crate::credentials;
@@ -29,10 +31,14 @@ pub struct Relay {
     pub announced: Arc<ArcSwap<tandem_engine::Relay>>,
     /// What its users have used.
     pub usage: Option<mpsc::Receiver<Vec<Usage>>>,
+    /// Those who are asked for, if any.
+    pub users: Option<Users>,
+    /// Ends with the relay, or when it is aborted.
+    pub watching: Option<JoinHandle<()>>,
 }
 
 /// Starts it, unless it is turned off.
-pub fn start(
+pub async fn start(
     settings: &Settings,
     data: &DataDir,
     certificates: Option<Arc<Certificates>>,
@@ -45,7 +51,13 @@ pub fn start(
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
     config.discovery = discovery(settings)?;
-    config.users.ask = settings.relay.stored_users.then(|| ask(store.clone()));
+    let users = match settings.relay.stored_users {
+        true => Some(Users::new(database(settings, store).await?)),
+        false => None,
+    };
+    if let Some(users) = &users {
+        (config.users.ask, config.users.unhashed) = (Some(users.ask()), !users.all_hashed().await);
+    }
     config.tls =
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
     let (sender, usage) = credentials::queue();
@@ -56,7 +68,9 @@ pub fn start(
     })?;
     let announced = announced(&handle, settings, secret);
     let announced = Arc::new(ArcSwap::from_pointee(announced));
-    Ok(Some(Relay { handle: Arc::new(handle), announced, usage: Some(usage) }))
+    let handle = Arc::new(handle);
+    let watching = users.clone().map(|users| tokio::spawn(users.watch(Arc::downgrade(&handle))));
+    Ok(Some(Relay { handle, announced, usage: Some(usage), users, watching }))
 }
 
 /// The one of the settings, or the one that is kept.
@@ -111,12 +125,16 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
     let from = &settings.relay;
     let mut config = relay::Config {
         port: from.port,
+        realm: from.realm.clone(),
         secret,
         users: relay::Users {
             fixed: from.users.iter().map(|user| (user.name.clone(), user.password.0.clone())).collect(),
             ask: None,
             unhashed: false,
-            third_party: None,
+            third_party: from
+                .token_server_name
+                .clone()
+                .map(|server_name| turn::ThirdParty { server_name, keys: Vec::new() }),
         },
         credential_lifetime: from.credential_ttl.0.max(credentials::MOST_TTL),
         end_on_expiry: from.end_on_expiry,
@@ -171,32 +189,15 @@ fn per_shard(settings: &Settings, shards: usize) -> usize {
     count(settings.relay.allocations).div_ceil(shards.max(1))
 }
 
-/// Finds users in the database, on the runtime; the relay's threads go on meanwhile.
-fn ask(store: Store) -> relay::Ask {
-    let runtime = tokio::runtime::Handle::current();
-    Arc::new(move |user, tell| {
-        let store = store.clone();
-        drop(runtime.spawn(async move { tell(find(&store, &user).await) }));
-    })
+/// The database that the settings name; ours if they name none.
+async fn database(settings: &Settings, store: &Store) -> anyhow::Result<TurnUsers> {
+    if settings.relay.database.is_some() { database_of(settings).await } else { Ok(store.turn_users()) }
 }
 
-async fn find(store: &Store, user: &UserKey) -> Answer {
-    let found = match &user.name {
-        Name::Plain(name) => store.find_turn_user(&user.realm, name).await,
-        Name::Hash(hash) => store.find_turn_user_by_hash(&user.realm, *hash).await,
-        Name::Kid(_) => Ok(None),
-    };
-    match found {
-        Ok(Some(user)) => Answer::Known(Account {
-            username: user.name,
-            secret: Secret::Keys { md5: Some(user.md5), sha256: user.sha256 },
-        }),
-        Ok(None) => Answer::Unknown,
-        Err(error) => {
-            tracing::error!(%error, "a user of the relay cannot be looked up");
-            Answer::Unavailable
-        }
-    }
+/// The one of `relay.database`.
+pub async fn database_of(settings: &Settings) -> anyhow::Result<TurnUsers> {
+    let url = settings.relay.database.as_ref().context("relay.database is not set")?;
+    TurnUsers::open(&url.0).await.context("relay.database")
 }
 
 /// Two different addresses of one family, or none.
@@ -210,7 +211,7 @@ fn discovery(settings: &Settings) -> anyhow::Result<Option<relay::Discovery>> {
     }
 }
 
-fn network(from: &Cidr) -> Option<tandem_stun::Cidr> {
+pub(super) fn network(from: &Cidr) -> Option<tandem_stun::Cidr> {
     tandem_stun::Cidr::new(from.address, from.prefix)
 }
 

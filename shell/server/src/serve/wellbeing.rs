@@ -26,6 +26,9 @@ pub fn watch(
         // Whoever asks must not keep alive what is to end.
         let (handle, relay_only) = (Arc::downgrade(&relay.handle), settings.rooms.relay_only);
         health.ask("relay", move || shards(handle.upgrade().map_or((0, 0), |handle| handle.running()), relay_only));
+        if let Some(users) = relay.users.clone() {
+            health.ask("relay-users", move || users.condition());
+        }
     }
     if !settings.http.behind_proxy {
         let certificates = Arc::downgrade(certificates);
