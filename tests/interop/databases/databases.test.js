@@ -12,6 +12,8 @@ const REALM = "north.gov";
 const OTHER = "crinna.org";
 const ORIGIN = ["-o", "https://bligh.edu:443"];
 const password = (user, word) => ["-u", user, "-w", word];
+/** Lets somebody in, at the second or third try when the machine is busy. */
+const enters = (...of) => until(() => lets(...of), () => false, 40);
 const secret = (value) => ["-u", "someone", "-W", value];
 
 let folder;
@@ -43,13 +45,13 @@ async function takenOver(database, home) {
   const server = await serve(home, database.url, REALM);
   const port = server.relay;
 
-  assert.ok(await lets(port, password("gorst", "hero")), "a user of the default realm");
+  assert.ok(await enters(port, password("gorst", "hero")), "a user of the default realm");
   assert.ok(!await lets(port, password("gorst", "sword")), "by no other password");
-  assert.ok(await lets(port, secret("logen")), "one secret of the realm");
-  assert.ok(await lets(port, secret("bloody9")), "the other one");
+  assert.ok(await enters(port, secret("logen")), "one secret of the realm");
+  assert.ok(await enters(port, secret("bloody9")), "the other one");
   assert.ok(!await lets(port, secret("library")), "not another realm's");
-  assert.ok(await lets(port, password("whirrun", "sword"), ORIGIN), "a user of the realm of a page");
-  assert.ok(await lets(port, secret("library"), ORIGIN), "a secret of that realm");
+  assert.ok(await enters(port, password("whirrun", "sword"), ORIGIN), "a user of the realm of a page");
+  assert.ok(await enters(port, secret("library"), ORIGIN), "a secret of that realm");
   assert.ok(!await lets(port, password("whirrun", "sword")), "not in the default realm");
   return server;
 }
@@ -61,7 +63,7 @@ async function writtenByUs(database, home, server) {
     return done.out;
   };
   await ours(["user", "add", "bob", "--realm", REALM, "--password-stdin"], "carol\n");
-  assert.ok(await lets(server.relay, password("bob", "carol")));
+  assert.ok(await enters(server.relay, password("bob", "carol")));
   assert.match(await ours(["user", "list", "--realm", REALM]), /^bob {2}realm north\.gov\ngorst {2}realm north\.gov\n$/);
   await ours(["secret", "add", "--stdin", "--realm", REALM], "bayaz\n");
   await until(() => lets(server.relay, secret("bayaz")), () => false, 90);
@@ -81,7 +83,7 @@ async function writtenByUs(database, home, server) {
   assert.ok(!/bayaz/.test(await admin("-S", "-r", REALM)));
 
   const theirs = await coturn(home, database.coturn, REALM);
-  assert.ok(await lets(theirs.relay, password("bob", "carol")), "coturn lets in whom we have added");
+  assert.ok(await enters(theirs.relay, password("bob", "carol")), "coturn lets in whom we have added");
   await theirs.stop();
 
   // Room for SHA-256 keys: coturn's tools go on, and a password that they change is the only one.
@@ -90,7 +92,7 @@ async function writtenByUs(database, home, server) {
   await ours(["user", "add", "bob", "--realm", REALM, "--password-stdin"], "dave\n");
   await admin("-a", "-u", "bob", "-r", REALM, "-p", "erin");
   const again = await serve(join(home, "again"), database.url, REALM);
-  assert.ok(await lets(again.relay, password("bob", "erin")));
+  assert.ok(await enters(again.relay, password("bob", "erin")));
   assert.ok(!await lets(again.relay, password("bob", "dave")));
   await again.stop();
   await ours(["user", "remove", "bob", "--realm", REALM]);
@@ -107,13 +109,13 @@ async function outage(database, server) {
   assert.ok(!/p@ss|p%40ss/.test(failed.err + server.log()), "the password is not printed");
   await database.start();
   await until(async () => (await server.readiness()).parts["relay-users"].status === "ok");
-  assert.ok(await lets(server.relay, password("gorst", "hero")));
-  assert.ok(await lets(server.relay, secret("logen")));
+  assert.ok(await enters(server.relay, password("gorst", "hero")));
+  assert.ok(await enters(server.relay, secret("logen")));
   assert.equal(server.log().match(/cannot be looked up/g).length, 1, "an outage is said once");
   assert.equal(server.log().match(/can be looked up again/g).length, 1);
 }
 
-describe("a database of coturn's", { concurrency: 4 }, () => {
+describe("a database of coturn's", { concurrency: 2 }, () => {
   for (const make of [sqlite, postgres, mariadb, redis]) {
     test(`${make.name}: is taken over, shared, and missed`, async () => {
       const home = join(folder, make.name);

@@ -80,7 +80,7 @@ export async function coturn(folder, database, realm) {
 /** Whether coturn's client is let in, and its packets come back. Without an answer it would wait for ever. */
 export async function lets(port, credential, options = []) {
   const args = [...credential, ...options, "-p", `${port}`, "-n", "5", "-z", "5", "-y", "-c", "127.0.0.1"];
-  const { code, out, err } = await run("timeout", ["30", "turnutils_uclient", ...args]);
+  const { code, out, err } = await run("timeout", ["15", "turnutils_uclient", ...args]);
   if (code === 0 && !/Total lost packets 0/.test(out + err)) throw new Error(`packets were lost: ${out}${err}`);
   return code === 0;
 }
