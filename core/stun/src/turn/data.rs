@@ -229,7 +229,6 @@ impl Server {
         self.rng.fill_bytes(&mut transaction);
         Head::data_indication(from, transaction, length)
     }
-
 }
 
 /// What an allocation may pass, by what its realm says or else in general; two seconds' worth at once.

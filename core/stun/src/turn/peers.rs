@@ -339,6 +339,9 @@ mod tests {
         assert_eq!(peers.judge(external, &Realms::default(), ""), Some(Reach::Inside));
         peers.change(PeerRules::default(), &Addresses::default());
         assert_eq!(peers.judge(external, &Realms::default(), ""), None, "it is ours no longer");
-        assert_eq!(peers.judge("192.168.1.5".parse().expect("an address"), &Realms::default(), ""), Some(Reach::Inside));
+        assert_eq!(
+            peers.judge("192.168.1.5".parse().expect("an address"), &Realms::default(), ""),
+            Some(Reach::Inside)
+        );
     }
 }
