@@ -119,3 +119,21 @@ async fn never_keep(request: axum::extract::Request, next: axum::middleware::Nex
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_operations_have_the_same_identity() {
+        let document = serde_json::to_value(document()).expect("a document");
+        let paths = document["paths"].as_object().expect("paths");
+        let operations = paths.values().flat_map(|path| path.as_object().expect("methods").values());
+        let mut all: Vec<_> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "OpenAPI asks for different ones: {all:?}");
+        assert!(count > 15, "{all:?}");
+    }
+}

@@ -14,7 +14,7 @@ use super::Api;
 use super::problem::Refusal;
 
 /// Rooms with somebody in them, and those made beforehand
-#[utoipa::path(get, path = "/rooms", tag = "rooms", params(RoomQuery), security(("key" = [])), responses(
+#[utoipa::path(get, path = "/rooms", operation_id = "list_rooms", tag = "rooms", params(RoomQuery), security(("key" = [])), responses(
     (status = 200, description = "A page of rooms, by name", body = RoomList),
     (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -36,7 +36,7 @@ pub async fn list(
 }
 
 /// One room
-#[utoipa::path(get, path = "/rooms/{name}", tag = "rooms", security(("key" = [])),
+#[utoipa::path(get, path = "/rooms/{name}", operation_id = "show_room", tag = "rooms", security(("key" = [])),
     params(("name" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The room and everyone in it", body = RoomState),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -54,7 +54,7 @@ pub async fn show(
 }
 
 /// Make a room before anyone enters
-#[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = NewRoom, security(("key" = [])), responses(
+#[utoipa::path(post, path = "/rooms", operation_id = "create_room", tag = "rooms", request_body = NewRoom, security(("key" = [])), responses(
     (status = 201, description = "The room; its link is `/r/{name}`", body = RoomState),
     (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -79,7 +79,7 @@ pub async fn create(State(api): State<Api>, body: Result<Bytes, BytesRejection>)
 }
 
 /// End the session and forget the room
-#[utoipa::path(delete, path = "/rooms/{name}", tag = "rooms", security(("key" = [])),
+#[utoipa::path(delete, path = "/rooms/{name}", operation_id = "delete_room", tag = "rooms", security(("key" = [])),
     params(("name" = String, Path, description = "Its name")), responses(
     (status = 204, description = "Done"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),

@@ -11,7 +11,7 @@ use super::problem::Refusal;
 use super::rooms::page_size;
 
 /// Sessions, the latest first
-#[utoipa::path(get, path = "/sessions", tag = "sessions", params(SessionQuery), security(("key" = [])), responses(
+#[utoipa::path(get, path = "/sessions", operation_id = "list_sessions", tag = "sessions", params(SessionQuery), security(("key" = [])), responses(
     (status = 200, description = "A page of sessions", body = SessionList),
     (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -39,7 +39,7 @@ pub async fn list(
 }
 
 /// One session and everyone who was in it
-#[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", security(("key" = [])),
+#[utoipa::path(get, path = "/sessions/{id}", operation_id = "show_session", tag = "sessions", security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 200, description = "The session", body = SessionWithStays),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),

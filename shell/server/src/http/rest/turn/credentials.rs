@@ -16,7 +16,7 @@ use crate::http::asked::Asked;
 /// Get a credential of the relay
 ///
 /// With an application's key (`ta_…`); with an operator's (`tk_…`) for any application, or for none to try the relay.
-#[utoipa::path(post, path = "/turn/credentials", tag = "turn", request_body = NewTurnCredential, security(("key" = [])), responses(
+#[utoipa::path(post, path = "/turn/credentials", operation_id = "create_turn_credential", tag = "turn", request_body = NewTurnCredential, security(("key" = [])), responses(
     (status = 201, description = "The credential, with every way to the relay", body = TurnCredential),
     (status = 400, description = "The body cannot be read, or the time is too long", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),

@@ -15,7 +15,7 @@ use super::body;
 use crate::credentials::Service;
 
 /// All applications, the oldest first
-#[utoipa::path(get, path = "/turn/keys", tag = "turn", security(("key" = [])), responses(
+#[utoipa::path(get, path = "/turn/keys", operation_id = "list_turn_keys", tag = "turn", security(("key" = [])), responses(
     (status = 200, description = "The applications, without their secrets", body = TurnKeyList),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -26,7 +26,7 @@ pub async fn list(State(service): State<Service>) -> Result<Json<TurnKeyList>, R
 }
 
 /// Make an application
-#[utoipa::path(post, path = "/turn/keys", tag = "turn", request_body = NewTurnKey, security(("key" = [])), responses(
+#[utoipa::path(post, path = "/turn/keys", operation_id = "create_turn_key", tag = "turn", request_body = NewTurnKey, security(("key" = [])), responses(
     (status = 201, description = "The application; its secret is shown this once", body = MadeTurnKey),
     (status = 400, description = "The body cannot be read, or the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -48,7 +48,7 @@ pub async fn create(
 }
 
 /// One application
-#[utoipa::path(get, path = "/turn/keys/{id}", tag = "turn", security(("key" = [])),
+#[utoipa::path(get, path = "/turn/keys/{id}", operation_id = "show_turn_key", tag = "turn", security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 200, description = "The application, without its secret", body = TurnKey),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -63,7 +63,7 @@ pub async fn show(
 }
 
 /// Change an application
-#[utoipa::path(patch, path = "/turn/keys/{id}", tag = "turn", request_body = ChangeTurnKey, security(("key" = [])),
+#[utoipa::path(patch, path = "/turn/keys/{id}", operation_id = "change_turn_key", tag = "turn", request_body = ChangeTurnKey, security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 200, description = "As it is from here on", body = TurnKey),
     (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -82,7 +82,7 @@ pub async fn change(
 }
 
 /// Give an application another secret; the one before is of no use from then on
-#[utoipa::path(post, path = "/turn/keys/{id}/secret", tag = "turn", security(("key" = [])),
+#[utoipa::path(post, path = "/turn/keys/{id}/secret", operation_id = "renew_turn_key", tag = "turn", security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 200, description = "The application; its secret is shown this once", body = MadeTurnKey),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -97,7 +97,7 @@ pub async fn renew(
 }
 
 /// Remove an application and those below it; their live sessions end, and what was handed out is of no use
-#[utoipa::path(delete, path = "/turn/keys/{id}", tag = "turn", security(("key" = [])),
+#[utoipa::path(delete, path = "/turn/keys/{id}", operation_id = "remove_turn_key", tag = "turn", security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 204, description = "Done"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),

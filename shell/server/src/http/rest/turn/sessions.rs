@@ -18,7 +18,7 @@ use crate::http::asked::Asked;
 use crate::relay::{SessionId, SessionView, Traffic, Transport};
 
 /// Who relays at the moment
-#[utoipa::path(get, path = "/turn/sessions", tag = "turn", params(TurnSessionQuery), security(("key" = [])), responses(
+#[utoipa::path(get, path = "/turn/sessions", operation_id = "list_turn_sessions", tag = "turn", params(TurnSessionQuery), security(("key" = [])), responses(
     (status = 200, description = "A page of sessions", body = TurnSessionList),
     (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -46,7 +46,7 @@ pub async fn list(
 }
 
 /// End a live session; its credential stays good
-#[utoipa::path(delete, path = "/turn/sessions/{id}", tag = "turn", security(("key" = [])),
+#[utoipa::path(delete, path = "/turn/sessions/{id}", operation_id = "end_turn_session", tag = "turn", security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 204, description = "Done"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
@@ -64,7 +64,7 @@ pub async fn end(
 /// Take back credentials: one, all of a label, or all of an application. Live sessions with them end
 ///
 /// With an application's key, or an operator's, which names the application by `key`. What is handed out afterwards is good.
-#[utoipa::path(post, path = "/turn/credentials/revoke", tag = "turn", request_body = RevokeTurn, security(("key" = [])), responses(
+#[utoipa::path(post, path = "/turn/credentials/revoke", operation_id = "revoke_turn_credentials", tag = "turn", request_body = RevokeTurn, security(("key" = [])), responses(
     (status = 200, description = "How many live sessions have ended", body = TurnEnded),
     (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),

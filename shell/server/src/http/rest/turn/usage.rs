@@ -17,7 +17,7 @@ const DAY_MS: u64 = 86_400_000;
 /// What was relayed, for whom
 ///
 /// Exact to the byte; up to twenty seconds late. Minutes are kept as long as `history.usage` says.
-#[utoipa::path(get, path = "/turn/usage", tag = "turn", params(TurnUsageQuery), security(("key" = [])), responses(
+#[utoipa::path(get, path = "/turn/usage", operation_id = "list_turn_usage", tag = "turn", params(TurnUsageQuery), security(("key" = [])), responses(
     (status = 200, description = "Sums, in order of time", body = TurnUsageList),
     (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
