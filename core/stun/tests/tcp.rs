@@ -387,6 +387,27 @@ fn connections_have_a_limit_per_allocation_and_one_for_all() {
 }
 
 #[test]
+fn nobody_looks_for_open_ports_at_speed() {
+    let mut world = World::new();
+    let client = allocated(&mut world);
+    let look = |world: &mut World, ports: std::ops::Range<u16>| {
+        let mut begun = 0;
+        for port in ports {
+            if connect(world, &client, &format!("8.8.8.8:{port}")) == Answer::Silence {
+                begun += 1;
+                let (connection, _) = world.connecting.pop_first().expect("a connection");
+                world.relay.handle_disconnected(connection);
+                world.drain();
+            }
+        }
+        begun
+    };
+    assert_eq!(look(&mut world, 1..300), 128);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(look(&mut world, 300..600), 64);
+}
+
+#[test]
 fn connections_share_the_bytes_of_their_allocation_and_rest_when_they_are_spent() {
     let mut world = World::with(|config| {
         (config.limits.bytes_per_second, config.limits.burst_bytes) = (1_000, 2_000);

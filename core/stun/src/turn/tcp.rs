@@ -69,7 +69,7 @@ impl Server {
         if self.connections.has(slot, peer) {
             return Err(Refusal::ConnectionAlreadyExists);
         }
-        if !self.has_room(slot) {
+        if !self.has_room(slot) || !self.take_connect(now, slot) {
             return Err(Refusal::InsufficientCapacity);
         }
         let relay = self.table.id_of(slot).ok_or(Refusal::AllocationMismatch)?;
@@ -96,6 +96,13 @@ impl Server {
         let limits = &self.settings.limits;
         self.connections.len() < limits.connections
             && self.connections.of(slot).count() < limits.connections_per_allocation
+    }
+
+    /// Each Connect costs as many bytes as a part of the burst, so that nobody looks for open ports through us at speed.
+    fn take_connect(&mut self, now: Instant, slot: u32) -> bool {
+        let Some(allocation) = self.table.get_mut(slot) else { return false };
+        let rate = byte_rate(&self.settings.limits, allocation.bytes_per_second);
+        allocation.bucket.take(now, rate, rate.burst / CONNECTS_AT_ONCE)
     }
 
     /// The shell has established the connection of an [`Output::Connect`].
@@ -254,3 +261,5 @@ fn attempt(transaction: [u8; 12], peer: SocketAddr, id: ConnectionId) -> Result<
 }
 
 const CONNECTION_BIND_REQUEST: [u8; 2] = [0x00, 0x0B];
+/// How many of an allocation may begin at once; after that as many as the bytes per second are parts of the burst.
+const CONNECTS_AT_ONCE: u64 = 128;

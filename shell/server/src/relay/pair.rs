@@ -21,7 +21,7 @@ use super::sys::Interest;
 /// What all pairs of a shard use in turn.
 pub(super) struct Tools {
     scratch: Vec<u8>,
-    /// For plain connections. `None`: there was none to be had; bytes are copied.
+    /// For plain connections with much to carry. `None`: there was none to be had; bytes are copied.
     pipe: Option<Pipe>,
 }
 
@@ -59,6 +59,8 @@ pub(super) struct End {
     unsent: Vec<u8>,
     /// How it is registered; `None`: not at all.
     pub(super) interest: Option<Interest>,
+    /// The last reading brought much: the next one had better not be copied.
+    is_bulk: bool,
     /// Nothing more comes from here.
     ended: bool,
     /// Nothing more goes out here.
@@ -158,7 +160,7 @@ impl Pair {
 impl End {
     /// `unsent`: what is to be written first.
     pub(super) fn new(socket: TcpStream, secure: Option<Box<ServerConnection>>, unsent: Vec<u8>) -> Self {
-        Self { socket, secure, unsent, interest: None, ended: false, closing: Closing::Open }
+        Self { socket, secure, unsent, interest: None, is_bulk: false, ended: false, closing: Closing::Open }
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -171,7 +173,7 @@ impl End {
 
     /// Reads once, for the other end, which has taken everything so far.
     fn read(&mut self, to: &mut Self, tools: &mut Tools) -> io::Result<Got> {
-        let spliced = tools.pipe.as_ref().filter(|_| self.secure.is_none() && to.secure.is_none());
+        let spliced = tools.pipe.as_ref().filter(|_| self.is_bulk && self.secure.is_none() && to.secure.is_none());
         let outcome = match spliced {
             Some(pipe) => pipe.pass(self.fd(), to.fd(), tools.scratch.len(), &mut to.unsent),
             None => self.socket.read(&mut tools.scratch),
@@ -190,6 +192,7 @@ impl End {
         }
         // Less than there is room for: that was all. Whatever comes later, epoll tells.
         let more = count == tools.scratch.len();
+        self.is_bulk = count >= BULK;
         let bytes = tools.scratch.get(..count).unwrap_or_default();
         let bytes = match &self.secure {
             None if spliced.is_some() => count,
@@ -318,6 +321,8 @@ fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(written)
 }
 
+/// From here on copying costs more than what the pipe takes besides.
+const BULK: usize = 4 * 1_024;
 /// As much as one reading brings.
 const READING: usize = 64 * 1_024;
 /// Readings of one end before others get their turn.
