@@ -208,6 +208,27 @@ fn a_budget_that_was_overdrawn_is_paid_back_first() {
 }
 
 #[test]
+fn whoever_has_had_too_many_packets_is_relayed_here_until_the_next_refresh() {
+    let mut world = World::with(|config| {
+        config.offload = true;
+        config.limits.packets_per_second = 100;
+    });
+    let (client, offload) = bound(&mut world, "alice", "1.2.3.4:1000");
+    let passed = |packets| Offloaded { up: traffic(packets, 100), ..Offloaded::default() };
+    world.relay.handle_offloaded(world.now, offload.relay, passed(200));
+    world.drain();
+    assert!(world.onloads.is_empty(), "two seconds' worth is allowed at once");
+    world.relay.handle_offloaded(world.now, offload.relay, passed(50));
+    world.drain();
+    assert_eq!((world.onloads.as_slice(), world.offloads.len()), (&[offload.relay][..], 0));
+    assert_eq!(world.packet(client.tuple, &payload(9)), Forward::Dropped(DropReason::Rate));
+    world.wait(Duration::from_secs(1));
+    assert!(matches!(world.packet(client.tuple, &payload(9)), Forward::ToPeer { .. }));
+    assert!(is_success(&world.bind(&client, 0x4000, address(PEER))));
+    assert_eq!(world.offloads.len(), 1);
+}
+
+#[test]
 fn the_last_packets_count_after_the_end() {
     let mut world = world();
     let (client, offload) = bound(&mut world, "alice", "1.2.3.4:1000");

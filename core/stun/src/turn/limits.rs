@@ -89,8 +89,12 @@ impl Met {
     }
 
     pub(super) fn count(&mut self, limit: Limit) {
+        self.count_many(limit, 1);
+    }
+
+    pub(super) fn count_many(&mut self, limit: Limit, times: u64) {
         if let Some((_, count)) = Limit::ALL.iter().zip(&mut self.0).find(|(other, _)| **other == limit) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(times);
         }
     }
 }
@@ -151,6 +155,11 @@ impl Meters {
 
     fn take_packet(&mut self, now: Instant, limits: &Limits) -> bool {
         limits.packets_per_second == 0 || self.packets.take(now, packet_rate(limits), 1)
+    }
+
+    /// So many packets have been relayed past the machine. `false`: more than was allowed.
+    pub(super) fn spend_packets(&mut self, now: Instant, limits: &Limits, packets: u64) -> bool {
+        limits.packets_per_second == 0 || self.packets.spend(now, packet_rate(limits), packets).is_none()
     }
 
     /// Whether an allocation may turn to so many peers it has not turned to before.

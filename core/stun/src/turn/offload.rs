@@ -17,6 +17,7 @@ use std::time::Instant;
 use super::allocation::{Channel, Owner};
 use super::config::{RelayId, Transport};
 use super::data::byte_rate;
+use super::limits::Limit;
 use super::peers::Reach;
 use super::usage::{Traffic, Usage};
 use super::{Output, Server};
@@ -183,9 +184,13 @@ impl Server {
                 self.ledger.add(owner, &usage);
             }
         }
-        let limits = &self.settings.limits;
-        if let Some(allocation) = self.table.by_id(relay).and_then(|slot| self.table.get_mut(slot)) {
-            allocation.bucket.spend(now, byte_rate(limits, allocation.bytes_per_second), bytes);
+        self.counters.met.count_many(Limit::SessionBytes, passed.dropped);
+        let limits = self.settings.limits;
+        let Some(allocation) = self.table.by_id(relay).and_then(|slot| self.table.get_mut(slot)) else { return };
+        allocation.bucket.spend(now, byte_rate(&limits, allocation.bytes_per_second), bytes);
+        // Packets per second are bounded here only: whoever has had too many is relayed here until its next refresh.
+        if !allocation.meters.spend_packets(now, &limits, packets) && std::mem::take(&mut allocation.offloaded) {
+            self.outputs.push_back(Output::Onload { relay });
         }
     }
 

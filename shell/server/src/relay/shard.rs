@@ -225,6 +225,7 @@ impl Shard {
         }
         if self.offloads.poll_timeout().is_some_and(|at| at <= now) {
             self.offloads.harvest(now, &mut self.machine);
+            self.drain(now);
         }
         self.streams.handle_timeout(now);
         self.connections.pairs.handle_timeout(now, &self.epoll);
