@@ -7,6 +7,7 @@
 
 mod bind;
 mod calls;
+mod control;
 mod credentials;
 mod descriptors;
 mod relay;
@@ -47,6 +48,7 @@ use crate::{log, metrics};
 
 use bind::bind;
 use calls::Calls;
+pub use control::path as control_socket;
 use credentials::Credentials;
 use relay::Relay;
 pub use relay::database_of;
@@ -158,7 +160,9 @@ impl Server {
         wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
         let credentials = Credentials::start(&settings, &calls.store, relay.as_mut()).await?;
-        let router = router(&settings, (&calls, &credentials), &health, &gate, &certificates)?;
+        let api = api(&settings, (&calls, &credentials), relay.as_ref(), &reload);
+        let control = (control::open(data.path())?, rest::control(&api));
+        let router = router(&settings, (&calls, &credentials, api), &health, &gate, &certificates)?;
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -168,6 +172,7 @@ impl Server {
             let serving = Serving { router: redirect::router(target), tls: None, ..serving.clone() };
             tasks.spawn(listen::run(plain, serving, stopping.clone()));
         }
+        tasks.spawn(control::run(control.0, control.1, stopping.clone()));
         tasks.spawn(listen::run(listener, serving, stopping));
         Ok(Server {
             settings,
@@ -257,27 +262,37 @@ fn gate(settings: &Settings) -> Arc<Gate> {
     Gate::new(count(limits.connections), limits.connections_per_address, exempt)
 }
 
-fn router(
+fn api(
     settings: &Settings,
     (calls, credentials): (&Calls, &Credentials),
+    relay: Option<&Relay>,
+    reload: &Arc<Reload>,
+) -> Api {
+    Api {
+        keys: Keys::new(calls.store.clone(), credentials.attempts.clone()),
+        store: calls.store.clone(),
+        engine: calls.ask(),
+        credentials: credentials.service.clone(),
+        relay: relay.map(|relay| Arc::clone(&relay.handle)),
+        reload: Arc::clone(reload),
+        body_bytes: settings.limits.api_body.bytes(),
+    }
+}
+
+fn router(
+    settings: &Settings,
+    (calls, credentials, api): (&Calls, &Credentials, Api),
     health: &Health,
     gate: &Arc<Gate>,
     certificates: &Certificates,
 ) -> anyhow::Result<Router> {
-    let keys = Keys::new(calls.store.clone(), credentials.attempts.clone());
+    let keys = api.keys.clone();
     let app = App {
         health: health.clone(),
         gate: gate.clone(),
         prometheus: if settings.metrics.enabled { Some(metrics::install()?) } else { None },
         metrics_access: settings.metrics.access,
         keys: keys.clone(),
-    };
-    let api = Api {
-        keys: keys.clone(),
-        store: calls.store.clone(),
-        engine: calls.ask(),
-        credentials: credentials.service.clone(),
-        body_bytes: settings.limits.api_body.bytes(),
     };
     let signalling = signal::routes(calls.engine.clone(), signal_config(settings), verifier(keys));
     let trusted = certificates.is_trusted() && !settings.http.behind_proxy;

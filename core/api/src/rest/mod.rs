@@ -4,11 +4,13 @@
 //! details (RFC 9457). The routes themselves, and the OpenAPI document, are the server's.
 
 mod problem;
+mod relay;
 mod rooms;
 mod sessions;
 mod turn;
 
 pub use problem::Problem;
+pub use relay::{EndRelay, RelayFigures, RelaySessionQuery, Reloaded};
 pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
 pub use turn::{

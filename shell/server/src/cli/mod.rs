@@ -4,6 +4,7 @@
 
 mod bench;
 mod config;
+mod control;
 mod flags;
 mod health;
 mod import;
@@ -13,6 +14,7 @@ mod resolve;
 mod stun;
 mod turn;
 mod turn_app;
+mod turn_sessions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +63,8 @@ enum Command {
     /// Users and realms of the relay, and tools that measure relays.
     #[command(subcommand)]
     Turn(turn::Command),
+    /// Have the running server read its settings again: what can be changed is, the rest is named.
+    Reload(Options),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
     Health(Options),
 }
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
         Command::Turn(command) => turn::run(command),
+        Command::Reload(options) => turn_sessions::reload(&options),
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use tandem_store::{PeerRule, Store, TurnUsers};
 
-use super::{Options, bench, note, peer, say};
+use super::{Options, bench, note, peer, say, turn_sessions};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::serve;
@@ -48,6 +48,8 @@ pub enum Command {
     /// Applications that hand out credentials of the relay.
     #[command(subcommand)]
     App(super::turn_app::Command),
+    Sessions(Box<turn_sessions::Sessions>),
+    Kick(Box<turn_sessions::Kick>),
     /// Make what is missing in the database of `relay.database`: coturn's tables, and room for SHA-256 keys and hidden names
     /// (RFC 8489). coturn does not see the difference.
     #[command(after_help = PREPARE_EXAMPLES)]
@@ -74,6 +76,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(command) => bench::run(&command),
         Command::Peer(command) => peer::run(&command),
         Command::App(command) => super::turn_app::run(command),
+        Command::Sessions(command) => turn_sessions::sessions(&command),
+        Command::Kick(command) => turn_sessions::kick(&command),
         Command::Prepare { options } => on_database(&options, async |users, _| {
             users.prepare().await?;
             say(&format!("{} is ready", users.kind()));

@@ -12,7 +12,7 @@ use tandem_stun::turn::{Account, Secret};
 
 use super::{InRealm, on_database, random, read_line};
 use crate::cli::key::date;
-use crate::cli::{Options, note, say};
+use crate::cli::{Options, note, say, turn_sessions};
 use crate::unix_ms;
 
 /// What to do with users.
@@ -31,7 +31,7 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Remove a user: it is refused within a minute. What it relays already goes on until it ends it.
+    /// Remove a user, and end what it relays where a server runs.
     #[command(after_help = REMOVE_EXAMPLES)]
     Remove {
         /// As `tandem turn user list` shows it.
@@ -93,7 +93,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
                 bail!("there is no user {name} in realm {realm}: tandem turn user list shows them all");
             }
             say(&format!("{name} is removed from realm {realm}"));
-            Ok(())
+            turn_sessions::end_of_user(settings, realm, &name)
         }),
         Command::List { realm, options } => on_database(&options, async |users, _| {
             let users = users.list(realm.realm.as_deref()).await?;

@@ -4,6 +4,7 @@
 
 mod access;
 mod problem;
+mod relay;
 mod rooms;
 mod sessions;
 mod turn;
@@ -21,6 +22,8 @@ use tandem_store::Store;
 use utoipa::OpenApi;
 
 use crate::credentials::Service;
+use crate::relay::Handle;
+use crate::serve::Reload;
 
 pub use access::Keys;
 pub use problem::Refusal;
@@ -39,6 +42,10 @@ pub struct Api {
     pub engine: AskEngine,
     /// Credentials of the relay.
     pub credentials: Service,
+    /// The relay itself, where there is one.
+    pub relay: Option<Arc<Handle>>,
+    /// The settings.
+    pub reload: Arc<Reload>,
     /// Largest body.
     pub body_bytes: usize,
 }
@@ -58,11 +65,13 @@ pub struct Api {
         rooms::list, rooms::show, rooms::create, rooms::delete, rooms::remove_participant, sessions::list, sessions::show,
         turn::credentials::create, turn::sessions::revoke, turn::keys::list, turn::keys::create, turn::keys::show,
         turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::usage::list,
+        relay::show, relay::list, relay::end, relay::reload,
     ),
     tags(
         (name = "rooms", description = "Rooms as they stand"),
         (name = "sessions", description = "What took place"),
         (name = "turn", description = "The relay as a service"),
+        (name = "relay", description = "The relay for whoever runs it"),
     ),
     modifiers(&BearerKey),
 )]
@@ -83,20 +92,31 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// The routes below `/api/v1`.
-pub fn routes(api: Api) -> Router {
-    let keys = api.keys.clone();
-    let guarded = Router::new()
+/// What an operator may ask.
+fn operators(api: &Api) -> Router {
+    Router::new()
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/{name}", get(rooms::show).delete(rooms::delete))
         .route("/rooms/{name}/participants/{id}", delete(rooms::remove_participant))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
         .merge(turn::guarded())
+        .merge(relay::routes())
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(DefaultBodyLimit::max(api.body_bytes))
         .with_state(api.clone())
-        .layer(from_fn_with_state(keys, access::guard));
+}
+
+/// The routes below `/api/v1` for whoever may open the control socket: an operator without a key.
+pub fn control(api: &Api) -> Router {
+    let all = operators(api).fallback(|| async { Refusal::not_found("there is no such address below /api/v1") });
+    Router::new().nest("/api/v1", all)
+}
+
+/// The routes below `/api/v1`.
+pub fn routes(api: Api) -> Router {
+    let keys = api.keys.clone();
+    let guarded = operators(&api).layer(from_fn_with_state(keys, access::guard));
     let own_keys = turn::open(api.credentials.clone())
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(DefaultBodyLimit::max(api.body_bytes))

@@ -89,11 +89,13 @@ pub async fn revoke(
     Ok(Json(TurnEnded { ended: u64::try_from(ended).unwrap_or(u64::MAX) }))
 }
 
-fn session_id(text: &str) -> Result<SessionId, Refusal> {
+/// Reads one.
+pub fn session_id(text: &str) -> Result<SessionId, Refusal> {
     text.parse().map_err(|error: tandem_stun::turn::NoSessionId| Refusal::malformed(error.to_string()))
 }
 
-fn shown(from: SessionView) -> TurnSession {
+/// As it is told.
+pub fn shown(from: SessionView) -> TurnSession {
     let (key, tag) = parse_name(&from.user).map(|(key, tag)| (key.to_owned(), tag)).unzip();
     TurnSession {
         id: from.id.to_string(),
