@@ -5,6 +5,7 @@
 
 use hmac::{Hmac, Mac};
 use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::Sha256;
 use stun_types::attribute::{AttributeStaticType as _, Fingerprint};
@@ -12,7 +13,7 @@ use stun_types::attribute::{AttributeStaticType as _, Fingerprint};
 use crate::wire::{COOKIE, HEADER, Stun};
 
 /// Protects messages. Has no `Debug`: it is as good as the password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key(Vec<u8>);
 
 /// How a key is made from user name, realm and password: the values of PASSWORD-ALGORITHM, RFC 8489 §18.5.

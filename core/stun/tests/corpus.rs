@@ -34,6 +34,11 @@ fn the_corpus_of_stun_client_passes() {
     replay("stun_client", bodies::stun_client);
 }
 
+#[test]
+fn the_corpus_of_snapshot_passes() {
+    replay("snapshot", bodies::snapshot);
+}
+
 proptest! {
     #[test]
     fn any_sequence_of_events_leaves_the_machine_whole(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

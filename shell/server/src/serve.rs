@@ -12,10 +12,13 @@ mod credentials;
 mod descriptors;
 mod relay;
 mod reload;
+mod upgrade;
 mod users;
 mod wellbeing;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,7 @@ use crate::http::proxied::Proxies;
 use crate::http::redirect::{self, Target};
 use crate::http::rest::{self, Api, Keys};
 use crate::http::{self, App};
+use crate::relay::Handover;
 use crate::signal::{self, GateLimits, KeyVerifier};
 use crate::tls::{self, Certificates};
 use crate::{log, metrics};
@@ -53,6 +57,8 @@ use credentials::Credentials;
 use relay::Relay;
 pub use relay::database_of;
 pub use reload::{Reload, Reloaded};
+pub use upgrade::QUESTION;
+use upgrade::Successor;
 
 /// Runs until a signal ends it.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
@@ -60,26 +66,65 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anything else is opened.
+    let before = upgrade::inherited();
+    let successor = Successor::find()?;
     descriptors::raise(&loaded.settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
         .enable_all()
         .build()
         .context("threads cannot be started")?;
-    let outcome = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let server = Server::start_loaded(loaded).await?;
-        server.announce();
-        signals.wait().await;
-        tracing::info!("stopping; a second signal stops at once");
-        tokio::select! {
-            () = server.stop() => tracing::info!("stopped"),
-            () = signals.wait() => tracing::warn!("stopped at once"),
-        }
-        Ok(())
-    });
+    let outcome = runtime.block_on(until_the_end((loaded, before), &successor));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
+    match outcome? {
+        Ending::Stopped => Ok(()),
+        Ending::HandedOver(handover) => {
+            // Without what could not be left behind, it starts afresh.
+            let paper = handover.and_then(|handover| {
+                handover.write().inspect_err(|error| tracing::error!(%error, "what is relayed ends")).ok()
+            });
+            Err(successor.become_it(paper))
+        }
+    }
+}
+
+/// How the server has ended.
+enum Ending {
+    Stopped,
+    /// With what another program goes on with, if it could be taken down.
+    HandedOver(Option<Handover>),
+}
+
+async fn until_the_end((loaded, before): (Loaded, Option<Handover>), successor: &Successor) -> anyhow::Result<Ending> {
+    let mut signals = Signals::listen()?;
+    let settings = loaded.settings.clone();
+    let server = Server::start_after(loaded, before).await?;
+    server.announce();
+    loop {
+        match signals.wait().await {
+            Asked::Stop => break,
+            Asked::Upgrade => match successor.check(&settings).await {
+                Ok(()) => {
+                    tracing::info!("another program takes over");
+                    return Ok(Ending::HandedOver(server.hand_over().await));
+                }
+                Err(error) => tracing::error!("no other program takes over: {error:#}"),
+            },
+        }
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    let again = async { while signals.wait().await != Asked::Stop {} };
+    tokio::select! {
+        () = server.stop() => tracing::info!("stopped"),
+        () = again => tracing::warn!("stopped at once"),
+    }
+    Ok(Ending::Stopped)
+}
+
+/// Says on what another program must agree to take over from this one.
+pub fn terms(settings: &Settings) -> String {
+    upgrade::terms(settings)
 }
 
 async fn open_store(data: &DataDir) -> anyhow::Result<Store> {
@@ -95,18 +140,31 @@ pub fn database(data: &DataDir) -> PathBuf {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    upgrade: Signal,
+}
+
+/// By a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Upgrade,
 }
 
 impl Signals {
     fn listen() -> anyhow::Result<Signals> {
         let on = |kind| on_signal(kind).context("signals cannot be received");
-        Ok(Signals { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            upgrade: on(SignalKind::user_defined2())?,
+        })
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.upgrade.recv() => Asked::Upgrade,
         }
     }
 }
@@ -125,7 +183,17 @@ pub struct Server {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     _reload: Arc<Reload>,
+    /// The listeners once more, for the program that takes over.
+    listeners: Vec<OwnedFd>,
     _claim: std::fs::File,
+}
+
+/// What is left when nobody is served any more.
+struct Rest {
+    relay: Option<Relay>,
+    credentials: Credentials,
+    store: Store,
+    listeners: Vec<OwnedFd>,
 }
 
 /// Where it listens.
@@ -144,16 +212,30 @@ impl Server {
 
     /// Starts every part; fails before anything is served when one cannot start.
     pub async fn start_loaded(loaded: Loaded) -> anyhow::Result<Server> {
+        Server::start_after(loaded, None).await
+    }
+
+    /// Goes on with what another program has left behind.
+    async fn start_after(loaded: Loaded, mut before: Option<Handover>) -> anyhow::Result<Server> {
         let settings = loaded.settings.clone();
         let data = DataDir::open(&settings.data_dir)?;
         let claim = data.claim()?;
-        let listener = bind(settings.http.address, settings.http.port, "http.port")?;
-        let plain = redirect_listener(&settings)?;
+        let mut open = before.iter_mut().flat_map(|before| before.listeners.drain(..)).collect::<VecDeque<_>>();
+        let listener = match open.pop_front() {
+            Some(listener) => TcpListener::from_std(listener)?,
+            None => bind(settings.http.address, settings.http.port, "http.port")?,
+        };
+        let plain = match open.pop_front() {
+            Some(listener) => Some(TcpListener::from_std(listener)?),
+            None => redirect_listener(&settings)?,
+        };
+        let listeners = [Some(&listener), plain.as_ref()].into_iter().flatten();
+        let listeners = listeners.map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
         let ports =
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
         let store = open_store(&data).await?;
-        let mut relay = relay::start(&settings, &data, Some(certificates.clone()), &store).await?;
+        let mut relay = relay::start((&settings, before), &data, Some(certificates.clone()), &store).await?;
         let health = Health::default();
         let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
         let reload = Reload::start(&loaded, &data, relay.as_ref(), &calls.engine)?;
@@ -187,6 +269,7 @@ impl Server {
             stop,
             tasks,
             _reload: reload,
+            listeners,
             _claim: claim,
         })
     }
@@ -224,7 +307,32 @@ impl Server {
 
     /// Lets everything end in order, within the time the settings give.
     pub async fn stop(self) {
-        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, .. } = self;
+        let rest = self.end_all_but_the_relay().await;
+        if let Some(relay) = rest.relay
+            && let Err(error) = relay::stop(relay.handle).await
+        {
+            tracing::error!(%error, "the relay");
+        }
+        rest.credentials.stop().await;
+        rest.store.close().await;
+    }
+
+    /// The same, but takes the relay down for another program. `None`: there is nothing to go on with.
+    async fn hand_over(self) -> Option<Handover> {
+        let rest = self.end_all_but_the_relay().await;
+        let taken = match rest.relay {
+            Some(relay) => Some(relay::take_down(relay.handle).await),
+            None => None,
+        };
+        rest.credentials.stop().await;
+        rest.store.close().await;
+        let mut handover = taken?.inspect_err(|error| tracing::error!(%error, "what is relayed ends")).ok()?;
+        handover.listeners = rest.listeners.into_iter().map(Into::into).collect();
+        Some(handover)
+    }
+
+    async fn end_all_but_the_relay(self) -> Rest {
+        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, listeners, .. } = self;
         health.drain();
         if let Some(watching) = relay.as_ref().and_then(|relay| relay.watching.as_ref()) {
             watching.abort();
@@ -240,13 +348,7 @@ impl Server {
         if tokio::time::timeout(settings.http.drain_timeout.0, ended).await.is_err() {
             tracing::warn!(open = gate.open(), "some connections did not end in time");
         }
-        if let Some(relay) = relay
-            && let Err(error) = relay::stop(relay.handle).await
-        {
-            tracing::error!(%error, "the relay");
-        }
-        credentials.stop().await;
-        store.close().await;
+        Rest { relay, credentials, store, listeners }
     }
 }
 

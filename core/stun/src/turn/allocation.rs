@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use stun_types::attribute::Userhash;
 
@@ -44,7 +45,7 @@ pub(super) struct Allocation {
 }
 
 /// Who allocated.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Owner {
     /// As in the USERNAME attribute.
     pub(super) username: String,
@@ -72,7 +73,7 @@ impl Owner {
 }
 
 /// What the answer to the Allocate said, for its retransmissions.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Granted {
     /// The transaction id of the Allocate.
     pub(super) transaction: [u8; 12],
@@ -149,9 +150,21 @@ impl Permissions {
         });
     }
 
+    /// Those that have not expired, with the time that is left.
+    pub(super) fn keep_for_later(&self, now: Instant) -> Vec<(IpAddr, Duration)> {
+        let left = |permission: &Permission| permission.expires.saturating_duration_since(now);
+        let live = self.sorted.iter().filter(|permission| permission.expires > now);
+        live.map(|permission| (permission.ip, left(permission))).collect()
+    }
+
     /// Installs or refreshes.
     pub(super) fn install(&mut self, now: Instant, ip: IpAddr, reach: Reach) {
-        let permission = Permission { ip, reach, expires: now + PERMISSION_LIFETIME };
+        self.install_for(now, ip, reach, PERMISSION_LIFETIME);
+    }
+
+    /// With another time than usual, but no longer one.
+    pub(super) fn install_for(&mut self, now: Instant, ip: IpAddr, reach: Reach, left: Duration) {
+        let permission = Permission { ip, reach, expires: now + left.min(PERMISSION_LIFETIME) };
         match self.sorted.binary_search_by_key(&ip, |permission| permission.ip) {
             Ok(index) => {
                 if let Some(place) = self.sorted.get_mut(index) {
@@ -226,9 +239,20 @@ impl Channels {
         if self.by_number.len() < limit { Ok(()) } else { Err(BindRefused::Full) }
     }
 
+    /// Those that have not expired, with the time that is left.
+    pub(super) fn keep_for_later(&self, now: Instant) -> Vec<(u16, SocketAddr, Duration)> {
+        let live = self.by_number.iter().filter(|channel| channel.expires > now);
+        live.map(|channel| (channel.number, channel.peer, channel.expires.saturating_duration_since(now))).collect()
+    }
+
     /// Binds or refreshes a pair that `check` has passed.
     pub(super) fn bind(&mut self, now: Instant, number: u16, peer: SocketAddr, reach: Reach) {
-        let channel = Channel { number, peer, reach, expires: now + CHANNEL_LIFETIME };
+        self.bind_for(now, (number, peer), reach, CHANNEL_LIFETIME);
+    }
+
+    /// With another time than usual, but no longer one.
+    pub(super) fn bind_for(&mut self, now: Instant, (number, peer): (u16, SocketAddr), reach: Reach, left: Duration) {
+        let channel = Channel { number, peer, reach, expires: now + left.min(CHANNEL_LIFETIME) };
         match self.by_number.binary_search_by_key(&number, |channel| channel.number) {
             Ok(index) => {
                 if let Some(place) = self.by_number.get_mut(index) {

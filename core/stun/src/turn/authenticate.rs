@@ -38,9 +38,9 @@ pub(super) struct Gate {
     credential_lifetime: Duration,
     end_on_expiry: bool,
     wall_clock: (Instant, u64),
-    nonces: Nonces,
+    pub(super) nonces: Nonces,
     sources: Sources,
-    revoked: Revoked,
+    pub(super) revoked: Revoked,
 }
 
 /// Why a request does not come in.
@@ -134,7 +134,7 @@ impl Gate {
         self.wall_clock = (now, unix);
     }
 
-    fn unix(&self, now: Instant) -> u64 {
+    pub(super) fn unix(&self, now: Instant) -> u64 {
         let (at, unix) = self.wall_clock;
         unix.saturating_add(now.saturating_duration_since(at).as_secs())
     }

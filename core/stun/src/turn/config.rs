@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::realms::Realms;
 use super::users::Accounts;
 use crate::{Cidr, Discovery};
 
 /// How a client reaches us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Transport {
     /// Datagrams.
     Udp,
@@ -20,7 +22,7 @@ pub enum Transport {
 }
 
 /// What an allocation relays: REQUESTED-TRANSPORT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// Datagrams.
     Udp,
@@ -29,7 +31,7 @@ pub enum Protocol {
 }
 
 /// A client as RFC 8656 §3.2 knows it: its address, ours, and the transport between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FiveTuple {
     /// The transport between.
     pub transport: Transport,
@@ -40,7 +42,7 @@ pub struct FiveTuple {
 }
 
 /// Names the relay socket of one allocation; never used twice by one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RelayId {
     pub(super) slot: u32,
     pub(super) generation: u32,
@@ -88,7 +90,7 @@ pub struct Config {
 }
 
 /// The relay ports of all shards, and which part is ours: pairs of ports go round the shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSlice {
     /// The first port of all shards.
     pub first: u16,

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
 use stun_types::attribute::{AttributeType, AttributeWrite, RawAttribute};
 use stun_types::message::{Message, StunWriteError};
 use subtle::ConstantTimeEq;
@@ -30,7 +31,7 @@ use super::table::Legs;
 use super::{Output, Server};
 
 /// What a mobile allocation remembers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Mobility {
     /// The secret part of the ticket that is good at the moment.
     pub(super) secret: [u8; 10],

@@ -9,7 +9,7 @@
 //! nobody has taken it out of our answer.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,6 +36,19 @@ impl Nonces {
     pub(super) fn new(key: [u8; 32], start: Instant, features: Features) -> Self {
         let bits = [0, 0, PASSWORD_ALGORITHMS | if features.user_hash { USERNAME_ANONYMITY } else { 0 }];
         Self { key, start, cookie: format!("{COOKIE}{}", STANDARD.encode(bits)) }
+    }
+
+    /// The key, and since when the stamps count.
+    pub(super) fn keep_for_later(&self, now: Instant) -> ([u8; 32], Duration) {
+        (self.key, now.saturating_duration_since(self.start))
+    }
+
+    /// Goes on where another process has stopped.
+    pub(super) fn go_on(&mut self, now: Instant, (key, age): ([u8; 32], Duration)) {
+        // No machine runs longer than its clock.
+        if let Some(start) = now.checked_sub(age) {
+            (self.key, self.start) = (key, start);
+        }
     }
 
     /// A nonce for this client.
@@ -96,8 +109,6 @@ const USERNAME_ANONYMITY: u8 = 2;
 const LIFETIME_MINUTES: u32 = 61;
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const LIFETIME: Duration = Duration::from_secs(61 * 60);

@@ -57,6 +57,19 @@ impl Ports {
         Some(SocketAddr::new(ip, port))
     }
 
+    pub(super) fn slice(&self) -> PortSlice {
+        self.slice
+    }
+
+    /// Takes ports that are in use already.
+    pub(super) fn take_all(&mut self, used: &BTreeSet<SocketAddr>) {
+        for ip in used.iter().map(SocketAddr::ip).collect::<BTreeSet<_>>().into_iter().take(MAX_ADDRESSES) {
+            let slice = self.slice;
+            let free = self.free.entry(ip).or_insert_with(|| slice.ports().collect());
+            free.retain(|&port| !used.contains(&SocketAddr::new(ip, port)));
+        }
+    }
+
     /// Gives a port back. `false`: it is another shard's.
     pub(super) fn release(&mut self, address: SocketAddr) -> bool {
         if self.shard_of(address.port()) != Some(self.slice.shard) {

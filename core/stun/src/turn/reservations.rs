@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
 
 /// RESERVATION-TOKEN: the shard that keeps the port, then six random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token(u64);
 
 impl Token {
@@ -45,6 +46,15 @@ pub(super) struct Reservations {
     by_user: BTreeMap<String, usize>,
     /// Our ports that other shards relay on.
     lent: BTreeMap<SocketAddr, u16>,
+}
+
+/// A kept port on its way to another process.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptPort {
+    pub(super) token: Token,
+    pub(super) at: SocketAddr,
+    pub(super) user: String,
+    pub(super) left: Duration,
 }
 
 struct Kept {
@@ -99,6 +109,27 @@ impl Reservations {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// All kept ports, with the time that is left, and all lent ones.
+    pub(super) fn keep_for_later(&self, now: Instant) -> (Vec<KeptPort>, Vec<(SocketAddr, u16)>) {
+        let port = |(&token, kept): (&Token, &Kept)| KeptPort {
+            token,
+            at: kept.at,
+            user: kept.user.clone(),
+            left: kept.expires.saturating_duration_since(now),
+        };
+        (self.kept.iter().map(port).collect(), self.lent.iter().map(|(&at, &shard)| (at, shard)).collect())
+    }
+
+    /// Keeps a port on.
+    pub(super) fn keep_on(&mut self, now: Instant, port: KeptPort) {
+        let KeptPort { token, at, user, left } = port;
+        let expires = now + left.min(LIFETIME);
+        if self.kept.insert(token, Kept { at, user: user.clone(), expires }).is_none() {
+            self.deadlines.insert((expires, token));
+            *self.by_user.entry(user).or_default() += 1;
+        }
     }
 
     pub(super) fn lend(&mut self, at: SocketAddr, shard: u16) {

@@ -22,6 +22,14 @@ struct Names {
 }
 
 impl Revoked {
+    /// All of them, with when they end.
+    pub(super) fn keep_for_later(&self) -> Vec<(Whom, u64)> {
+        let users = self.users.until.iter().map(|(name, &until)| (Whom::User(name.clone()), until));
+        let keys = self.keys.until.iter().map(|(name, &until)| (Whom::Key(name.clone()), until));
+        let tags = self.tags.until.iter().map(|(name, &until)| (Whom::Tag(name.clone()), until));
+        users.chain(keys).chain(tags).collect()
+    }
+
     /// Shuts somebody out. `false`: a session and a realm have no credentials of their own.
     pub(super) fn add(&mut self, whom: &Whom, unix: u64, until: u64) -> bool {
         let (of, name) = match whom {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::allocation::Owner;
@@ -17,7 +18,7 @@ use super::{Output, Server};
 use crate::credential::key_and_tag;
 
 /// Names a session among all shards; never used twice by one machine. Written `shard-slot-generation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId {
     /// Which machine.
     pub shard: u16,
@@ -110,7 +111,7 @@ impl Filter {
 }
 
 /// Whose sessions are to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whom {
     /// This one.
     Session(SessionId),

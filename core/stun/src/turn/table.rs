@@ -130,6 +130,30 @@ impl Table {
         Some(RelayId { slot, generation: self.generation })
     }
 
+    /// Takes the allocations of another process, each in its slot; to be called on an empty table.
+    pub(super) fn refill(&mut self, generation: u32, allocations: BTreeMap<u32, Allocation>) {
+        self.generation = generation;
+        let slots: Vec<u32> = allocations.keys().copied().collect();
+        let places = allocations.into_iter().filter_map(|(slot, it)| Some((usize::try_from(slot).ok()?, it)));
+        self.slots = places.collect();
+        for slot in slots {
+            let Some(allocation) = self.get(slot) else { continue };
+            let (bound, expires, user) = (allocation.bound.ip(), allocation.expires, allocation.owner.user.clone());
+            let next = allocation.mobility.and_then(|mobility| mobility.next);
+            for tuple in [Some(allocation.tuple), next].into_iter().flatten() {
+                *self.by_tuple.entry(tuple).or_default().place(bound) = Some(slot);
+            }
+            self.by_user.entry(user).or_default().insert(slot);
+            self.deadlines.insert((expires, slot));
+            self.publish(slot);
+        }
+    }
+
+    /// The highest generation so far.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// The relay socket is open: its address can be reached from inside, by datagrams.
     pub(super) fn publish(&mut self, slot: u32) {
         let open = self.get(slot).filter(|allocation| !allocation.relays_connections());

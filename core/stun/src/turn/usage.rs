@@ -10,7 +10,7 @@
 //! everything ever taken is what [`super::Counters`] says.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use super::allocation::Owner;
@@ -95,6 +95,13 @@ struct Told {
 impl Meter {
     pub(super) fn new(now: Instant) -> Self {
         Self { started: now, up: Traffic::default(), down: Traffic::default(), told: Told::default(), touched: false }
+    }
+
+    /// Of an allocation that has lived so long elsewhere, where all of it has been told.
+    pub(super) fn going_on(now: Instant, lived: Duration) -> Self {
+        let started = now.checked_sub(lived).unwrap_or(now);
+        let seconds = now.saturating_duration_since(started).as_secs();
+        Self { started, told: Told { seconds, ..Told::default() }, ..Self::new(now) }
     }
 
     /// Counts. `true`: for the first time since the last telling.

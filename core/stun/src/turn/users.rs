@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use stun_types::attribute::Userhash;
 
@@ -104,7 +105,7 @@ pub struct ThirdParty {
 }
 
 /// The long-term keys of one password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Keys {
     md5: Option<Key>,
     sha256: Option<Key>,

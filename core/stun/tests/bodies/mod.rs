@@ -14,7 +14,7 @@ use stun_types::message::Method;
 use tandem_stun::turn::{Carried, Forward, OpenRefused, Transport, Usage, Whom};
 use tandem_stun::wire::{self, Frame, Packet};
 use turn_types::attribute::{RequestedTransport, XorPeerAddress};
-use world::{Client, World};
+use world::{Client, World, config, some_instant};
 
 /// Any bytes through the parsers.
 pub fn stun_parse(bytes: &[u8]) {
@@ -261,3 +261,21 @@ impl<'a> Script<'a> {
 }
 
 const MAX_STEPS: usize = 200;
+
+/// Any bytes as what another process has left behind: refused, or a machine that works, and leaves the same behind again.
+pub fn snapshot(bytes: &[u8]) {
+    use tandem_stun::turn::Server;
+    let now = some_instant();
+    let Ok(mut relay) = Server::go_on(config(now), [1; 32], now, bytes) else { return };
+    let again = relay.snapshot(now);
+    assert!(Server::go_on(config(now), [1; 32], now, &again).is_ok(), "what it leaves behind is understood");
+    for end in std::iter::from_fn(|| {
+        let end = relay.poll_timeout()?;
+        relay.handle_timeout(end);
+        while relay.poll_output().is_some() {}
+        Some(end)
+    }) {
+        assert!(end <= now + std::time::Duration::from_secs(3_600), "nothing lives longer than it may");
+    }
+    assert!(relay.relays().is_empty(), "everything ends");
+}

@@ -65,6 +65,9 @@ enum Command {
     Turn(turn::Command),
     /// Have the running server read its settings again: what can be changed is, the rest is named.
     Reload(Options),
+    /// What another program must agree on to take over from a running server.
+    #[command(hide = true, name = crate::serve::QUESTION)]
+    UpgradeTerms(Options),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
     Health(Options),
 }
@@ -103,6 +106,9 @@ pub fn main() -> ExitCode {
         Command::Stun(command) => stun::run(&command),
         Command::Turn(command) => turn::run(command),
         Command::Reload(options) => turn_sessions::reload(&options),
+        Command::UpgradeTerms(options) => {
+            options.load().map_err(Into::into).map(|loaded| say(crate::serve::terms(&loaded.settings).trim_end()))
+        }
         Command::Health(options) => options.load().map_err(Into::into).and_then(|loaded| health::run(&loaded.settings)),
     };
     match outcome {

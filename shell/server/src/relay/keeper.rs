@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::mailbox::Mailbox;
 use super::report::Stats;
@@ -15,16 +15,21 @@ use super::shard::{Seed, Shard};
 pub(super) fn spawn(seed: Seed) -> io::Result<JoinHandle<()>> {
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let name = format!("relay-{}", seed.index);
-    let thread = std::thread::Builder::new().name(name).spawn(move || keep(&seed, &ready))?;
+    let thread = std::thread::Builder::new().name(name).spawn(move || keep(seed, &ready))?;
     is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the relay shard ended at its start")))?;
     Ok(thread)
 }
 
-fn keep(seed: &Seed, ready: &SyncSender<io::Result<()>>) {
+fn keep(mut seed: Seed, ready: &SyncSender<io::Result<()>>) {
+    let remains = seed.remains.take();
+    let seed = &seed;
     let mut shard = match Shard::new(seed, Stats::default()) {
         Ok(shard) => shard,
         Err(error) => return drop(ready.send(Err(error))),
     };
+    if let Some(remains) = remains {
+        shard.go_on(Instant::now(), seed.config(), remains);
+    }
     seed.shared.report.set_working(true);
     let _ = ready.send(Ok(()));
     // The state that a panic may have torn is dropped, but for counters and the list of what has been published.

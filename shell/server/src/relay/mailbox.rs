@@ -10,6 +10,7 @@ use tandem_stun::turn::{
 };
 
 use super::door::Adopted;
+use super::handover::Parts;
 use super::operate::Credentials;
 use super::sys::Wake;
 
@@ -58,6 +59,10 @@ pub(super) enum Order {
     },
     /// A connection that becomes this shard's. As many as whoever accepted them lets in.
     Adopt(Box<Adopted>),
+    /// Close what cannot be handed over, and say when it is done.
+    CloseSecure(SyncSender<()>),
+    /// End, and leave everything to the program to come.
+    HandOver(SyncSender<Parts>),
     Stop,
     /// What a bug of ours would do.
     #[cfg(test)]

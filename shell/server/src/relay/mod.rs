@@ -10,6 +10,8 @@
 mod config;
 mod door;
 mod errors;
+mod handover;
+mod inherit;
 mod keeper;
 mod listeners;
 mod mailbox;
@@ -44,6 +46,7 @@ pub use tandem_stun::turn::{Counters, Limit, Limits, PeerRules, Transport, Usage
 
 pub use config::{Ask, Config, Discovery, External, REALM, Tls, Users};
 pub use door::{Door, Visitor};
+pub use handover::{Handover, form};
 pub use operate::{Changes, Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
 pub use quota::KeyLimits;
 pub use report::Stats;
@@ -51,6 +54,7 @@ pub use streams::StreamLimits;
 pub use tandem_offload::Interfaces;
 pub use usage::TakeUsage;
 
+use handover::Remains;
 use mailbox::{Mailbox, Order};
 use quota::Quota;
 use relayed::Relayed;
@@ -67,6 +71,7 @@ type SharedChanges = Arc<Mutex<Option<Arc<turn::Changes>>>>;
 pub struct Handle {
     port: u16,
     tls_port: Option<u16>,
+    other_port: Option<u16>,
     mailboxes: Arc<[Mailbox]>,
     quota: Arc<Quota>,
     reports: Vec<Arc<Report>>,
@@ -85,6 +90,21 @@ pub fn start(config: Config) -> io::Result<Handle> {
     }
     let shards = config.shards.map_or_else(cores, NonZeroU16::get);
     let bound = listeners::open(&config, shards)?;
+    let nothing = std::iter::repeat_with(|| None).take(shards.into()).collect();
+    launch(&config, bound, nothing)
+}
+
+/// Goes on where another program has taken a relay down, with its sockets and as many shards as it had.
+///
+/// # Errors
+/// The system refuses a thread.
+pub fn go_on(config: &Config, handover: Handover) -> io::Result<Handle> {
+    let (bound, remains) = handover.unpack();
+    launch(config, bound, remains.into_iter().map(Some).collect())
+}
+
+fn launch(config: &Config, bound: listeners::Bound, remains: Vec<Option<Remains>>) -> io::Result<Handle> {
+    let shards = u16::try_from(remains.len()).map_err(io::Error::other)?;
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(&config.limits, shards.into()));
@@ -94,6 +114,7 @@ pub fn start(config: Config) -> io::Result<Handle> {
     let mut handle = Handle {
         port: bound.port,
         tls_port: bound.tls_port,
+        other_port: bound.other_port,
         mailboxes: Arc::clone(&mailboxes),
         quota: Arc::clone(&quota),
         reports: Vec::new(),
@@ -108,11 +129,11 @@ pub fn start(config: Config) -> io::Result<Handle> {
         limits: config.streams,
         proxies: config.proxies.as_slice().into(),
     };
-    for (index, sockets) in (0..shards).zip(bound.per_shard) {
+    for (index, (sockets, remains)) in (0..shards).zip(bound.per_shard.into_iter().zip(remains)) {
         let report = Arc::new(Report::default());
         handle.reports.push(Arc::clone(&report));
         let machine =
-            machine_config(&config, (bound.port, bound.other_port, bound.tls_port), &own, (index, shards), nonce_key);
+            machine_config(config, (bound.port, bound.other_port, bound.tls_port), &own, (index, shards), nonce_key);
         let machine = turn::Config { offload: kernel.is_some(), ..machine };
         let kernel = kernel.clone();
         let shared = shard::Shared {
@@ -126,8 +147,8 @@ pub fn start(config: Config) -> io::Result<Handle> {
             usage: config.usage.clone(),
         };
         // A shard that fails to start drops `handle`, which stops the others.
-        let seed = Seed { index: index.into(), machine, shared, sockets, streams: streams.clone(), kernel };
-        let thread = keeper::spawn(seed)?;
+        let (index, streams) = (index.into(), streams.clone());
+        let thread = keeper::spawn(Seed { index, machine, shared, sockets, streams, kernel, remains })?;
         handle.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     tracing::info!(port = handle.port, tls_port = handle.tls_port, shards, "relay started");
@@ -175,6 +196,32 @@ impl Handle {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let works = |(thread, report): &(&JoinHandle<()>, &Arc<Report>)| !thread.is_finished() && report.is_working();
         (threads.iter().zip(&self.reports).filter(works).count(), self.mailboxes.len())
+    }
+
+    /// Takes the relay down for another program to go on with it: nothing ends but connections over TLS.
+    ///
+    /// # Errors
+    /// A shard does not answer; the relay has ended.
+    pub fn hand_over(&self) -> io::Result<Handover> {
+        let gone = |_| io::Error::other("a relay shard does not answer");
+        // First what may concern two shards, then each for itself.
+        let (done, is_done) = std::sync::mpsc::sync_channel(self.mailboxes.len());
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Order::CloseSecure(done.clone()));
+        }
+        for _ in self.mailboxes.iter() {
+            is_done.recv_timeout(PATIENCE).map_err(gone)?;
+        }
+        let mut shards = Vec::new();
+        for mailbox in self.mailboxes.iter() {
+            let (reply, parts) = std::sync::mpsc::sync_channel(1);
+            mailbox.order(Order::HandOver(reply));
+            shards.push(parts);
+        }
+        let shards = shards.into_iter().map(|parts| parts.recv_timeout(PATIENCE).map_err(gone));
+        let shards = shards.collect::<io::Result<_>>()?;
+        self.shutdown();
+        Ok(Handover { ports: (self.port, self.tls_port, self.other_port), shards, listeners: Vec::new() })
     }
 
     /// Stops all shards and waits for them; all allocations end.
@@ -260,6 +307,9 @@ fn with_alpn(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     Arc::new(config)
 }
+
+/// A shard answers within a turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn cores() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)

@@ -19,6 +19,18 @@ impl Outbox {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
+    /// What waits, and how many bytes of it end the frame that has begun to leave.
+    pub(super) fn into_rest(mut self) -> (Vec<u8>, usize) {
+        let begun = self.whole.saturating_sub(self.written);
+        self.bytes.drain(..self.written.min(self.bytes.len()));
+        (self.bytes, begun)
+    }
+
+    /// The same again.
+    pub(super) fn of_rest((bytes, begun): (Vec<u8>, usize)) -> Self {
+        Self { whole: begun.min(bytes.len()), bytes, written: 0 }
+    }
+
     /// Adds a frame; returns how many had to be given up for it.
     pub(super) fn push(&mut self, head: Head, payload: &[u8], padded: bool) -> u64 {
         let unpadded = head.as_bytes().len() + payload.len();

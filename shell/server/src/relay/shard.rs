@@ -3,6 +3,7 @@
 mod connections;
 mod inputs;
 mod outputs;
+mod passage;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -13,6 +14,7 @@ use tandem_offload::Kernel;
 use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Server, Transport};
 
+use super::handover::Remains;
 use super::listeners::Sockets;
 use super::mailbox::{Contents, Mailbox};
 use super::offload::Offloads;
@@ -58,6 +60,20 @@ pub(super) struct Seed {
     pub(super) sockets: Sockets,
     pub(super) streams: StreamSettings,
     pub(super) kernel: Option<Arc<Kernel>>,
+    /// What the first shard made from this goes on with.
+    pub(super) remains: Option<Remains>,
+}
+
+impl Seed {
+    /// Of the machine, as things are.
+    pub(super) fn config(&self) -> turn::Config {
+        let realms = Arc::clone(&self.shared.realms.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut config = turn::Config { wall_clock: super::wall_clock(), realms, ..self.machine.clone() };
+        if let Some(changes) = &*self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner) {
+            changes.apply_to(&mut config);
+        }
+        config
+    }
 }
 
 /// One shard.
@@ -95,11 +111,7 @@ impl Shard {
     pub(super) fn new(seed: &Seed, before: Stats) -> io::Result<Self> {
         let (index, shared, sockets, settings) =
             (seed.index, seed.shared.clone(), seed.sockets.try_clone()?, seed.streams.clone());
-        let realms = Arc::clone(&shared.realms.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut config = turn::Config { wall_clock: super::wall_clock(), realms, ..seed.machine.clone() };
-        if let Some(changes) = &*shared.changes.lock().unwrap_or_else(PoisonError::into_inner) {
-            changes.apply_to(&mut config);
-        }
+        let config = seed.config();
         let shares_all = config.limits.bytes_per_second_in_all > 0;
         let shard = config.ports.shard;
         let epoll = Epoll::new()?;

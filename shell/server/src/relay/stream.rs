@@ -11,6 +11,7 @@ use rustls::ServerConnection;
 use tandem_stun::turn::FiveTuple;
 use tandem_stun::wire::{self, Frame, Head};
 
+use super::handover::Plain;
 use super::outbox::Outbox;
 use super::streams::Left;
 use super::sys::Interest;
@@ -100,6 +101,23 @@ impl Stream {
     /// Whether it is still to be said who the client is.
     pub(super) fn is_anonymous(&self) -> bool {
         matches!(self.preface, Preface::Header(_))
+    }
+
+    /// Whether nothing of it is known to TLS alone.
+    pub(super) fn is_plain(&self) -> bool {
+        self.secure.is_none() && !self.is_anonymous()
+    }
+
+    /// Leaves it to another program. `None`: it cannot be left.
+    pub(super) fn leave_plain(self) -> Option<Plain> {
+        let is_plain = self.is_plain();
+        let Self { socket, tuple, inbox, outbox, .. } = self;
+        is_plain.then(|| Plain { socket, tuple, inbox, outbox: outbox.into_rest() })
+    }
+
+    /// What was to leave before it came here.
+    pub(super) fn refill(&mut self, rest: (Vec<u8>, usize)) {
+        self.outbox = Outbox::of_rest(rest);
     }
 
     /// Whether TLS is still being negotiated, or the client named.

@@ -14,6 +14,7 @@ use tandem_stun::turn::{FiveTuple, Transport};
 use tandem_stun::wire::Head;
 
 use super::door::Adopted;
+use super::handover::Plain;
 use super::shard::StreamSettings;
 use super::stream::{Preface, Progress, Stream};
 use super::sys::{Epoll, Interest};
@@ -36,6 +37,9 @@ impl Default for StreamLimits {
         Self { total: 4_096, per_address: 128, handshake: Duration::from_secs(10), idle: Duration::from_secs(60) }
     }
 }
+
+/// A listening socket and where it is bound.
+type Listener = (Socket, SocketAddr);
 
 /// The streams of one shard.
 pub(super) struct Streams {
@@ -340,6 +344,38 @@ impl Streams {
         let stream = self.forget(key)?;
         epoll.remove(stream.fd()).ok()?;
         Some(stream.leave())
+    }
+
+    /// Closes all connections whose keys stay here, and those that have not said yet whose they are.
+    pub(super) fn close_secure(&mut self) {
+        let secure = self.live.iter().filter(|(_, stream)| !stream.is_plain()).map(|(key, _)| key);
+        for key in secure.collect::<Vec<_>>() {
+            self.remove(key);
+        }
+    }
+
+    /// Gives all plain connections away.
+    pub(super) fn take_plain(&mut self) -> Vec<Plain> {
+        self.live.drain().filter_map(Stream::leave_plain).collect()
+    }
+
+    /// Gives the listeners away: plain ones, and those of TLS.
+    pub(super) fn take_listeners(&mut self) -> (Vec<Listener>, Vec<Listener>) {
+        let listeners = self.listeners.drain(..).filter_map(|(socket, transport)| {
+            let at = socket.local_addr().ok()?.as_socket()?;
+            Some(((socket, at), transport))
+        });
+        let (tls, tcp): (Vec<_>, Vec<_>) = listeners.partition(|(_, transport)| *transport == Transport::Tls);
+        let plain = |of: Vec<(Listener, Transport)>| of.into_iter().map(|(listener, _)| listener).collect();
+        (plain(tcp), plain(tls))
+    }
+
+    /// What was to leave when the connection came here.
+    pub(super) fn refill(&mut self, key: usize, outbox: (Vec<u8>, usize)) {
+        if let Some(stream) = self.live.get_mut(key) {
+            stream.refill(outbox);
+            self.queue_flush(key);
+        }
     }
 
     pub(super) fn remove(&mut self, key: usize) {

@@ -46,6 +46,11 @@ impl Wiring {
                 OpenRefused::Exhausted
             }
         })?;
+        self.insert(epoll, id, socket, token)
+    }
+
+    /// Takes a relay socket that is open.
+    pub(super) fn insert(&mut self, epoll: &Epoll, id: RelayId, socket: Socket, token: u64) -> Result<(), OpenRefused> {
         epoll
             .add(socket.as_raw_fd(), token | u64::from(id.slot()), Interest::Read)
             .map_err(|_| OpenRefused::Exhausted)?;
@@ -57,6 +62,11 @@ impl Wiring {
             *place = Some(Relay { id, socket, expected: 1 });
         }
         Ok(())
+    }
+
+    /// Gives all relay sockets away.
+    pub(super) fn take_relays(&mut self) -> Vec<(RelayId, Socket)> {
+        self.relays.drain(..).flatten().map(|relay| (relay.id, relay.socket)).collect()
     }
 
     /// Closes a relay socket. `false`: it was not open.

@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::config::types::Cidr;
 use crate::credentials;
 use crate::data_dir::{DataDir, kept_secret};
-use crate::relay::{self, Limits, PeerRules};
+use crate::relay::{self, Handover, Limits, PeerRules};
 use crate::tls::{self, Certificates};
 
 /// A running relay and what participants are told of it.
@@ -39,7 +39,7 @@ pub struct Relay {
 
 /// Starts it, unless it is turned off.
 pub async fn start(
-    settings: &Settings,
+    (settings, before): (&Settings, Option<Handover>),
     data: &DataDir,
     certificates: Option<Arc<Certificates>>,
     store: &Store,
@@ -62,7 +62,7 @@ pub async fn start(
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
     let (sender, usage) = credentials::queue();
     config.usage = Some(take_usage(sender));
-    let handle = start_listening(&config).map_err(|error| {
+    let handle = start_or_go_on(&config, before).map_err(|error| {
         let ports = format!("a port of the relay ({}, or {} for TLS)", settings.relay.port, settings.relay.tls_port);
         explain(error, &ports, "relay.port, --relay.tls-port, or turn the relay off with --relay.enabled=false")
     })?;
@@ -108,6 +108,14 @@ fn take_usage(sender: mpsc::Sender<Vec<Usage>>) -> relay::TakeUsage {
         Ok(()) => Ok(()),
         Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) => Err(batch),
     })
+}
+
+/// Goes on with what another program has left behind, if it can.
+fn start_or_go_on(config: &relay::Config, before: Option<Handover>) -> io::Result<relay::Handle> {
+    match before {
+        Some(handover) => relay::go_on(config, handover),
+        None => start_listening(config),
+    }
 }
 
 /// On a machine without IPv6, every IPv4 address will do.
@@ -213,6 +221,12 @@ fn discovery(settings: &Settings) -> anyhow::Result<Option<relay::Discovery>> {
 
 pub(super) fn network(from: &Cidr) -> Option<tandem_stun::Cidr> {
     tandem_stun::Cidr::new(from.address, from.prefix)
+}
+
+/// Takes it down for another program to go on with; waits for its threads.
+pub async fn take_down(handle: Arc<relay::Handle>) -> anyhow::Result<Handover> {
+    let taken = tokio::task::spawn_blocking(move || handle.hand_over()).await.context("the relay did not stop")?;
+    taken.context("the relay cannot be taken down")
 }
 
 /// Stops it; waits for its threads.

@@ -197,6 +197,17 @@ impl Shard {
                 }
                 Order::Answer { .. } => {}
                 Order::Adopt(adopted) => self.adopt(now, *adopted),
+                Order::CloseSecure(done) => {
+                    self.machine.end_connections(now);
+                    self.drain(now);
+                    self.streams.close_secure();
+                    self.settle(now);
+                    let _ = done.try_send(());
+                }
+                Order::HandOver(reply) => {
+                    let _ = reply.try_send(self.take_down(now));
+                    next = Next::Stop;
+                }
                 Order::Stop => next = Next::Stop,
                 #[cfg(test)]
                 Order::Panic => panic!("ordered by a test"),
