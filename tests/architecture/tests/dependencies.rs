@@ -10,6 +10,7 @@ use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Packag
 /// Each of our crates and what of ours it may name, tests included.
 const EDGES: &[(&str, &[&str])] = &[
     ("tandem-stun", &[]),
+    ("tandem-dtls", &[]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
     ("tandem-policy", &[]),
@@ -17,14 +18,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-store", &["tandem-api", "tandem-engine"]),
     (
         "tandem-server",
-        &["tandem-api", "tandem-engine", "tandem-offload", "tandem-policy", "tandem-store", "tandem-stun"],
+        &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-offload", "tandem-policy", "tandem-store", "tandem-stun"],
     ),
     ("tandem-sim", &["tandem-api", "tandem-engine", "tandem-policy", "tandem-server", "tandem-stun"]),
     ("tandem-architecture", &[]),
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] = &["tandem-api", "tandem-engine", "tandem-policy", "tandem-stun"];
+const CORE: &[&str] = &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-stun"];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
@@ -60,13 +61,17 @@ const WORLDLY: &[&str] = &[
     "windows-sys",
 ];
 
-/// Known and borne: `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
-const BORNE: &[(&str, &str)] = &[("tandem-stun", "rand"), ("tandem-stun", "getrandom")];
+/// Known and borne. `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
+/// `tandem-dtls` seeds the `rand` of `dimpl`; the keys of key exchanges come from the operating system inside `ring`, as
+/// they must (`docs/decisions/0006`).
+const BORNE: &[(&str, &str)] =
+    &[("tandem-stun", "rand"), ("tandem-stun", "getrandom"), ("tandem-dtls", "rand"), ("tandem-dtls", "getrandom")];
 
 /// External protocol libraries, drivers and brokers: each is named by this crate and no other (its tests aside).
 const CONFINED: &[(&str, &str)] = &[
     ("axum", "tandem-server"),
     ("aya", "tandem-offload"),
+    ("dimpl", "tandem-dtls"),
     ("mongodb", "tandem-store"),
     ("redis", "tandem-store"),
     ("rustls-acme", "tandem-server"),

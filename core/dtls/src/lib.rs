@@ -1,0 +1,25 @@
+//! DTLS 1.2 (RFC 6347) for a server with many clients behind one socket.
+//!
+//! ```text
+//!  datagram ──► hello: a ClientHello? ──no cookie──► challenge (HelloVerifyRequest), nothing kept
+//!                  │                  ──its cookie─► association (dimpl) ──► plaintext, sealed answers
+//!                  └─ of a known path ─────────────► its association
+//! ```
+//!
+//! The record layer and the handshake are `dimpl`'s, which this crate alone names; the cryptography is `ring`'s. What is
+//! ours: that nothing is kept of a client before it has shown that it receives at its address, and the bounds after that.
+//! Who may have how many answers per second, and what the plaintext means, is left to the caller.
+
+mod association;
+mod cookie;
+mod hello;
+mod identity;
+mod keyed;
+mod provider;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use hello::{Hello, Malformed};
+pub use identity::{Identity, Key, Unsupported};
+pub use server::{Batch, Config, Counters, Limits, Outputs, Path, Server, Unusable, is_dtls};
