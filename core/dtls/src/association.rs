@@ -161,7 +161,7 @@ impl Association {
 }
 
 /// The first suite of the client's that we speak. The chosen one alone is offered to it.
-fn choose(suites: &[u8]) -> Option<Dtls12CipherSuite> {
+pub(crate) fn choose(suites: &[u8]) -> Option<Dtls12CipherSuite> {
     let (suites, _) = suites.as_chunks::<2>();
     let spoken = |number: &[u8; 2]| Some(Dtls12CipherSuite::from_u16(u16::from_be_bytes(*number)));
     suites.iter().filter_map(spoken).find(|suite| [AES128_GCM, CHACHA20_POLY1305].contains(suite))

@@ -23,6 +23,8 @@ pub struct Hello<'a> {
     pub cookie: &'a [u8],
     /// RFC 5246 §7.4.1.2: two bytes each, in the order of the client's preference.
     pub suites: &'a [u8],
+    /// The highest version the client speaks; `[254, 253]` is DTLS 1.2.
+    pub version: [u8; 2],
     record_version: [u8; 2],
     /// Of the body: up to the cookie's length, and behind the cookie.
     before: &'a [u8],
@@ -85,7 +87,7 @@ impl<'a> Hello<'a> {
         whole(usize::try_from(length).unwrap_or(usize::MAX), body.len())?;
 
         let mut rest = Reader(body);
-        let _: &[u8; 2] = rest.array("the version")?;
+        let version = *rest.array("the version")?;
         let random = rest.array("the random")?;
         rest.vector("the session id")?;
         let before = body.get(..body.len().saturating_sub(rest.0.len())).unwrap_or_default();
@@ -94,7 +96,17 @@ impl<'a> Hello<'a> {
         let suites = rest.short("the cipher suites")?;
         let suites = rest.take(suites.into(), "the cipher suites")?;
         rest.vector("the compression methods")?;
-        Ok(Self { sequence, message_seq, random, cookie, suites, record_version: [major, minor], before, after })
+        Ok(Self {
+            sequence,
+            message_seq,
+            random,
+            cookie,
+            suites,
+            version,
+            record_version: [major, minor],
+            before,
+            after,
+        })
     }
 
     /// This message as the client has sent it before it had the cookie.
@@ -119,10 +131,21 @@ impl<'a> Hello<'a> {
     }
 }
 
+impl Hello<'_> {
+    /// RFC 5246 §7.2.2: that there will be no handshake, and why.
+    pub(crate) fn write_alert(&self, description: u8) -> Vec<u8> {
+        write_plain(ALERT, DTLS_1_0, self.sequence, &[FATAL, description])
+    }
+}
+
 fn write_record(version: [u8; 2], sequence: u64, body: &[u8]) -> Vec<u8> {
+    write_plain(HANDSHAKE, version, sequence, body)
+}
+
+fn write_plain(kind: u8, version: [u8; 2], sequence: u64, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes();
     // The two upper bytes are the epoch: a record's number has six.
-    [&[HANDSHAKE], version.as_slice(), &sequence.to_be_bytes(), &length, body].concat()
+    [&[kind], version.as_slice(), &sequence.to_be_bytes(), &length, body].concat()
 }
 
 fn whole(expected: usize, got: usize) -> Result<(), Malformed> {
@@ -163,6 +186,12 @@ pub(crate) const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 const DTLS_1_0: [u8; 2] = [254, 255];
+pub(crate) const DTLS_1_2: [u8; 2] = [254, 253];
+/// RFC 5246 §7.2.
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
+pub(crate) const HANDSHAKE_FAILURE: u8 = 40;
+pub(crate) const PROTOCOL_VERSION: u8 = 70;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::association::{self, Association, Ended, State};
 use crate::cookie::{Cookies, ObjectSeed};
-use crate::hello::Hello;
+use crate::hello::{DTLS_1_2, HANDSHAKE_FAILURE, Hello, PROTOCOL_VERSION};
 use crate::identity::Identity;
 use crate::keyed::Keyed;
 
@@ -69,7 +69,7 @@ pub struct Outputs {
     pub plain: Batch,
     /// Datagrams to clients.
     pub sealed: Batch,
-    /// Datagrams to sources that have proved nothing: to be sent as sparingly as the caller answers such.
+    /// Demands for the cookie and refusals, to sources that have proved nothing: to be sent as sparingly as the caller answers such.
     pub challenges: Batch,
     /// Paths whose association has ended.
     pub closed: Vec<Path>,
@@ -80,6 +80,19 @@ impl Default for Outputs {
     fn default() -> Self {
         let batch = Batch::default;
         Self { plain: batch(), sealed: batch(), challenges: batch(), closed: Vec::new(), scratch: vec![0; SCRATCH] }
+    }
+}
+
+impl Outputs {
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.plain.is_empty() && self.sealed.is_empty() && self.challenges.is_empty() && self.closed.is_empty()
+    }
+
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        [&mut self.plain, &mut self.sealed, &mut self.challenges].into_iter().for_each(Batch::clear);
+        self.closed.clear();
     }
 }
 
@@ -179,6 +192,14 @@ impl Server {
             self.counters.refused += 1;
             return;
         };
+        // RFC 8996 §3: no DTLS 1.0. Told at once, a client may try another version.
+        let hopeless = (hello.version != DTLS_1_2).then_some(PROTOCOL_VERSION);
+        let unspoken = association::choose(hello.suites).is_none().then_some(HANDSHAKE_FAILURE);
+        if let Some(description) = hopeless.or(unspoken) {
+            out.challenges.push(path, &[&hello.write_alert(description)]);
+            self.counters.refused += 1;
+            return;
+        }
         let Some(seed) = self.cookies.check(now, path, &hello).filter(|_| ROUNDS.contains(&hello.message_seq)) else {
             let cookie = self.cookies.make(now, path, &hello);
             out.challenges.push(path, &[&hello.write_challenge(&cookie)]);

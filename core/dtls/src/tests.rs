@@ -181,17 +181,28 @@ fn either_suite_is_spoken_and_a_client_with_neither_costs_nothing() {
         client.exchange(&mut world);
         assert_eq!(client.heard, [b"an answer".to_vec()]);
     }
-    let here = path("192.0.2.1:4001");
-    let other = |sequence, message_seq, cookie: &[u8]| {
-        let mut hello = client_hello(sequence, message_seq, 3, cookie);
-        let suite = 13 + 12 + 2 + 32 + 2 + cookie.len() + 2;
-        hello[suite..suite + 2].copy_from_slice(&[0xC0, 0x2C]);
-        hello
-    };
-    world.hear(here, &other(0, 0, &[]));
-    let challenge = world.sent(here).remove(0);
-    world.hear(here, &other(1, 1, &challenge[28..]));
+    let mut hello = client_hello(5, 0, 3, &[]);
+    let suite = 13 + 12 + 2 + 32 + 2 + 2;
+    hello[suite..suite + 2].copy_from_slice(&[0xC0, 0x2C]);
+    world.hear(path("192.0.2.1:4001"), &hello);
+    assert_eq!(world.sent(path("192.0.2.1:4001")), [refusal(40)]);
     assert_eq!((world.server.len(), world.server.counters().refused), (1, 1));
+}
+
+#[test]
+fn a_client_of_dtls_1_0_is_told_so_that_it_can_try_another() {
+    let mut world = World::new();
+    let here = path("192.0.2.1:4000");
+    let mut hello = client_hello(5, 0, 3, &[]);
+    hello[13 + 12 + 1] = 255;
+    world.hear(here, &hello);
+    assert_eq!(world.sent(here), [refusal(70)]);
+    assert!(world.server.is_empty());
+}
+
+/// A fatal alert in record 5.
+fn refusal(description: u8) -> Vec<u8> {
+    vec![21, 254, 255, 0, 0, 0, 0, 0, 0, 0, 5, 0, 2, 2, description]
 }
 
 #[test]

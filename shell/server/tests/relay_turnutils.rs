@@ -2,13 +2,16 @@
 
 mod relay_client;
 
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, self_signed, until};
-use tandem_server::relay::{self, Config, Discovery, External, Handle, Limits, PeerRules, Tls, Users};
+use tandem_dtls::{Identity, Key};
+use tandem_server::relay::{self, Config, Discovery, External, Handle, Identities, Limits, PeerRules, Tls, Users};
 use tandem_stun::credential;
 use tandem_stun::turn::{ThirdParty, TokenAlgorithm, TokenKey};
 
@@ -22,7 +25,10 @@ fn config() -> Config {
 }
 
 fn with_tls() -> Config {
-    Config { tls: Some(Tls { port: 0, config: self_signed() }), ..config() }
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let identity = Identity::new(made.cert.der(), Key::Pkcs8(&made.signing_key.serialize_der())).expect("an ECDSA key");
+    let dtls: Identities = Arc::new(move || Some(identity.clone()));
+    Config { tls: Some(Tls { port: 0, config: self_signed() }), dtls: Some(dtls), ..config() }
 }
 
 fn start(config: Config) -> Handle {
@@ -196,6 +202,55 @@ fn a_relay_that_is_attacked_and_sent_nonsense_serves_others_and_keeps_nothing() 
     assert!(stats.turn.refused > 0, "nobody was refused: {:?}", stats.turn);
     // No user has more than it may.
     assert!(stats.turn.allocations <= 4 * 16, "{:?}", stats.turn);
+}
+
+#[test]
+fn clients_reach_each_other_by_channels_over_dtls() {
+    // Some of its clients speak DTLS 1.0 only; told that we do not, they come again with 1.2.
+    let relay = start(Config { shards: NonZeroU16::new(3), ..with_tls() });
+    uclient(&relay, &["-y", "-c", "-S", "-m", "8"], "127.0.0.1");
+}
+
+#[test]
+fn clients_reach_each_other_by_send_indications_over_dtls_and_ipv6() {
+    uclient(&start(with_tls()), &["-y", "-c", "-S", "-s", "-x", "-m", "4"], "::1");
+    // Messages that are no multiple of four.
+    uclient(&start(with_tls()), &["-y", "-c", "-S", "-s", "-l", "171", "-m", "2"], "127.0.0.1");
+}
+
+#[test]
+fn a_client_over_dtls_reaches_a_peer_outside() {
+    let outside = Config { peers: PeerRules { allow_loopback: true, ..PeerRules::default() }, ..with_tls() };
+    uclient_to_peer(&start(outside), &["-c", "-S", "-m", "2"]);
+}
+
+#[test]
+fn openssl_gets_a_binding_over_dtls_on_the_port_of_stun_too() {
+    let relay = start(with_tls());
+    for port in [relay.port(), relay.tls_port().expect("TLS was asked for")] {
+        for suites in ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"] {
+            let to = format!("127.0.0.1:{port}");
+            let arguments = ["s_client", "-dtls1_2", "-cipher", suites, "-connect", &to, "-quiet", "-no_ign_eof"];
+            let mut client = Command::new("openssl")
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("openssl runs: install the Debian package openssl");
+            // A Binding request (RFC 8489 §5) in one record, and its answer.
+            let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], [7; 12].as_slice()].concat();
+            let mut input = client.stdin.take().expect("an input");
+            input.write_all(&request).expect("written");
+            let mut answer = [0; 20];
+            client.stdout.take().expect("an output").read_exact(&mut answer).expect("an answer");
+            assert_eq!((&answer[..2], &answer[4..]), (&[1, 1][..], &request[4..]), "over {suites} at {port}");
+            drop(input);
+            client.wait().expect("openssl ends");
+            // It has said good-bye.
+            until("nobody is left", || relay.stats().dtls == 0);
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-store", &["tandem-api", "tandem-engine"]),
     (
         "tandem-server",
-        &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-offload", "tandem-policy", "tandem-store", "tandem-stun"],
+        &[
+            "tandem-api",
+            "tandem-dtls",
+            "tandem-engine",
+            "tandem-offload",
+            "tandem-policy",
+            "tandem-store",
+            "tandem-stun",
+        ],
     ),
     ("tandem-sim", &["tandem-api", "tandem-engine", "tandem-policy", "tandem-server", "tandem-stun"]),
     ("tandem-architecture", &[]),

@@ -219,7 +219,7 @@ fn parse_allocate(message: &Message<'_>, from: FiveTuple) -> Result<Wanted, Refu
     };
     // RFC 6062 §5.1.
     let of_datagrams = [EvenPort::TYPE, ReservationToken::TYPE, DontFragment::TYPE];
-    let contradicts = from.transport == Transport::Udp || of_datagrams.iter().any(|&kind| message.has_attribute(kind));
+    let contradicts = !from.transport.is_stream() || of_datagrams.iter().any(|&kind| message.has_attribute(kind));
     if protocol == Protocol::Tcp && contradicts {
         return Err(Refusal::BadRequest);
     }

@@ -19,6 +19,18 @@ pub enum Transport {
     Tcp,
     /// A stream inside TLS.
     Tls,
+    /// Datagrams inside DTLS (RFC 7350 §4.6.2).
+    Dtls,
+}
+
+impl Transport {
+    /// Whether messages follow one another in a stream, and have to be told apart in it.
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::Tcp | Self::Tls => true,
+            Self::Udp | Self::Dtls => false,
+        }
+    }
 }
 
 /// What an allocation relays: REQUESTED-TRANSPORT.

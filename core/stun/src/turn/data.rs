@@ -216,7 +216,7 @@ impl Server {
         let Some(head) = self.head(channel, from, payload) else { return self.drop_packet(DropReason::Malformed) };
         self.count_relayed(slot, Direction::Down, payload);
         // RFC 8656 §12.5: ChannelData is padded over streams; a STUN message is a multiple of four everywhere.
-        let padded = channel.is_none() || client.transport != super::Transport::Udp;
+        let padded = channel.is_none() || client.transport.is_stream();
         Forward::ToClient { client, head, payload, padded }
     }
 

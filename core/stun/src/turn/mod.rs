@@ -373,6 +373,18 @@ impl Server {
         self.gate.users.handle_timeout(now);
     }
 
+    /// Whether the shell may send a source that has proved nothing an answer of its own, of so many bytes and no longer than
+    /// what it answers: such answers are limited together with ours.
+    pub fn admit_answer(&mut self, now: Instant, source: SocketAddr, bytes: usize) -> bool {
+        let admitted = self.gate.admit(now, source, bytes);
+        if admitted {
+            self.gate.charge(now, source, bytes);
+        } else {
+            self.counters.limited += 1;
+        }
+        admitted
+    }
+
     /// The shell's wall clock, whenever it may have been set.
     pub fn handle_wall_clock(&mut self, now: Instant, unix: u64) {
         self.gate.set_wall_clock(now, unix);

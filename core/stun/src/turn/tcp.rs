@@ -184,7 +184,7 @@ impl Server {
         check_unknown(message)?;
         let id = connection_of(message).ok_or(Refusal::BadRequest)?;
         let is_pending = self.connections.get(id).is_some_and(|known| matches!(known.state, State::Pending { .. }));
-        if client.transport == Transport::Udp || !is_pending {
+        if !client.transport.is_stream() || !is_pending {
             return Err(Refusal::BadRequest);
         }
         self.connections.turn(id, State::Bound);
@@ -195,7 +195,7 @@ impl Server {
     /// The shard that has the connection a ConnectionBind names, if it is another one: the stream goes there.
     pub(super) fn shard_of_bind(&self, from: FiveTuple, bytes: &[u8]) -> Option<u16> {
         let shards = self.settings.shards;
-        if from.transport == Transport::Udp || shards < 2 || bytes.first_chunk() != Some(&CONNECTION_BIND_REQUEST) {
+        if !from.transport.is_stream() || shards < 2 || bytes.first_chunk() != Some(&CONNECTION_BIND_REQUEST) {
             return None;
         }
         let id = Message::from_bytes(bytes).ok().and_then(|message| connection_of(&message))?;

@@ -170,6 +170,8 @@ settings! {
         tls_port: u16 = 5349, Restart, "Port of TURN over TLS, for networks that let nothing else out; 0 turns it off.";
         share_http_port: bool = true, Restart,
             "Answer TURN over TLS and TCP on `http.port`, too: the way out that is open wherever the page can be had. Not with `http.behind_proxy`.";
+        dtls: bool = true, Restart,
+            "TURN over DTLS, too: over UDP on `relay.port` and `relay.tls_port`, with a certificate of the ECDSA kind.";
         discovery_addresses: Vec<IpAddr> = Vec::new(), Restart,
             "Two public addresses of this machine, of one family: lets clients find out how their NAT behaves (RFC 5780).";
         discovery_port: u16 = 3479, Restart, "The second UDP port for that; used only with `relay.discovery_addresses`.";

@@ -10,6 +10,7 @@ use tandem_offload::Interfaces;
 use tandem_stun::Cidr;
 use tandem_stun::turn::{self, Limits, PeerRules};
 
+use super::secure::Identities;
 use super::streams::StreamLimits;
 use super::usage::TakeUsage;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub port: u16,
     /// STUN and TURN over TLS, if wanted.
     pub tls: Option<Tls>,
+    /// The certificate for DTLS, if that is wanted: on the ports of STUN and of TLS, over UDP.
+    pub dtls: Option<Identities>,
     /// NAT behaviour discovery, if wanted.
     pub discovery: Option<Discovery>,
     /// RFC 8489 §9.2: shown to clients.
@@ -129,6 +132,7 @@ impl Default for Config {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             port: 3478,
             tls: None,
+            dtls: None,
             discovery: None,
             realm: REALM.to_owned(),
             secret: Vec::new(),

@@ -93,6 +93,12 @@ fn open_address(config: &Config, bound: &mut Bound, ip: IpAddr) -> io::Result<()
     for sockets in &mut bound.per_shard {
         sockets.tls.push((listener(at, Kind::Tcp, Sharing::Shards)?, at));
     }
+    if config.dtls.is_some() {
+        probe(at, Kind::Udp)?;
+        for sockets in &mut bound.per_shard {
+            sockets.udp.push((listener(at, Kind::Udp, Sharing::Shards)?, at));
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //!                    ▲ mailbox: orders, packets from other shards           mailboxes, user quotas and figures
 //! ```
 //!
-//! RFC 8656 over UDP, TCP and TLS. Decides nothing about who may relay to whom.
+//! RFC 8656 over UDP, TCP, TLS and DTLS. Decides nothing about who may relay to whom.
 
 mod config;
 mod door;
@@ -25,6 +25,7 @@ mod peers;
 mod quota;
 mod relayed;
 mod report;
+mod secure;
 mod segments;
 mod shard;
 mod splice;
@@ -50,6 +51,7 @@ pub use handover::{Handover, form};
 pub use operate::{Changes, Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
 pub use quota::KeyLimits;
 pub use report::Stats;
+pub use secure::Identities;
 pub use streams::StreamLimits;
 pub use tandem_offload::Interfaces;
 pub use usage::TakeUsage;
@@ -126,6 +128,7 @@ fn launch(config: &Config, bound: listeners::Bound, remains: Vec<Option<Remains>
     let kernel = offload::load(config.offload.as_ref(), room);
     let streams = shard::StreamSettings {
         tls: config.tls.as_ref().map(|tls| with_alpn(&tls.config)),
+        dtls: config.dtls.clone(),
         limits: config.streams,
         proxies: config.proxies.as_slice().into(),
     };

@@ -19,6 +19,12 @@ pub struct Stats {
     pub streams_refused: u64,
     /// Channels that the kernel may relay by itself.
     pub offloads: u64,
+    /// Live DTLS associations.
+    pub dtls: u64,
+    /// DTLS clients refused: malformed, without a suite in common, or too many.
+    pub dtls_refused: u64,
+    /// DTLS clients asked for their cookie.
+    pub dtls_challenges: u64,
     /// Shards started again after a panic.
     pub restarts: u64,
 }
@@ -69,7 +75,13 @@ impl Stats {
 
     /// What remains when all that lived is gone.
     pub(super) fn without_life(self) -> Self {
-        Self { turn: Counters { allocations: 0, connections: 0, ..self.turn }, streams: 0, offloads: 0, ..self }
+        Self {
+            turn: Counters { allocations: 0, connections: 0, ..self.turn },
+            streams: 0,
+            offloads: 0,
+            dtls: 0,
+            ..self
+        }
     }
 
     fn values(&self) -> [u64; FIGURES] {
@@ -96,6 +108,9 @@ impl Stats {
             self.streams,
             self.streams_refused,
             self.offloads,
+            self.dtls,
+            self.dtls_refused,
+            self.dtls_challenges,
             self.restarts,
         ];
         let mut values = [0; FIGURES];
@@ -128,6 +143,9 @@ impl Stats {
             streams,
             streams_refused,
             offloads,
+            dtls,
+            dtls_refused,
+            dtls_challenges,
             restarts,
             met @ ..,
         ] = values;
@@ -151,7 +169,7 @@ impl Stats {
             offloaded,
             met: Met(met),
         };
-        Self { turn, lost, streams, streams_refused, offloads, restarts }
+        Self { turn, lost, streams, streams_refused, offloads, dtls, dtls_refused, dtls_challenges, restarts }
     }
 
     /// Adds what has happened since `before` to the process's metrics.
@@ -172,6 +190,8 @@ impl Stats {
             (names::TURN_REFUSED_TOTAL, self.turn.refused, before.turn.refused),
             (names::TURN_LIMITED_TOTAL, self.turn.limited, before.turn.limited),
             (names::TURN_STREAMS_REFUSED_TOTAL, self.streams_refused, before.streams_refused),
+            (names::TURN_DTLS_REFUSED_TOTAL, self.dtls_refused, before.dtls_refused),
+            (names::TURN_DTLS_CHALLENGES_TOTAL, self.dtls_challenges, before.dtls_challenges),
             (names::TURN_SHARD_RESTARTS_TOTAL, self.restarts, before.restarts),
         ];
         for (metric, now, then) in counters {
@@ -190,6 +210,7 @@ impl Stats {
             (names::TURN_CONNECTIONS, self.turn.connections, before.turn.connections),
             (names::TURN_STREAMS, self.streams, before.streams),
             (names::TURN_OFFLOADED_CHANNELS, self.offloads, before.offloads),
+            (names::TURN_DTLS, self.dtls, before.dtls),
         ];
         for (metric, now, then) in gauges {
             let gauge = metrics::gauge!(metric.name);
@@ -200,4 +221,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 22 + LIMITS;
+const FIGURES: usize = 25 + LIMITS;

@@ -22,6 +22,7 @@ use super::pace::Pace;
 use super::quota::Quota;
 use super::relayed::Relayed;
 use super::report::{Report, Stats};
+use super::secure::{Identities, Secure};
 use super::streams::{StreamLimits, Streams};
 use super::sys::{Epoll, Interest, Receiver, Sender};
 use super::usage::{TakeUsage, Tally};
@@ -43,10 +44,11 @@ pub(super) struct Shared {
     pub(super) usage: Option<TakeUsage>,
 }
 
-/// How a shard deals with TCP and TLS.
+/// How a shard deals with TCP, TLS and DTLS.
 #[derive(Clone)]
 pub(super) struct StreamSettings {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) dtls: Option<Identities>,
     pub(super) limits: StreamLimits,
     /// From these a PROXY header comes first.
     pub(super) proxies: Arc<[Cidr]>,
@@ -85,6 +87,7 @@ pub(super) struct Shard {
     offloads: Offloads,
     streams: Streams,
     connections: Connections,
+    secure: Secure,
     receiver: Receiver<Source>,
     sender: Sender,
     shared: Shared,
@@ -142,6 +145,7 @@ impl Shard {
             epoll,
             wiring: Wiring::new(shard, sockets.udp, Arc::clone(&shared.mailboxes)),
             offloads: Offloads::new(now, table),
+            secure: Secure::new(now, settings.dtls.clone(), settings.limits, random_seed()?)?,
             streams: Streams::new(acceptors, settings, STREAM),
             connections: Connections::new((index, Arc::clone(&shared.relayed))),
             receiver: Receiver::new(),
@@ -201,6 +205,8 @@ impl Shard {
             }
         }
         if next == Next::Stop {
+            self.secure.disconnect_all();
+            self.flush_secure(now);
             return None;
         }
         self.forward(now);
@@ -224,10 +230,11 @@ impl Shard {
         // What has happened is published within a second even if nothing happens any more.
         let publish = (self.stats() != self.published.1).then_some(PUBLISH_EVERY);
         let streams = self.streams.poll_timeout().map(|at| at.saturating_duration_since(now));
+        let secure = self.secure.poll_timeout().map(|at| at.saturating_duration_since(now));
         let usage = self.tally.due(&self.machine).map(|at| at.saturating_duration_since(now));
         let pairs = self.connections.pairs.poll_timeout().map(|at| at.saturating_duration_since(now));
         let offloads = self.offloads.poll_timeout().map(|at| at.saturating_duration_since(now));
-        [machine, streams, offloads, pairs, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
+        [machine, streams, secure, offloads, pairs, publish, usage, Some(CLOCK_EVERY)].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -241,12 +248,14 @@ impl Shard {
         }
         self.streams.handle_timeout(now);
         self.connections.pairs.handle_timeout(now, &self.epoll);
+        self.secure.handle_timeout(now);
         self.settle(now);
         self.tally.handle_timeout(now, &mut self.machine);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
             self.clock_set = now;
             let (at, unix) = super::wall_clock();
             self.machine.handle_wall_clock(at, unix);
+            self.secure.refresh_identity();
             // An address that came up since the start is ours, too: no peer to send to.
             for ip in super::own_addresses().unwrap_or_default() {
                 self.machine.handle_own_address(ip);
@@ -255,12 +264,16 @@ impl Shard {
     }
 
     fn stats(&self) -> Stats {
+        let (dtls, dtls_refused, dtls_challenges) = self.secure.figures();
         let own = Stats {
             turn: self.machine.counters(),
-            lost: self.wiring.lost.saturating_add(self.streams.lost),
+            lost: self.wiring.lost.saturating_add(self.streams.lost).saturating_add(self.secure.lost),
             streams: count(self.streams.len()),
             streams_refused: self.streams.refused,
             offloads: count(self.offloads.len()),
+            dtls: count(dtls),
+            dtls_refused,
+            dtls_challenges,
             restarts: 0,
         };
         own.plus(self.before)

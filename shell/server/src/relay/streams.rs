@@ -162,7 +162,7 @@ impl Streams {
                 Some(Box::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?))
             }
             (Transport::Tls, None) => return Err(io::ErrorKind::Unsupported.into()),
-            (Transport::Tcp | Transport::Udp, _) => None,
+            (Transport::Tcp | Transport::Udp | Transport::Dtls, _) => None,
         };
         let tuple = FiveTuple { transport, client, server };
         let mut stream = Stream::new(TcpStream::from(socket), secure, tuple, now);

@@ -120,10 +120,11 @@ impl Wiring {
                     None => self.lose(),
                 }
             }
-            Forward::ToClient { client, head, payload, padded } if client.transport == Transport::Udp => {
-                self.client(client, head, payload, padded)
-            }
-            Forward::ToClient { client, head, payload, padded } => Routed::Stream { client, head, payload, padded },
+            Forward::ToClient { client, head, payload, padded } => match client.transport {
+                Transport::Udp => self.client(client, head, payload, padded),
+                Transport::Dtls => Routed::Secure { client, head, payload, padded },
+                Transport::Tcp | Transport::Tls => Routed::Stream { client, head, payload, padded },
+            },
             Forward::ToShard { shard, from, to, payload } => self.pass_on(shard, Way::Inside { from, to }, payload),
             Forward::ToKeeper { shard, from, bytes } => {
                 self.pass_on(shard, Way::Guest { host: self.shard, from }, bytes)
@@ -131,7 +132,7 @@ impl Wiring {
         }
     }
 
-    /// A packet to a UDP client, from the address it reached.
+    /// A datagram to a client, from the address it reached.
     pub(super) fn client<'p>(&mut self, client: FiveTuple, head: Head, payload: &'p [u8], padded: bool) -> Routed<'p> {
         let fits =
             |ip: IpAddr| ip == client.server.ip() || (ip.is_unspecified() && ip.is_ipv4() == client.server.is_ipv4());
@@ -179,6 +180,8 @@ pub(super) enum Routed<'p> {
     Datagram(Outgoing<'p>),
     /// Out by the stream of a client.
     Stream { client: FiveTuple, head: Head, payload: &'p [u8], padded: bool },
+    /// Out by the DTLS association of a client.
+    Secure { client: FiveTuple, head: Head, payload: &'p [u8], padded: bool },
 }
 
 /// More come with the next reading.

@@ -48,6 +48,7 @@ pub async fn start(
         return Ok(None);
     }
     let secret = secret(settings, data)?;
+    let dtls = certificates.clone().filter(|_| settings.relay.dtls).map(identities).transpose()?;
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
     config.discovery = discovery(settings)?;
@@ -60,6 +61,7 @@ pub async fn start(
     }
     config.tls =
         tls.filter(|_| settings.relay.tls_port != 0).map(|config| relay::Tls { port: settings.relay.tls_port, config });
+    config.dtls = dtls;
     let (sender, usage) = credentials::queue();
     config.usage = Some(take_usage(sender));
     let handle = start_or_go_on(&config, before).map_err(|error| {
@@ -116,6 +118,17 @@ fn start_or_go_on(config: &relay::Config, before: Option<Handover>) -> io::Resul
         Some(handover) => relay::go_on(config, handover),
         None => start_listening(config),
     }
+}
+
+/// The certificate for DTLS whenever a shard asks.
+fn identities(certificates: Arc<Certificates>) -> anyhow::Result<relay::Identities> {
+    certificates.for_dtls().context("there is no certificate for DTLS, which relay.dtls asks for")?;
+    if certificates.is_dtls_different() {
+        tracing::warn!(
+            "TURN over DTLS shows the self-signed certificate: the other has no ECDSA key that DTLS can use"
+        );
+    }
+    Ok(Arc::new(move || certificates.for_dtls()))
 }
 
 /// On a machine without IPv6, every IPv4 address will do.

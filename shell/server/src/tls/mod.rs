@@ -1,4 +1,4 @@
-//! Certificates: which one is shown to whom, for HTTPS and TURN over TLS alike.
+//! Certificates: which one is shown to whom, for HTTPS and TURN over TLS alike, and for DTLS as far as it can.
 //!
 //! ```text
 //!  files (tls.certificate)  ─┐
@@ -19,11 +19,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_acme::is_tls_alpn_challenge;
+use tandem_dtls::Identity;
 
 pub use probe::{anyone, probe};
 
@@ -37,6 +38,10 @@ use acme::Acme;
 pub struct Certificates {
     kind: Kind,
     current: ArcSwap<CertifiedKey>,
+    /// The one that DTLS shows.
+    for_dtls: ArcSwapOption<Identity>,
+    /// Where the one made here is kept, for what no other will do.
+    own: PathBuf,
     acme: Option<Acme>,
     /// Why files that changed are not in use.
     problem: Mutex<Option<String>>,
@@ -69,14 +74,15 @@ pub enum Kind {
 impl Certificates {
     /// Loads what there is or makes it, and starts to watch it. Must be called within a tokio runtime.
     pub fn start(settings: &Tls, data: &DataDir) -> anyhow::Result<Arc<Certificates>> {
-        let kind = kind(settings, data)?;
+        let (kind, own) = (kind(settings, data)?, data.directory("tls")?);
         let current = load(&kind)?;
         let acme = match &kind {
             Kind::Acme { domains, .. } => Some(Acme::start(settings, domains, data)?),
             Kind::SelfSigned { .. } | Kind::Files { .. } => None,
         };
-        let certificates =
-            Arc::new(Certificates { kind, current: ArcSwap::new(current), acme, problem: Mutex::default() });
+        let (current, for_dtls, problem) = (ArcSwap::new(current), ArcSwapOption::empty(), Mutex::default());
+        let certificates = Arc::new(Certificates { kind, current, for_dtls, own, acme, problem });
+        certificates.refresh_for_dtls();
         tokio::spawn(watch(Arc::downgrade(&certificates)));
         Ok(certificates)
     }
@@ -88,6 +94,7 @@ impl Certificates {
         let problem = loaded.as_ref().err().map(|error| format!("the certificate stays as it was: {error:#}"));
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
         let loaded = loaded?;
+        self.refresh_for_dtls();
         if loaded.cert != self.current.load().cert {
             self.current.store(loaded);
             tracing::info!("another certificate is in use");
@@ -114,6 +121,32 @@ impl Certificates {
     /// Will browsers believe it? (HSTS makes sense only then.)
     pub fn is_trusted(&self) -> bool {
         !matches!(self.kind, Kind::SelfSigned { .. })
+    }
+
+    /// The certificate for DTLS: the one of the files where its key is ECDSA, otherwise the self-signed one.
+    pub fn for_dtls(&self) -> Option<Identity> {
+        self.for_dtls.load().as_deref().cloned()
+    }
+
+    fn refresh_for_dtls(&self) {
+        match self.files_for_dtls().map_or_else(|| self_signed::ensure_for_dtls(&self.own), Ok) {
+            Ok(identity) => self.for_dtls.store(Some(Arc::new(identity))),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "no other certificate for DTLS"),
+        }
+    }
+
+    /// Whether DTLS shows another certificate than TLS.
+    pub fn is_dtls_different(&self) -> bool {
+        match self.kind {
+            Kind::SelfSigned { .. } => false,
+            Kind::Files { .. } => self.files_for_dtls().is_none(),
+            Kind::Acme { .. } => true,
+        }
+    }
+
+    fn files_for_dtls(&self) -> Option<Identity> {
+        let Kind::Files { certificate, key } = &self.kind else { return None };
+        files::load_for_dtls(certificate, key)
     }
 
     /// Where they come from.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
+use tandem_dtls::Identity;
 use time::{Duration, OffsetDateTime};
 
 use crate::data_dir::write_private;
@@ -37,6 +38,12 @@ pub fn ensure(directory: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
         make(directory, &names, now).context("a self-signed certificate cannot be made")?;
     }
     files::load(&directory.join(CERTIFICATE), &directory.join(KEY))
+}
+
+/// The kept one for DTLS, made where there is none.
+pub fn ensure_for_dtls(directory: &Path) -> anyhow::Result<Identity> {
+    ensure(directory)?;
+    files::load_for_dtls(&directory.join(CERTIFICATE), &directory.join(KEY)).context("its key is not ECDSA")
 }
 
 fn is_usable(directory: &Path, names: &BTreeSet<String>, now: OffsetDateTime) -> bool {

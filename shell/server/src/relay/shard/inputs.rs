@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
+use tandem_dtls::Path;
 use tandem_stun::turn::{FiveTuple, Forward, RelayId, Transport};
 use tandem_stun::wire::{self, Frame};
 
@@ -11,6 +12,7 @@ use super::super::door::Adopted;
 use super::super::errors;
 use super::super::mailbox::{Order, Way};
 use super::super::operate::Credentials;
+use super::super::secure;
 use super::super::stream::Progress;
 use super::super::sys::BATCH;
 use super::super::wiring::Source;
@@ -73,18 +75,30 @@ impl Shard {
                 let forward = match received.source {
                     Source::Listener(at) => {
                         let server = SocketAddr::new(received.local.unwrap_or(at.ip()), at.port());
+                        if self.secure.takes(datagram) {
+                            let path = Path { client: received.from, server };
+                            self.secure.handle_datagram(now, path, datagram);
+                            continue;
+                        }
                         let from = FiveTuple { transport: Transport::Udp, client: received.from, server };
                         self.machine.handle_client(now, from, datagram)
                     }
                     Source::Relay(id) => self.machine.handle_peer(now, id, received.from, datagram),
                 };
-                dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+                dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
             }
+        }
+        let plain = self.secure.take_plain();
+        for (path, message) in plain.iter() {
+            let forward = self.machine.handle_client(now, secure::tuple(path), message);
+            dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
         }
         self.wiring.lost += count(self.sender.send(&out));
         drop(out);
+        self.secure.give_back(plain);
         self.receiver.clear();
         self.drain(now);
+        self.flush_secure(now);
     }
 
     /// Ready with nothing to read: ICMP errors wait, perhaps.
@@ -141,7 +155,7 @@ impl Shard {
                     if let Forward::HandOver { shard } = forward {
                         break Then::HandOver(shard);
                     }
-                    dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+                    dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
                     used += padded;
                     if message.starts_with(&CONNECTION_BIND) {
                         break Then::GoOn;
@@ -159,6 +173,7 @@ impl Shard {
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
             self.streams.flush(&self.epoll);
+            self.flush_secure(now);
             let Some(tuple) = self.streams.poll_closed() else { return };
             self.machine.handle_closed(now, tuple);
             self.drain(now);
@@ -219,7 +234,7 @@ impl Shard {
                 Way::Inside { from, to } => self.machine.handle_hairpin(now, from, to, bytes),
                 Way::Guest { host, from } => self.machine.handle_guest(now, host, from, bytes),
             };
-            dispatch(self.wiring.route(forward), &mut out, &mut self.streams);
+            dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
         }
         self.wiring.lost += count(self.sender.send(&out));
         drop(out);

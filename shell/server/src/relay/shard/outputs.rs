@@ -7,6 +7,7 @@ use tandem_stun::turn::{Answer, FiveTuple, OpenRefused, Output, Protocol, QueryI
 use tandem_stun::wire::Head;
 
 use super::super::mailbox::Order;
+use super::super::secure::{self, Secure};
 use super::super::streams::Streams;
 use super::super::sys::Outgoing;
 use super::super::wiring::Routed;
@@ -29,16 +30,12 @@ impl Shard {
                     }
                     if result.is_ok() {
                         self.share(&user);
-                    }
-                    if result.is_ok() && client.transport != Transport::Udp {
-                        self.streams.set_allocated(now, client, true);
+                        self.set_allocated(now, client, true);
                     }
                     self.machine.handle_opened(now, relay, result);
                 }
                 Output::Close { relay, user, client } => {
-                    if client.transport != Transport::Udp {
-                        self.streams.set_allocated(now, client, false);
-                    }
+                    self.set_allocated(now, client, false);
                     if self.wiring.close(relay) || self.connections.peers.close(relay) {
                         self.shared.quota.release(self.index, &user);
                         self.share(&user);
@@ -48,14 +45,12 @@ impl Shard {
                 Output::Join { connection, client } => self.join(now, connection, client),
                 Output::Hangup { connection } => self.hang_up(connection),
                 Output::Moved { from, to } => {
-                    for (client, relays) in [(from, false), (to, true)] {
-                        if client.transport != Transport::Udp {
-                            self.streams.set_allocated(now, client, relays);
-                        }
-                    }
+                    self.set_allocated(now, from, false);
+                    self.set_allocated(now, to, true);
                 }
                 Output::Query { id, user } => self.ask(now, id, user),
                 Output::Tell { shard, note } => self.wiring.tell(shard, note),
+                Output::Disconnect { client } if client.transport == Transport::Dtls => self.secure.disconnect(client),
                 Output::Disconnect { client } => self.streams.disconnect(client),
                 Output::Offload(offload) => self.offloads.grant(now, &mut self.machine, &offload),
                 Output::Onload { relay } => self.offloads.withdraw(now, &mut self.machine, relay),
@@ -75,6 +70,38 @@ impl Shard {
         }
     }
 
+    /// Whether a client relays: what silence means.
+    fn set_allocated(&mut self, now: Instant, client: FiveTuple, allocated: bool) {
+        match client.transport {
+            Transport::Udp => {}
+            Transport::Dtls => self.secure.set_allocated(now, client, allocated),
+            Transport::Tcp | Transport::Tls => self.streams.set_allocated(now, client, allocated),
+        }
+    }
+
+    /// Sends the datagrams of DTLS, and tells the machine which clients are gone, until nothing is left to do.
+    pub(super) fn flush_secure(&mut self, now: Instant) {
+        while !self.secure.out.is_idle() {
+            let mut out = self.secure.take_out();
+            let mut packets = Vec::with_capacity(out.sealed.len());
+            let challenges = out.challenges.iter();
+            let machine = &mut self.machine;
+            let admitted = challenges.filter(|(path, bytes)| machine.admit_answer(now, path.client, bytes.len()));
+            for (path, bytes) in out.sealed.iter().chain(admitted) {
+                if let Routed::Datagram(packet) = self.wiring.client(secure::tuple(path), Head::EMPTY, bytes, false) {
+                    packets.push(packet);
+                }
+            }
+            self.wiring.lost += count(self.sender.send(&packets));
+            drop(packets);
+            for path in out.closed.drain(..) {
+                self.machine.handle_closed(now, secure::tuple(path));
+            }
+            self.secure.give_back_out(out);
+            self.drain(now);
+        }
+    }
+
     /// Has somebody found out; the answer comes by the mailbox.
     fn ask(&mut self, now: Instant, id: QueryId, user: UserKey) {
         let Some(ask) = &self.shared.ask else { return self.machine.handle_answer(now, id, Answer::Unavailable) };
@@ -88,18 +115,27 @@ impl Shard {
     }
 
     fn send_message(&mut self, to: FiveTuple, message: &[u8]) {
-        if to.transport != Transport::Udp {
-            self.streams.send(to, Head::EMPTY, message, false);
-        } else if let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false) {
-            self.wiring.lost += count(self.sender.send(&[packet]));
+        match to.transport {
+            Transport::Tcp | Transport::Tls => self.streams.send(to, Head::EMPTY, message, false),
+            Transport::Dtls => self.secure.send(to, Head::EMPTY, message, false),
+            Transport::Udp => {
+                if let Routed::Datagram(packet) = self.wiring.client(to, Head::EMPTY, message, false) {
+                    self.wiring.lost += count(self.sender.send(&[packet]));
+                }
+            }
         }
     }
 }
 
-pub(super) fn dispatch<'p>(routed: Routed<'p>, out: &mut Vec<Outgoing<'p>>, streams: &mut Streams) {
+pub(super) fn dispatch<'p>(
+    routed: Routed<'p>,
+    out: &mut Vec<Outgoing<'p>>,
+    (streams, secure): (&mut Streams, &mut Secure),
+) {
     match routed {
         Routed::Datagram(packet) => out.push(packet),
         Routed::Stream { client, head, payload, padded } => streams.send(client, head, payload, padded),
+        Routed::Secure { client, head, payload, padded } => secure.send(client, head, payload, padded),
         Routed::Done => {}
     }
 }
