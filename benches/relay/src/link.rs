@@ -1,15 +1,17 @@
-//! One client's way to the server: UDP, TCP or TLS. Blocking while it is set up, polled under load.
+//! One client's way to the server: UDP, TCP, TLS or DTLS. Blocking while it is set up, polled under load.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use tandem_dtls::{Client, Event};
 use tandem_stun::wire::{self, Frame};
 
 use crate::os::{self, Batch};
@@ -23,6 +25,8 @@ pub enum Transport {
     Plain,
     Tcp,
     Tls,
+    /// Segmented and merged as well.
+    Dtls,
 }
 
 /// One client.
@@ -30,6 +34,18 @@ pub enum Link {
     Udp { socket: UdpSocket, merged: bool },
     Tcp(Stream),
     Tls(Stream, Box<ClientConnection>),
+    Dtls(Secure),
+}
+
+pub struct Secure {
+    socket: UdpSocket,
+    to: SocketAddrV4,
+    client: Client,
+    connected: bool,
+    /// Messages that have come.
+    inbox: VecDeque<Vec<u8>>,
+    /// Datagrams that are to leave, of one size each.
+    outbox: Vec<Vec<u8>>,
 }
 
 pub struct Stream {
@@ -59,6 +75,7 @@ impl Link {
                 link.shake_hands()?;
                 Ok(link)
             }
+            Transport::Dtls => Ok(Self::Dtls(Secure::open(from, to)?)),
         }
     }
 
@@ -72,7 +89,7 @@ impl Link {
 
     pub fn fd(&self) -> RawFd {
         match self {
-            Self::Udp { socket, .. } => socket.as_raw_fd(),
+            Self::Udp { socket, .. } | Self::Dtls(Secure { socket, .. }) => socket.as_raw_fd(),
             Self::Tcp(stream) | Self::Tls(stream, _) => stream.socket.as_raw_fd(),
         }
     }
@@ -82,6 +99,11 @@ impl Link {
         match self {
             Self::Udp { socket, .. } => {
                 socket.send(bytes)?;
+            }
+            Self::Dtls(secure) => {
+                secure.client.send(bytes)?;
+                secure.drain();
+                secure.flush()?;
             }
             Self::Tcp(stream) => stream.socket.write_all(bytes)?,
             Self::Tls(stream, tls) => {
@@ -102,6 +124,9 @@ impl Link {
             part.truncate(length);
             return Ok(part);
         }
+        if let Self::Dtls(secure) = self {
+            return secure.receive();
+        }
         loop {
             if let Self::Tcp(stream) | Self::Tls(stream, _) = self
                 && let Frame::Whole { length, padded } = wire::frame(&stream.inbox)?
@@ -119,7 +144,7 @@ impl Link {
     /// Bytes of a stream into its inbox.
     fn read(&mut self, part: &mut [u8]) -> std::io::Result<usize> {
         match self {
-            Self::Udp { .. } => Ok(0),
+            Self::Udp { .. } | Self::Dtls(_) => Ok(0),
             Self::Tcp(stream) => {
                 let count = stream.socket.read(part)?;
                 stream.inbox.extend_from_slice(&part[..count]);
@@ -152,7 +177,7 @@ impl Link {
 
     pub fn set_polled(&self) -> std::io::Result<()> {
         match self {
-            Self::Udp { socket, .. } => socket.set_nonblocking(true),
+            Self::Udp { socket, .. } | Self::Dtls(Secure { socket, .. }) => socket.set_nonblocking(true),
             Self::Tcp(stream) | Self::Tls(stream, _) => stream.socket.set_nonblocking(true),
         }
     }
@@ -166,6 +191,13 @@ impl Link {
                     std::net::SocketAddr::V6(_) => bail!("expected IPv4"),
                 };
                 os::send_segments(socket.as_raw_fd(), to, &[frames], Some(size));
+            }
+            Self::Dtls(secure) => {
+                for frame in frames.chunks(size) {
+                    secure.client.send(frame)?;
+                    secure.drain();
+                }
+                secure.flush()?;
             }
             Self::Udp { socket, .. } => {
                 os::send_plain(socket.as_raw_fd(), frames, size);
@@ -191,6 +223,9 @@ impl Link {
             batch.receive(socket.as_raw_fd(), 8);
             return Ok(batch.pieces().map(|piece| piece.count()).sum());
         }
+        if let Self::Dtls(secure) = self {
+            return secure.collect(batch);
+        }
         match self.read(part) {
             Ok(0) => bail!("the server has closed the connection"),
             Ok(_) => {}
@@ -204,6 +239,81 @@ impl Link {
             count += 1;
         }
         stream.inbox.drain(..used);
+        Ok(count)
+    }
+}
+
+impl Secure {
+    fn open(from: Ipv4Addr, to: SocketAddrV4) -> anyhow::Result<Self> {
+        let socket = UdpSocket::bind((from, 0))?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        os::set_udp(socket.as_raw_fd(), libc::UDP_GRO, 1)?;
+        let client = Client::new(Instant::now())?;
+        let mut secure = Self { socket, to, client, connected: false, inbox: VecDeque::new(), outbox: Vec::new() };
+        secure.drain();
+        while !secure.connected {
+            secure.flush()?;
+            secure.hear()?;
+        }
+        secure.flush()?;
+        Ok(secure)
+    }
+
+    fn receive(&mut self) -> anyhow::Result<Vec<u8>> {
+        loop {
+            if let Some(message) = self.inbox.pop_front() {
+                return Ok(message);
+            }
+            self.hear()?;
+        }
+    }
+
+    /// Waits for a datagram.
+    fn hear(&mut self) -> anyhow::Result<()> {
+        let mut part = vec![0; 65_536];
+        let length = self.socket.recv(&mut part).context("no answer")?;
+        self.client.handle_datagram(Instant::now(), &part[..length])?;
+        self.drain();
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.client.poll_output() {
+                Event::Send(datagram) => self.outbox.push(datagram.to_vec()),
+                Event::Received(message) => self.inbox.push_back(message.to_vec()),
+                Event::Connected => self.connected = true,
+                Event::Closed | Event::Wait(_) => return,
+            }
+        }
+    }
+
+    /// Sends what has gathered: a run of equal datagrams in one call.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let size = self.outbox.first().map_or(0, Vec::len);
+        if self.outbox.len() > 1 && self.outbox.iter().all(|datagram| datagram.len() == size) {
+            let parts: Vec<&[u8]> = self.outbox.iter().map(Vec::as_slice).collect();
+            os::send_segments(self.socket.as_raw_fd(), self.to, &parts, Some(size));
+        } else {
+            for datagram in &self.outbox {
+                self.socket.send(datagram)?;
+            }
+        }
+        self.outbox.clear();
+        Ok(())
+    }
+
+    fn collect(&mut self, batch: &mut Batch) -> anyhow::Result<usize> {
+        batch.receive(self.socket.as_raw_fd(), 8);
+        for piece in batch.pieces() {
+            for datagram in piece.bytes.chunks(piece.segment.max(1)) {
+                self.client.handle_datagram(Instant::now(), datagram)?;
+                self.drain();
+            }
+        }
+        let count = self.inbox.len();
+        self.inbox.clear();
         Ok(count)
     }
 }

@@ -103,7 +103,8 @@ pub fn run(load: &Load, server: &Running<'_>, time: Duration) -> anyhow::Result<
 }
 
 fn open(load: &Load, server: &Running<'_>, index: usize, peer: SocketAddrV4) -> anyhow::Result<Flow> {
-    let address = if load.transport == Transport::Tls { server.tls } else { server.plain };
+    let over_tls = matches!(load.transport, Transport::Tls | Transport::Dtls);
+    let address = if over_tls { server.tls } else { server.plain };
     if load.framing == Framing::Connection {
         return open_connection(load, server, index, address);
     }

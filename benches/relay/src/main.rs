@@ -48,6 +48,8 @@ const LOADS: &[Load] = &[
     load("TCP, bursts of 8 × 1000 B", Transport::Tcp, 100, 8, 1_000),
     load("TLS, one message of 200 B", Transport::Tls, 100, 1, 200),
     load("TLS, bursts of 8 × 1000 B", Transport::Tls, 100, 8, 1_000),
+    load("DTLS, one message of 200 B", Transport::Dtls, 100, 1, 200),
+    load("DTLS, bursts of 8 × 1000 B", Transport::Dtls, 100, 8, 1_000),
     connection("RFC 6062, one message of 200 B", Transport::Tcp, 1, 200),
     connection("RFC 6062, bursts of 8 × 1000 B", Transport::Tcp, 8, 1_000),
     connection("RFC 6062, bursts of 4 × 60000 B", Transport::Tcp, 4, 60_000),

@@ -203,7 +203,7 @@ fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-const AES128_GCM: Dtls12CipherSuite = Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256;
+pub(crate) const AES128_GCM: Dtls12CipherSuite = Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256;
 const CHACHA20_POLY1305: Dtls12CipherSuite = Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256;
 /// Numbers of records have 48 bits; whoever begins with such a large one gets ours as they come.
 const MAX_SHIFT: u64 = 1 << 40;

@@ -11,6 +11,7 @@
 //! Who may have how many answers per second, and what the plaintext means, is left to the caller.
 
 mod association;
+mod client;
 mod cookie;
 mod hello;
 mod identity;
@@ -20,6 +21,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use client::{Client, Event, Failed};
 pub use hello::{Hello, Malformed};
 pub use identity::{Identity, Key, Unsupported};
 pub use server::{Batch, Config, Counters, Limits, Outputs, Path, Server, Unusable, is_dtls};

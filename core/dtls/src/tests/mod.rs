@@ -9,7 +9,7 @@ use dimpl::{Dtls, Output};
 
 use crate::hello::tests::client_hello;
 use crate::provider::{provider, write_nonces};
-use crate::{Config, Identity, Key, Limits, Outputs, Path, Server};
+use crate::{Config, Event, Identity, Key, Limits, Outputs, Path, Server};
 
 const LIMITS: Limits =
     Limits { total: 8, per_address: 4, handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
@@ -169,6 +169,38 @@ fn a_client_comes_talks_and_goes() {
     assert!(world.server.is_empty());
     assert_eq!(world.out.closed, [client.path]);
     assert_eq!(world.server.poll_timeout(), None);
+}
+
+#[test]
+fn the_client_for_tools_speaks_with_the_server() {
+    let mut world = World::new();
+    let here = path("192.0.2.1:4000");
+    let mut client = crate::Client::new(world.now).expect("a client");
+    let (mut connected, mut heard, mut closed) = (false, Vec::new(), false);
+    for round in 0..10 {
+        let mut to_server = Vec::new();
+        loop {
+            match client.poll_output() {
+                Event::Send(datagram) => to_server.push(datagram.to_vec()),
+                Event::Received(message) => heard.push(message.to_vec()),
+                Event::Connected => connected = true,
+                Event::Closed => closed = true,
+                Event::Wait(_) => break,
+            }
+        }
+        to_server.iter().for_each(|datagram| world.hear(here, datagram));
+        for datagram in world.sent(here) {
+            client.handle_datagram(world.now, &datagram).expect("understood");
+        }
+        match round {
+            4 => client.send(b"a question").expect("sent"),
+            5 => assert!(world.say(here, b"an answer")),
+            6 => world.server.close(here, &mut world.out),
+            _ => {}
+        }
+    }
+    assert!(connected && closed);
+    assert_eq!((world.heard(), heard), (vec![(here.client, b"a question".to_vec())], vec![b"an answer".to_vec()]));
 }
 
 #[test]
