@@ -20,7 +20,7 @@ use turn_types::message::{CONNECTION_ATTEMPT, CONNECTION_BIND};
 
 use super::allocation::Allocation;
 use super::answer::{self, Refusal, Request, Seal};
-use super::config::{FiveTuple, Protocol, RelayId, Transport};
+use super::config::{FiveTuple, Protocol, RelayId};
 use super::connections::{Connection, ConnectionId, State};
 use super::data::byte_rate;
 use super::peers::Reach;

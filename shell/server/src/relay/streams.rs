@@ -98,7 +98,7 @@ pub(super) struct Left {
 impl Streams {
     pub(super) fn new(
         listeners: Vec<(Socket, Transport)>,
-        StreamSettings { tls, limits, proxies }: StreamSettings,
+        StreamSettings { tls, limits, proxies, dtls: _ }: StreamSettings,
         token: u64,
     ) -> Self {
         Self {

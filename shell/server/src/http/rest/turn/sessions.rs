@@ -106,6 +106,7 @@ pub fn shown(from: SessionView) -> TurnSession {
             Transport::Udp => TurnTransport::Udp,
             Transport::Tcp => TurnTransport::Tcp,
             Transport::Tls => TurnTransport::Tls,
+            Transport::Dtls => TurnTransport::Dtls,
         },
         client: from.client.to_string(),
         relayed: from.relayed.iter().map(ToString::to_string).collect(),
