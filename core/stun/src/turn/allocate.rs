@@ -14,7 +14,7 @@ use turn_types::attribute::{
 
 use super::allocation::{Allocation, Channels, Granted, Opening, Owner, Permissions};
 use super::answer::{Refusal, Request, Seal, Style};
-use super::config::{FiveTuple, Protocol, Transport};
+use super::config::{FiveTuple, Protocol};
 use super::data::byte_rate;
 use super::limiter::Bucket;
 use super::limits::{Limit, Meters};
