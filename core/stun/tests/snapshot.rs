@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, RawAttribute};
 use stun_types::message::Message;
-use tandem_stun::turn::{CannotGoOn, Config, Forward, SNAPSHOT_VERSION, Server, Whom};
+use tandem_stun::turn::{CannotGoOn, Config, Forward, SNAPSHOT_VERSION, Server, Transport, Whom};
 use turn_types::attribute::{Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, REFRESH};
 use world::*;
@@ -106,6 +106,20 @@ fn what_is_no_longer_allowed_is_not_relayed_on() {
     stricter.peers.deny.push("8.8.8.0/24".parse().expect("a network"));
     world.relay = Server::go_on(stricter, [99; 32], world.now, &bytes).unwrap_or_else(|error| panic!("{error}"));
     assert!(!relays_to_peer(&mut world, &client));
+}
+
+#[test]
+fn a_session_over_dtls_ends_because_nobody_else_has_its_keys() {
+    let mut world = World::new();
+    let secure = world.client_over(Transport::Dtls, "alice", "1.2.3.4:5000", "192.168.1.5:5349");
+    let plain = world.client("bob", "1.2.3.5:5000");
+    world.allocate(&secure);
+    world.allocate(&plain);
+    world.relay.end_connections(world.now);
+    world.drain();
+    assert_eq!(world.disconnected, [secure.tuple]);
+    hand_over(&mut world);
+    assert_eq!(world.relay.counters().allocations, 1);
 }
 
 #[test]

@@ -21,6 +21,9 @@ use super::reservations::Token;
 use super::usage::Meter;
 use super::users::{Keys, Name, UserKey};
 
+/// One relayed address of a client.
+///
+/// Size: what is not a name of RFC 8656 §3.2 is a child already; a packet reads most of it, so it lies in one place.
 pub(super) struct Allocation {
     pub(super) generation: u32,
     pub(super) tuple: FiveTuple,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::allocation::{Allocation, Channels, Granted, Owner, Permissions};
-use super::config::{Config, FiveTuple, PortSlice, RelayId};
+use super::config::{Config, FiveTuple, PortSlice, RelayId, Transport};
 use super::data::byte_rate;
 use super::limiter::Bucket;
 use super::limits::Meters;
@@ -84,9 +84,12 @@ struct Kept {
 }
 
 impl Server {
-    /// Ends what cannot go on elsewhere: connections with peers (RFC 6062), and the allocations they belong to.
+    /// Ends what cannot go on elsewhere: connections with peers (RFC 6062) and sessions over DTLS, whose keys nobody else has,
+    /// with the allocations they belong to.
     pub fn end_connections(&mut self, now: Instant) {
-        let ending = self.table.iter().filter(|(_, allocation)| allocation.relays_connections());
+        let cannot =
+            |allocation: &Allocation| allocation.relays_connections() || allocation.tuple.transport == Transport::Dtls;
+        let ending = self.table.iter().filter(|(_, allocation)| cannot(allocation));
         for (slot, client) in ending.map(|(slot, allocation)| (slot, allocation.tuple)).collect::<Vec<_>>() {
             self.outputs.push_back(Output::Disconnect { client });
             self.release(now, slot);

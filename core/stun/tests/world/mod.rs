@@ -24,6 +24,8 @@ pub const SECRET: &[u8] = b"machine test";
 pub const UNIX: u64 = 1_700_000_000;
 
 /// The machine and what surrounds it.
+///
+/// Size: one list for each kind of output, so that a test reads what it is about by its name.
 pub struct World {
     pub relay: Server,
     pub now: Instant,

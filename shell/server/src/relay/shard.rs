@@ -79,6 +79,8 @@ impl Seed {
 }
 
 /// One shard.
+///
+/// Size: a coordinator of children, one for each kind of socket; each turn borrows several of them apart from each other.
 pub(super) struct Shard {
     index: usize,
     machine: Server,
