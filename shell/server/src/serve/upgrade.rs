@@ -111,7 +111,7 @@ fn differences(ours: &str, theirs: &str) -> Vec<String> {
     found
 }
 
-/// The command that answers with [`terms`].
+/// The command that answers with the terms.
 pub const QUESTION: &str = "upgrade-terms";
 /// Names the descriptor of what is handed over. Not a setting.
 const VARIABLE: &str = "HANDED_OVER_TO_TANDEM";
