@@ -1,13 +1,17 @@
 //! `tandem import coturn`: a `turnserver.conf` becomes settings of ours; what has no counterpart is named.
 
 mod databases;
+mod networks;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use toml::{Table, Value};
+
+pub(crate) use networks::networks;
+use networks::without;
 
 use super::{note, say};
 use crate::config::Settings;
@@ -47,6 +51,8 @@ struct Import {
     tls: Table,
     http: Table,
     ports: (Option<u16>, Option<u16>),
+    denied: Vec<Cidr>,
+    allowed: Vec<Cidr>,
     remarks: Vec<String>,
 }
 
@@ -88,7 +94,18 @@ impl Import {
             let range = format!("{}-{}", first.unwrap_or(49_152), last.unwrap_or(65_535));
             import.relay.insert("port_range".to_owned(), range.into());
         }
+        import.peers();
         import
+    }
+
+    /// Where both lists have an address, coturn lets it pass and ours does not: it is taken out of the denied ones.
+    fn peers(&mut self) {
+        for network in without(&self.denied, &self.allowed) {
+            push(&mut self.relay, "denied_peers", network.to_string());
+        }
+        for network in &self.allowed {
+            push(&mut self.relay, "allow_peers", network.to_string());
+        }
     }
 
     /// One option. What is said of it otherwise is for the person.
@@ -110,10 +127,11 @@ impl Import {
             "cert" => once(&mut self.tls, "certificate", value.to_owned()),
             "pkey" => once(&mut self.tls, "key", value.to_owned()),
             "allow-loopback-peers" => once(&mut self.relay, "allow_loopback", true),
-            "allowed-peer-ip" => {
-                networks(value)?.iter().for_each(|network| push(&mut self.relay, "allow_peers", network.to_string()));
-                Ok(())
-            }
+            "allowed-peer-ip" => networks(value).map(|networks| self.allowed.extend(networks)),
+            "denied-peer-ip" => networks(value).map(|networks| self.denied.extend(networks)),
+            "max-bps" => self.bytes("session_bytes_per_second", positive(value)?),
+            "bps-capacity" => self.bytes("server_bytes_per_second", value),
+            "no-dtls" => once(&mut self.relay, "dtls", false),
             "alternate-server" => {
                 push(&mut self.relay, "alternate_servers", server(value)?.to_string());
                 Ok(())
@@ -135,6 +153,11 @@ impl Import {
         let number: i64 = value.parse().map_err(|_| format!("expected a number, got `{value}`"))?;
         self.relay.insert(name.to_owned(), number.into());
         Ok(())
+    }
+
+    fn bytes(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let number: u64 = value.parse().map_err(|_| format!("expected bytes per second, got `{value}`"))?;
+        once(&mut self.relay, name, format!("{number}B"))
     }
 
     fn user(&mut self, value: &str) -> Result<(), String> {
@@ -199,55 +222,14 @@ fn server(value: &str) -> Result<SocketAddr, String> {
     with_port.ok_or_else(|| format!("expected an address with or without a port, got `{value}`"))
 }
 
-/// A network, an address, or a range of addresses, as the fewest networks.
-pub(crate) fn networks(value: &str) -> Result<Vec<Cidr>, String> {
-    if let Ok(network) = value.parse() {
-        return Ok(vec![network]);
-    }
-    let wrong = || format!("expected an address, a network, or a range of addresses, got `{value}`");
-    let (first, last) = value.split_once('-').ok_or_else(wrong)?;
-    let (bits, first, last) = match (address(first.trim())?, address(last.trim())?) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => (32, first.to_bits().into(), last.to_bits().into()),
-        (IpAddr::V6(first), IpAddr::V6(last)) => (128, first.to_bits(), last.to_bits()),
-        _ => return Err(wrong()),
-    };
-    if first > last {
-        return Err(wrong());
-    }
-    Ok(cover(bits, first, last))
-}
-
-/// The networks from the first to the last address: each as large as its alignment and the rest allow.
-fn cover(bits: u32, mut first: u128, last: u128) -> Vec<Cidr> {
-    let mut networks = Vec::new();
-    loop {
-        let rest = last - first;
-        // Of so many addresses, a power of two: by alignment, and by what is left.
-        let left = if rest == u128::MAX { 128 } else { (rest + 1).ilog2() };
-        let size = first.trailing_zeros().min(bits).min(left);
-        let address = match u32::try_from(first) {
-            Ok(v4) if bits == 32 => IpAddr::V4(Ipv4Addr::from_bits(v4)),
-            _ => IpAddr::V6(Ipv6Addr::from_bits(first)),
-        };
-        networks.push(Cidr { address, prefix: u8::try_from(bits - size).unwrap_or(0) });
-        let next = 1_u128.checked_shl(size).and_then(|size| first.checked_add(size));
-        match next {
-            Some(next) if next <= last => first = next,
-            _ => return networks,
-        }
-    }
-}
-
 fn no_counterpart(key: &str) -> &'static str {
     match key {
-        "denied-peer-ip" => "private and special networks are denied anyway; public ones cannot be denied yet",
         "oauth" => {
             "tokens are taken where relay.token_server_name is set: give it the value of server-name, or of realm"
         }
         "redis-statsdb" => "figures are at `/metrics`, not in Redis",
         "secret-key-file" => "the password of the database is to be written as it is: relay.database",
         "relay-ip" => "it relays from the address that the client has reached",
-        "max-bps" | "bps-capacity" => "the bandwidth of an allocation cannot be set yet",
         "secure-stun" => "Binding requests are answered without a credential",
         "relay-threads" => "there is one thread for each core",
         "prometheus" | "prometheus-port" => "`/metrics` is always there, on the port of the pages",
@@ -255,7 +237,7 @@ fn no_counterpart(key: &str) -> &'static str {
             "lifetimes are those of RFC 8656 and cannot be set"
         }
         "no-auth" => "nobody relays here without a credential",
-        "no-udp" | "no-tcp" | "no-udp-relay" | "no-dtls" | "no-tcp-relay" | "no-stun" | "stun-only" => {
+        "no-udp" | "no-tcp" | "no-udp-relay" | "no-tcp-relay" | "no-stun" | "stun-only" => {
             "transports and usages cannot be turned off one by one"
         }
         _ => "no counterpart",
@@ -282,6 +264,8 @@ user=bob:0x7b5e2b9f
 external-ip=203.0.113.7/10.0.0.7
 allowed-peer-ip=10.0.0.0-10.0.0.255
 denied-peer-ip=0.0.0.0-0.255.255.255
+denied-peer-ip=10.0.0.0-10.0.1.255
+max-bps=64000
 total-quota=100
 user-quota=0
 cert="/etc/ssl/turn.pem"
@@ -301,29 +285,16 @@ cli-password=secret
         assert_eq!(relay.secret.as_ref().map(|secret| secret.0.as_str()), Some("north"));
         assert_eq!(relay.external_address, Some([203, 0, 113, 7].into()));
         assert_eq!(relay.allow_peers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/24"]);
+        assert_eq!(
+            relay.denied_peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["0.0.0.0/8", "10.0.1.0/24"]
+        );
+        assert_eq!(relay.session_bytes_per_second.0, 64_000);
         assert_eq!(relay.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice"]);
         assert_eq!(settings.tls.certificate, Some("/etc/ssl/turn.pem".into()));
         let named: Vec<&str> = import.remarks.iter().filter_map(|remark| remark.split('`').nth(1)).collect();
-        assert_eq!(named, ["user", "denied-peer-ip", "user-quota", "cli-password"]);
+        assert_eq!(named, ["user", "user-quota", "cli-password"]);
         assert!(!import.remarks.concat().contains("7b5e2b9f") && !import.remarks.concat().contains("secret"));
-    }
-
-    #[test]
-    fn a_range_becomes_the_fewest_networks() {
-        for (range, wanted) in [
-            ("192.0.2.1", vec!["192.0.2.1/32"]),
-            ("192.0.2.1-192.0.2.6", vec!["192.0.2.1/32", "192.0.2.2/31", "192.0.2.4/31", "192.0.2.6/32"]),
-            ("0.0.0.0-255.255.255.255", vec!["0.0.0.0/0"]),
-            ("255.255.255.255-255.255.255.255", vec!["255.255.255.255/32"]),
-            ("::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", vec!["::/0"]),
-            ("2001:db8::-2001:db8::ff", vec!["2001:db8::/120"]),
-        ] {
-            let found: Vec<String> = networks(range).unwrap_or_default().iter().map(ToString::to_string).collect();
-            assert_eq!(found, wanted, "{range}");
-        }
-        for wrong in ["", "x", "10.0.0.2-10.0.0.1", "10.0.0.1-::1"] {
-            assert!(networks(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]
