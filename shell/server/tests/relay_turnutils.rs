@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, self_signed, until};
@@ -63,16 +64,24 @@ fn uclient(relay: &Handle, options: &[&str], server: &str) {
 fn uclient_to_peer(relay: &Handle, options: &[&str]) {
     let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     let port = echo.local_addr().expect("an address").port().to_string();
-    let stop = echo.try_clone().expect("a handle");
-    stop.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-    let thread = std::thread::spawn(move || {
-        let mut bytes = [0; 2_000];
-        while let Ok((length, from)) = echo.recv_from(&mut bytes) {
-            echo.send_to(&bytes[..length], from).expect("sent");
-        }
+    echo.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = [0; 2_000];
+            while !done.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = echo.recv_from(&mut bytes) {
+                    echo.send_to(&bytes[..length], from).expect("sent");
+                }
+            }
+        });
+        // A test that fails must not leave the echo waiting.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            uclient(relay, &[options, &["-e", "127.0.0.1", "-r", &port]].concat(), "127.0.0.1");
+        }));
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    uclient(relay, &[options, &["-e", "127.0.0.1", "-r", &port]].concat(), "127.0.0.1");
-    thread.join().expect("the echo ends");
 }
 
 #[test]
