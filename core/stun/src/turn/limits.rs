@@ -170,7 +170,11 @@ impl Meters {
 }
 
 fn packet_rate(limits: &Limits) -> Rate {
-    let per_second = u64::from(limits.packets_per_second);
+    two_seconds(limits.packets_per_second.into())
+}
+
+/// That much per second, and two seconds' worth at once.
+fn two_seconds(per_second: u64) -> Rate {
     Rate { per_second, burst: per_second.saturating_mul(2) }
 }
 
@@ -213,10 +217,8 @@ impl Pool {
     }
 }
 
-/// Two seconds' worth at once.
 fn rate(whole: u64, share: Share) -> Rate {
-    let per_second = share.of(whole);
-    Rate { per_second, burst: per_second.saturating_mul(2) }
+    two_seconds(share.of(whole))
 }
 
 impl Pools {

@@ -25,6 +25,13 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(se
     accelerometer=(), geolocation=(), gyroscope=(), magnetometer=(), midi=(), payment=(), serial=(), usb=(), hid=(), \
     browsing-topics=()";
 
+/// Middleware for what is true only at the moment, or for whoever asked: nobody keeps it (RFC 9111 §5.2.2.5).
+pub async fn never_keep(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The headers that are the same on every answer.
 #[derive(Clone, Debug)]
 pub struct Headers {

@@ -21,10 +21,10 @@ pub enum Command {
         /// Bytes per second of one allocation.
         #[arg(long)]
         max_bps: Option<u64>,
-        /// Allocations of all users together.
+        /// Allocations of all users together. Kept and shown for coturn's sake, not applied here: `relay.allocations` is.
         #[arg(long)]
         total_quota: Option<u64>,
-        /// Allocations of one user.
+        /// Allocations of one user. Kept and shown for coturn's sake, not applied here: `relay.allocations_per_user` is.
         #[arg(long)]
         user_quota: Option<u64>,
         #[command(flatten)]
@@ -47,7 +47,7 @@ pub enum Command {
 }
 
 const EXAMPLES: &str = "Examples:
-  tandem turn realm set north.example.org --max-bps 500000 --user-quota 10
+  tandem turn realm set north.example.org --max-bps 500000
   tandem turn realm set north.example.org --max-bps 0       without a limit again";
 
 const LIST_EXAMPLES: &str = "Examples:

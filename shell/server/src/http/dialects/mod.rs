@@ -10,11 +10,11 @@ mod xirsys;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::credentials::Service;
 use crate::http::cors;
+use crate::http::headers::never_keep;
 
 const BODY_BYTES: usize = 16 << 10;
 
@@ -29,11 +29,4 @@ pub fn routes(service: Service) -> Router {
         .layer(from_fn_with_state(service.clone(), cors::answer))
         .layer(from_fn(never_keep))
         .with_state(service)
-}
-
-/// What was handed out is for whoever asked.
-async fn never_keep(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

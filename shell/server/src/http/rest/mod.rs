@@ -12,7 +12,6 @@ mod turn;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
@@ -22,6 +21,7 @@ use tandem_store::Store;
 use utoipa::OpenApi;
 
 use crate::credentials::Service;
+use crate::http::headers::never_keep;
 use crate::relay::Handle;
 use crate::serve::Reload;
 
@@ -131,13 +131,6 @@ pub fn routes(api: Api) -> Router {
 
 async fn openapi(State(document): State<Arc<utoipa::openapi::OpenApi>>) -> Json<Arc<utoipa::openapi::OpenApi>> {
     Json(document)
-}
-
-/// What is true now need not be true later, and is nobody else's business.
-async fn never_keep(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]
