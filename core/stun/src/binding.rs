@@ -13,7 +13,7 @@ use stun_types::message::{
 };
 
 use crate::discovery::{CHANGE_REQUEST, Discovery, PADDING, RESPONSE_PORT, Wanted};
-use crate::turn::FiveTuple;
+use crate::turn::{External, FiveTuple};
 use crate::wire::{BINDING_REQUEST, FAMILY_V4, FAMILY_V6, Stun};
 
 /// An answer: where it goes, and its bytes.
@@ -23,7 +23,7 @@ pub(crate) type Answer = (FiveTuple, Vec<u8>);
 pub(crate) fn answer(
     request: &Message<'_>,
     from: FiveTuple,
-    discovery: Option<&Discovery>,
+    (discovery, external): (Option<&Discovery>, &External),
 ) -> Result<Answer, StunWriteError> {
     let fingerprint = request.has_attribute(Fingerprint::TYPE);
     let known: &[u16] = if discovery.is_some() { &[CHANGE_REQUEST, RESPONSE_PORT, PADDING] } else { &[] };
@@ -35,14 +35,15 @@ pub(crate) fn answer(
         return Ok((from, write(request, MessageClass::Error, &attributes, fingerprint)?));
     }
     let stun = Stun { kind: BINDING_REQUEST, bytes: request.as_bytes() };
-    let way = discovery.map(|discovery| discovery.way(from, Wanted::parse(stun)?)).transpose().map(Option::flatten);
+    let way =
+        discovery.map(|discovery| discovery.way(from, Wanted::parse(stun)?, external)).transpose().map(Option::flatten);
     let Ok(way) = way else {
         let code = ErrorCode::builder(ErrorCode::BAD_REQUEST).reason("").build()?;
         return Ok((from, write(request, MessageClass::Error, &[&code], fingerprint)?));
     };
     let mapped = XorMappedAddress::new(from.client, request.transaction_id());
     let Some(way) = way else { return Ok((from, write(request, MessageClass::Success, &[&mapped], fingerprint)?)) };
-    let (origin, other) = (mapped_address(way.to.server), mapped_address(way.other));
+    let (origin, other) = (mapped_address(way.origin), mapped_address(way.other));
     let origin = RawAttribute::new(RESPONSE_ORIGIN.into(), &origin);
     let other = RawAttribute::new(OTHER_ADDRESS.into(), &other);
     let zeros = vec![0; way.padding.unwrap_or_default()];
@@ -82,7 +83,11 @@ pub(crate) fn unknown_attributes(request: &Message<'_>, known: &[AttributeType])
 
 /// The answer to an RFC 3489 Binding request. Without discovery it cannot change address or port, and nobody can have it
 /// sent elsewhere by RESPONSE-ADDRESS: that is refused with 420.
-pub(crate) fn classic_answer(request: Stun<'_>, from: FiveTuple, discovery: Option<&Discovery>) -> Option<Answer> {
+pub(crate) fn classic_answer(
+    request: Stun<'_>,
+    from: FiveTuple,
+    (discovery, external): (Option<&Discovery>, &External),
+) -> Option<Answer> {
     let wanted = |kind, value: &[u8]| match kind {
         CHANGE_REQUEST => value.last().is_some_and(|flags| flags & CHANGE_FLAGS != 0),
         RESPONSE_ADDRESS => true,
@@ -91,7 +96,7 @@ pub(crate) fn classic_answer(request: Stun<'_>, from: FiveTuple, discovery: Opti
     let refused = request
         .attributes()
         .find(|&(kind, value)| wanted(kind, value) && (kind == RESPONSE_ADDRESS || discovery.is_none()));
-    let way = discovery.and_then(|discovery| discovery.way(from, Wanted::parse(request).ok()?).ok()?);
+    let way = discovery.and_then(|discovery| discovery.way(from, Wanted::parse(request).ok()?, external).ok()?);
     let mut body = Vec::with_capacity(48);
     let (kind, to) = if let Some((refused, _)) = refused {
         push_attribute(&mut body, ERROR_CODE, &[0, 0, 4, 20]);
@@ -102,7 +107,7 @@ pub(crate) fn classic_answer(request: Stun<'_>, from: FiveTuple, discovery: Opti
     } else {
         push_attribute(&mut body, MAPPED_ADDRESS, &mapped_address(from.client));
         if let Some(way) = way {
-            push_attribute(&mut body, SOURCE_ADDRESS, &mapped_address(way.to.server));
+            push_attribute(&mut body, SOURCE_ADDRESS, &mapped_address(way.origin));
             push_attribute(&mut body, CHANGED_ADDRESS, &mapped_address(way.other));
         }
         (BINDING_SUCCESS, way.map_or(from, |way| way.to))

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::turn::{FiveTuple, Transport};
+use crate::turn::{External, FiveTuple, Transport};
 use crate::wire::Stun;
 
 /// Our addresses and ports: every pair of one of each must be a listener of ours.
@@ -33,7 +33,9 @@ pub(crate) struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
     pub(crate) to: FiveTuple,
-    /// The address that shares neither address nor port with the one that was asked.
+    /// As clients know the address it leaves.
+    pub(crate) origin: SocketAddr,
+    /// And the address that shares neither address nor port with the one that was asked.
     pub(crate) other: SocketAddr,
     /// Bytes of PADDING for the answer.
     pub(crate) padding: Option<usize>,
@@ -69,7 +71,7 @@ impl Wanted {
 
 impl Discovery {
     /// Where the answer goes. `None`: the request has come to none of the four, and is answered plainly.
-    pub(crate) fn way(&self, from: FiveTuple, wanted: Wanted) -> Result<Option<Way>, Refused> {
+    pub(crate) fn way(&self, from: FiveTuple, wanted: Wanted, external: &External) -> Result<Option<Way>, Refused> {
         let Some(other) = self.other(from.server) else {
             return if wanted.is_plain() { Ok(None) } else { Err(Refused) };
         };
@@ -83,7 +85,7 @@ impl Discovery {
         let client = SocketAddr::new(from.client.ip(), wanted.port.unwrap_or(from.client.port()));
         let to = FiveTuple { server: SocketAddr::new(ip, port), client, ..from };
         let padding = wanted.padding.map(|length| length.saturating_sub(ADDRESSES) / 4 * 4);
-        Ok(Some(Way { to, other, padding }))
+        Ok(Some(Way { to, origin: external.of(to.server), other: external.of(other), padding }))
     }
 
     fn other(&self, server: SocketAddr) -> Option<SocketAddr> {

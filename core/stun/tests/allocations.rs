@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stun_types::attribute::{AlternateServer, ErrorCode, Fingerprint, RawAttribute};
@@ -301,7 +302,7 @@ fn a_port_another_process_has_is_tried_over_and_a_refusal_frees_everything() {
 
 #[test]
 fn a_client_behind_a_nat_of_ours_is_told_the_external_address() {
-    let mut world = World::with(|config| config.addresses.external_v4 = Some([5, 6, 7, 8].into()));
+    let mut world = World::with(|config| config.addresses.external = IpAddr::from([5, 6, 7, 8]).into());
     let client = world.client("alice", "1.2.3.4:1000");
     let relayed = world.allocate(&client);
     assert_eq!(relayed.ip(), ip("5.6.7.8"));

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use stun_types::attribute::{AttributeWrite, ErrorCode, RawAttribute, XorMappedAddress};
 use stun_types::message::{BINDING, Message};
 use tandem_stun::Discovery;
-use tandem_stun::turn::{FiveTuple, Transport};
+use tandem_stun::turn::{External, FiveTuple, Mapping, Transport};
 use world::*;
 
 const CHANGE_REQUEST: u16 = 0x0003;
@@ -68,6 +68,21 @@ fn the_answer_leaves_from_the_address_and_port_asked_for() {
         assert_eq!((to.server, said, others), (address(origin), address(origin), address(other)), "{server} {flags}");
         assert_eq!(to.client, address("1.2.3.4:1000"));
     }
+}
+
+#[test]
+fn behind_a_nat_of_ours_the_public_addresses_are_told_and_the_local_ones_used() {
+    let mut world = World::with(|config| {
+        config.discovery = Some(Discovery { addresses: [ip("192.168.1.5"), ip("192.168.1.6")], ports: [3_478, 3_479] });
+        let mapped = |public, private| Mapping { public: ip(public), private: Some(ip(private)) };
+        let mappings = vec![mapped("5.6.7.8", "192.168.1.5"), mapped("5.6.7.9", "192.168.1.6")];
+        config.addresses.external = External::new(mappings);
+    });
+    let value = change(0x06);
+    let (to, said, others, _) =
+        ask(&mut world, "192.168.1.5:3478", &[&RawAttribute::new(CHANGE_REQUEST.into(), &value)]).expect("an answer");
+    let outside = address("5.6.7.9:3479");
+    assert_eq!((to.server, said, others), (address("192.168.1.6:3479"), outside, outside));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tandem_stun::credential;
@@ -246,7 +247,7 @@ fn other_addresses_users_and_bounds_count_from_the_next_request_on() {
     let mut world = World::new();
     let old = relaying(&mut world, "alice", "1.2.3.4:1");
     let mut changed = changes();
-    changed.external_v4 = Some([5, 6, 7, 8].into());
+    changed.external = IpAddr::from([5, 6, 7, 8]).into();
     changed.limits.allocations_per_user = 1;
     changed.limits.packets_per_second = 1;
     changed.alternates = vec![address("7.7.7.7:3478")];

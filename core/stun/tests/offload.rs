@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, RawAttribute};
@@ -147,7 +148,7 @@ fn a_client_that_moves_is_granted_its_channels_from_there() {
 fn between_clients_of_ours_the_grant_leads_inside_and_names_what_clients_are_told() {
     let mut world = World::with(|config| {
         config.offload = true;
-        config.addresses.external_v4 = Some("203.0.113.7".parse().expect("an address"));
+        config.addresses.external = IpAddr::from([203, 0, 113, 7]).into();
     });
     let (alice, bob) = (world.client("alice", "1.2.3.4:1000"), world.client("bob", "1.2.3.5:1000"));
     let (at_alice, at_bob) = (world.allocate(&alice), world.allocate(&bob));

@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use stun_types::attribute::RawAttribute;
@@ -263,7 +263,7 @@ fn two_shards_meet_and_their_ports_do_not_overlap() {
 
 #[test]
 fn behind_a_nat_two_allocations_meet_by_their_external_address() {
-    let mut world = World::with(|config| config.addresses.external_v4 = Some([5, 6, 7, 8].into()));
+    let mut world = World::with(|config| config.addresses.external = IpAddr::from([5, 6, 7, 8]).into());
     let (alice, bob) = (world.client("alice", "1.2.3.4:1000"), world.client("bob", "1.2.3.4:1001"));
     let (at_alice, at_bob) = (world.allocate(&alice), world.allocate(&bob));
     assert!(is_success(&world.bind(&alice, 0x4000, at_bob)));

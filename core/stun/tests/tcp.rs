@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, RawAttribute};
@@ -187,7 +187,7 @@ fn peers_that_may_not_be_relayed_to_may_not_be_connected_to() {
 
 #[test]
 fn of_this_host_only_what_is_relayed_may_be_connected_to() {
-    let mut world = World::with(|config| config.addresses.external_v4 = "203.0.113.9".parse().ok());
+    let mut world = World::with(|config| config.addresses.external = IpAddr::from([203, 0, 113, 9]).into());
     let client = allocated(&mut world);
     for (peer, answer) in [
         ("192.168.1.5:50007", Answer::Silence),

@@ -104,6 +104,18 @@ fn settings_that_contradict_each_other_are_refused() {
         ("[tls]\nacme_domains = [\"192.0.2.1\"]", "expected names"),
         ("[http]\nport = 8080", "both 8080"),
         ("[relay]\nsecret = \"short\"", "at least 16 characters"),
+        (
+            "[relay]\nexternal_addresses = [\"5.6.7.8/10.0.0.1\", \"5.6.7.8/10.0.0.2\"]",
+            "stands for more than one address",
+        ),
+        ("[relay]\nexternal_addresses = [\"5.6.7.8/10.0.0.1\", \"5.6.7.9/10.0.0.1\"]", "has a public one already"),
+        ("[relay]\nexternal_addresses = [\"5.6.7.8\", \"5.6.7.9\"]", "with several public addresses"),
+        (
+            "[relay]\nexternal_addresses = [\"5.6.7.8\"]\nrelay_addresses = [\"10.0.0.1\", \"10.0.0.2\"]",
+            "would stand for several",
+        ),
+        ("[relay]\nexternal_addresses = [\"5.6.7.8/24\"]", "public/private of one family"),
+        ("[relay]\nrelay_addresses = [\"0.0.0.0\"]", "expected addresses of this machine"),
         ("[rooms]\nmesh = 1", "rooms.mesh: expected at least 2, got 1"),
         ("[limits]\nsdp_bytes = \"1MiB\"", "limits.frame_bytes"),
         ("[ice]\nextra_servers = [{ urls = [\"http://x\"] }]", "expected a stun:, turn: or turns: URL"),

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_client::{SECRET, self_signed, until};
 use tandem_dtls::{Identity, Key};
-use tandem_server::relay::{self, Config, Discovery, External, Handle, Identities, Limits, PeerRules, Tls, Users};
+use tandem_server::relay::{self, Config, Discovery, Handle, Identities, Limits, PeerRules, Tls, Users};
 use tandem_stun::credential;
 use tandem_stun::turn::{ThirdParty, TokenAlgorithm, TokenKey};
 
@@ -320,8 +320,7 @@ fn natdiscovery_finds_no_nat_in_front_of_it() {
 fn a_full_relay_sends_clients_to_another_one() {
     let second = start(config());
     let alternates = vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), second.port())];
-    let external = External { alternates, ..External::default() };
-    let first = start(Config { external, limits: Limits { allocations: 0, ..Limits::default() }, ..config() });
+    let first = start(Config { alternates, limits: Limits { allocations: 0, ..Limits::default() }, ..config() });
     let port = first.port().to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let login = credential::credential(SECRET, now + 600, "interop");

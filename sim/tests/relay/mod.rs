@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tandem_sim::Chance;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice, RelayId,
-    Server, Transport, Whom,
+    Accounts, Addresses, Config, External, FiveTuple, Forward, Limits, Note, OpenRefused, Output, PeerRules, PortSlice,
+    RelayId, Server, Transport, Whom,
 };
 
 pub use person::Person;
@@ -298,8 +298,8 @@ fn config(now: Instant, shard: u16) -> Config {
         addresses: Addresses {
             own: own().to_vec(),
             listener_ports: vec![3_478],
-            external_v4: None,
-            external_v6: None,
+            external: External::default(),
+            relay: Vec::new(),
             alternates: Vec::new(),
         },
         peers: PeerRules::default(),

@@ -111,8 +111,12 @@ impl Server {
     }
 
     fn place(&mut self, reached: IpAddr, family: AddressFamily, parity: Parity) -> Result<SocketAddr, Refusal> {
-        let ip = self.relay_address(reached, family).ok_or(Refusal::AddressFamilyNotSupported)?;
-        self.ports.take(&mut self.rng, ip, parity).ok_or(Refusal::InsufficientCapacity)
+        let candidates = self.relay_addresses(reached, family);
+        if candidates.is_empty() {
+            return Err(Refusal::AddressFamilyNotSupported);
+        }
+        let Self { ports, rng, .. } = self;
+        candidates.into_iter().find_map(|ip| ports.take(rng, ip, parity)).ok_or(Refusal::InsufficientCapacity)
     }
 
     /// RESERVATION-TOKEN: the port that is kept here, or a question to the shard that keeps it.
@@ -175,15 +179,25 @@ impl Server {
         Ok(())
     }
 
-    /// The local address to relay from: the one the client reached, or our first one of the family it asks for.
-    fn relay_address(&self, reached: IpAddr, family: AddressFamily) -> Option<IpAddr> {
+    /// The local addresses to relay from, the best first: of those the operator names any, beginning with the one that the
+    /// client has reached; else that one, or our first one of the family it asks for.
+    fn relay_addresses(&mut self, reached: IpAddr, family: AddressFamily) -> SmallVec<[IpAddr; 2]> {
         let fits = |ip: &IpAddr| ip.is_ipv4() == (family == AddressFamily::IPV4);
+        let addresses = &self.settings.addresses;
+        let mut named: SmallVec<[IpAddr; 2]> = addresses.relay.iter().copied().filter(fits).collect();
+        if let Some(last) = named.len().checked_sub(1) {
+            // Clients spread over them.
+            named.rotate_left(usize::from(self.rng.next_u32().to_be_bytes()[0]) % (last + 1));
+            named.sort_by_key(|&ip| ip != reached);
+            return named;
+        }
         let usable = |ip: &IpAddr| fits(ip) && !ip.is_loopback() && !is_link_local(*ip);
-        Some(reached).filter(fits).or_else(|| {
-            let own = || self.settings.addresses.own.iter().copied();
+        let ours = Some(reached).filter(fits).or_else(|| {
+            let own = || addresses.own.iter().copied();
             // A client on loopback finds peers on loopback.
             own().find(|ip| fits(ip) && ip.is_loopback() && reached.is_loopback()).or_else(|| own().find(usable))
-        })
+        });
+        ours.into_iter().collect()
     }
 }
 

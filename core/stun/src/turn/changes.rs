@@ -1,11 +1,12 @@
 //! Settings that change while the machine runs. Allocations stay; a peer that may no longer be relayed to loses its
 //! permissions and channels at once.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Server;
 use super::config::{Config, Limits, PeerRules};
+use super::external::External;
 use super::limiter::Rate;
 
 /// What can be changed, all of it at once. Has no `Debug`: it holds secrets.
@@ -19,10 +20,10 @@ pub struct Changes {
     pub credential_lifetime: Duration,
     /// Whether an allocation ends when its credential does.
     pub end_on_expiry: bool,
-    /// Told to clients in place of a local IPv4 address.
-    pub external_v4: Option<Ipv4Addr>,
-    /// The same for IPv6.
-    pub external_v6: Option<Ipv6Addr>,
+    /// Told to clients in place of addresses of this host.
+    pub external: External,
+    /// The addresses to relay from.
+    pub relay: Vec<IpAddr>,
     /// Other relays, named to clients while this one is full.
     pub alternates: Vec<SocketAddr>,
     /// Who may be relayed to.
@@ -39,8 +40,8 @@ impl Changes {
             users: config.accounts.fixed.clone(),
             credential_lifetime: config.credential_lifetime,
             end_on_expiry: config.end_on_expiry,
-            external_v4: config.addresses.external_v4,
-            external_v6: config.addresses.external_v6,
+            external: config.addresses.external.clone(),
+            relay: config.addresses.relay.clone(),
             alternates: config.addresses.alternates.clone(),
             peers: config.peers.clone(),
             limits: config.limits,
@@ -54,8 +55,8 @@ impl Changes {
         config.accounts.fixed = changes.users;
         config.credential_lifetime = changes.credential_lifetime;
         config.end_on_expiry = changes.end_on_expiry;
-        config.addresses.external_v4 = changes.external_v4;
-        config.addresses.external_v6 = changes.external_v6;
+        config.addresses.external = changes.external;
+        config.addresses.relay = changes.relay;
         config.addresses.alternates = changes.alternates;
         config.peers = changes.peers;
         config.limits = changes.limits;
@@ -69,8 +70,8 @@ impl Server {
         self.gate.change(changes);
         self.gate.set_rate(Rate { per_second: limits.answers_per_second.into(), burst: limits.answers_burst.into() });
         self.settings.limits = limits;
-        self.settings.addresses.external_v4 = changes.external_v4;
-        self.settings.addresses.external_v6 = changes.external_v6;
+        self.settings.addresses.external.clone_from(&changes.external);
+        self.settings.addresses.relay.clone_from(&changes.relay);
         self.settings.addresses.alternates.clone_from(&changes.alternates);
         self.peers.change(changes.peers.clone(), &self.settings.addresses);
         for slot in self.table.slots() {

@@ -1,11 +1,12 @@
 //! What a relay machine is told at construction, and the names of what it deals with.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::external::External;
 use super::realms::Realms;
 use super::users::Accounts;
 use crate::{Cidr, Discovery};
@@ -127,10 +128,10 @@ pub struct Addresses {
     pub own: Vec<IpAddr>,
     /// Ports of this process, UDP or TCP, refused as peers on any own address.
     pub listener_ports: Vec<u16>,
-    /// Told to clients in place of a local IPv4 address other than loopback: the host stands behind a NAT.
-    pub external_v4: Option<Ipv4Addr>,
-    /// The same for IPv6.
-    pub external_v6: Option<Ipv6Addr>,
+    /// Told to clients in place of these: the host stands behind a NAT.
+    pub external: External,
+    /// The ones to relay from; of a family without any, the one that the client has reached.
+    pub relay: Vec<IpAddr>,
     /// Other relays, named to clients while this one is full (ALTERNATE-SERVER, RFC 8489 §10).
     pub alternates: Vec<SocketAddr>,
 }

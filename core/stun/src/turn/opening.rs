@@ -6,7 +6,7 @@
 //!                    └──────────────┘
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use stun_types::attribute::{AttributeWrite, ErrorCode, RawAttribute, XorMappedAddress};
@@ -114,15 +114,9 @@ impl Server {
         }
     }
 
-    /// The address clients are told: the one outside the NAT, except on loopback.
+    /// The address clients are told.
     pub(super) fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        let addresses = &self.settings.addresses;
-        let external = match bound.ip() {
-            ip if ip.is_loopback() => None,
-            IpAddr::V4(_) => addresses.external_v4.map(IpAddr::V4),
-            IpAddr::V6(_) => addresses.external_v6.map(IpAddr::V6),
-        };
-        SocketAddr::new(external.unwrap_or(bound.ip()), bound.port())
+        self.settings.addresses.external.of(bound)
     }
 }
 

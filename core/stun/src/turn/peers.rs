@@ -33,16 +33,14 @@ pub(super) enum Reach {
 
 impl Peers {
     pub(super) fn new(rules: PeerRules, addresses: &Addresses) -> Self {
-        let external = [addresses.external_v4.map(IpAddr::V4), addresses.external_v6.map(IpAddr::V6)];
-        let external = external.into_iter().flatten().collect();
+        let external = addresses.external.addresses().collect();
         let own = addresses.own.iter().copied().collect();
         Self { rules, own, external, listener_ports: addresses.listener_ports.clone() }
     }
 
     /// Other rules than before; addresses of this host stay known.
     pub(super) fn change(&mut self, rules: PeerRules, addresses: &Addresses) {
-        let external = [addresses.external_v4.map(IpAddr::V4), addresses.external_v6.map(IpAddr::V6)];
-        self.external = external.into_iter().flatten().collect();
+        self.external = addresses.external.addresses().collect();
         self.rules = rules;
     }
 
@@ -176,8 +174,8 @@ mod tests {
 
     fn peers(rules: PeerRules) -> Peers {
         let own = ["127.0.0.1", "192.168.1.5", "::1"].map(|ip| ip.parse().expect("an address")).to_vec();
-        let external_v4 = Some(Ipv4Addr::new(5, 6, 7, 8));
-        Peers::new(rules, &Addresses { own, listener_ports: vec![3478], external_v4, ..Addresses::default() })
+        let external = IpAddr::from([5, 6, 7, 8]).into();
+        Peers::new(rules, &Addresses { own, listener_ports: vec![3478], external, ..Addresses::default() })
     }
 
     fn judge(rules: PeerRules, ip: &str) -> Option<Reach> {
@@ -332,8 +330,7 @@ mod tests {
     fn the_external_address_is_reached_from_inside_whatever_network_is_denied_around_it_by_default() {
         // coturn's users lock themselves out when the external address is a private one of an outer network.
         let own = vec!["192.168.1.5".parse().expect("an address")];
-        let external_v4 = Some(Ipv4Addr::new(10, 0, 0, 9));
-        let addresses = Addresses { own, external_v4, ..Addresses::default() };
+        let addresses = Addresses { own, external: IpAddr::from([10, 0, 0, 9]).into(), ..Addresses::default() };
         let mut peers = Peers::new(PeerRules::default(), &addresses);
         let external: IpAddr = "10.0.0.9".parse().expect("an address");
         assert_eq!(peers.judge(external, &Realms::default(), ""), Some(Reach::Inside));

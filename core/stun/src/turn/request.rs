@@ -42,7 +42,8 @@ impl Server {
     fn on_binding(&mut self, now: Instant, from: FiveTuple, message: &Message<'_>) {
         if self.admit(now, from, message.as_bytes()) {
             self.counters.bindings += 1;
-            match binding::answer(message, from, self.settings.discovery.as_ref()) {
+            match binding::answer(message, from, (self.settings.discovery.as_ref(), &self.settings.addresses.external))
+            {
                 Ok((to, message)) => self.send_unproven(now, to, Ok(message)),
                 Err(error) => debug_assert!(false, "an answer could not be written: {error}"),
             }
@@ -51,7 +52,11 @@ impl Server {
 
     pub(super) fn on_classic_binding(&mut self, now: Instant, from: FiveTuple, stun: Stun<'_>) {
         if self.admit(now, from, stun.bytes)
-            && let Some((to, message)) = binding::classic_answer(stun, from, self.settings.discovery.as_ref())
+            && let Some((to, message)) = binding::classic_answer(
+                stun,
+                from,
+                (self.settings.discovery.as_ref(), &self.settings.addresses.external),
+            )
         {
             self.counters.bindings += 1;
             self.send_unproven(now, to, Ok(message));

@@ -14,8 +14,8 @@ use stun_types::message::{
 };
 use tandem_stun::credential;
 use tandem_stun::turn::{
-    Accounts, Addresses, Config, ConnectionId, Destination, Filter, FiveTuple, Forward, Limits, Note, Offload,
-    OpenRefused, Output, PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
+    Accounts, Addresses, Config, ConnectionId, Destination, External, Filter, FiveTuple, Forward, Limits, Note,
+    Offload, OpenRefused, Output, PeerRules, PortSlice, QueryId, RelayId, Server, Transport, UserKey,
 };
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
@@ -101,8 +101,8 @@ pub fn config(now: Instant) -> Config {
         addresses: Addresses {
             own,
             listener_ports: vec![3_478],
-            external_v4: None,
-            external_v6: None,
+            external: External::default(),
+            relay: Vec::new(),
             alternates: Vec::new(),
         },
         peers: PeerRules::default(),

@@ -45,7 +45,7 @@ const IMPORTANT: [&str; 8] = [
     "http.public_url",
     "http.behind_proxy",
     "tls.acme_domains",
-    "relay.external_address",
+    "relay.external_addresses",
     "log.level",
 ];
 

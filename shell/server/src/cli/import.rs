@@ -15,7 +15,7 @@ use networks::without;
 
 use super::{note, say};
 use crate::config::Settings;
-use crate::config::types::Cidr;
+use crate::config::types::{Cidr, ExternalAddress};
 
 /// Whose configuration to take over.
 #[derive(Subcommand)]
@@ -49,7 +49,6 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 struct Import {
     relay: Table,
     tls: Table,
-    http: Table,
     ports: (Option<u16>, Option<u16>),
     denied: Vec<Cidr>,
     allowed: Vec<Cidr>,
@@ -119,10 +118,12 @@ impl Import {
             "total-quota" => self.number("allocations", positive(value)?),
             "user-quota" => self.number("allocations_per_user", positive(value)?),
             "external-ip" => {
-                let public = value.split_once('/').map_or(value, |(public, _)| public);
-                once(&mut self.relay, "external_address", address(public)?.to_string())
+                let external: ExternalAddress = value.parse().map_err(|error| format!("{error}"))?;
+                push(&mut self.relay, "external_addresses", external.to_string());
+                Ok(())
             }
-            "listening-ip" => once(&mut self.http, "address", address(value)?.to_string()),
+            "listening-ip" => self.address("listen_addresses", value),
+            "relay-ip" => self.address("relay_addresses", value),
             "static-auth-secret" => once(&mut self.relay, "secret", value.to_owned()),
             "cert" => once(&mut self.tls, "certificate", value.to_owned()),
             "pkey" => once(&mut self.tls, "key", value.to_owned()),
@@ -155,6 +156,11 @@ impl Import {
         Ok(())
     }
 
+    fn address(&mut self, name: &str, value: &str) -> Result<(), String> {
+        push(&mut self.relay, name, address(value)?.to_string());
+        Ok(())
+    }
+
     fn bytes(&mut self, name: &str, value: &str) -> Result<(), String> {
         let number: u64 = value.parse().map_err(|_| format!("expected bytes per second, got `{value}`"))?;
         once(&mut self.relay, name, format!("{number}B"))
@@ -178,7 +184,7 @@ impl Import {
     /// As a file of settings, which ours would take.
     fn toml(&self) -> anyhow::Result<String> {
         let mut all = Table::new();
-        for (name, section) in [("http", &self.http), ("tls", &self.tls), ("relay", &self.relay)] {
+        for (name, section) in [("tls", &self.tls), ("relay", &self.relay)] {
             if !section.is_empty() {
                 all.insert(name.to_owned(), Value::Table(section.clone()));
             }
@@ -229,7 +235,6 @@ fn no_counterpart(key: &str) -> &'static str {
         }
         "redis-statsdb" => "figures are at `/metrics`, not in Redis",
         "secret-key-file" => "the password of the database is to be written as it is: relay.database",
-        "relay-ip" => "it relays from the address that the client has reached",
         "secure-stun" => "Binding requests are answered without a credential",
         "relay-threads" => "there is one thread for each core",
         "prometheus" | "prometheus-port" => "`/metrics` is always there, on the port of the pages",
@@ -262,6 +267,10 @@ realm=example.org
 user=alice:in wonderland
 user=bob:0x7b5e2b9f
 external-ip=203.0.113.7/10.0.0.7
+external-ip=203.0.113.8/10.0.0.8
+listening-ip=10.0.0.7
+relay-ip=10.0.0.7
+relay-ip=10.0.0.8
 allowed-peer-ip=10.0.0.0-10.0.0.255
 denied-peer-ip=0.0.0.0-0.255.255.255
 denied-peer-ip=10.0.0.0-10.0.1.255
@@ -283,7 +292,11 @@ cli-password=secret
         assert_eq!((relay.port, relay.tls_port, relay.allocations), (3479, 5350, 100));
         assert_eq!(relay.port_range.to_string(), "50000-50999");
         assert_eq!(relay.secret.as_ref().map(|secret| secret.0.as_str()), Some("north"));
-        assert_eq!(relay.external_address, Some([203, 0, 113, 7].into()));
+        let texts = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&relay.listen_addresses), ["10.0.0.7"]);
+        assert_eq!(texts(&relay.relay_addresses), ["10.0.0.7", "10.0.0.8"]);
+        let external = relay.external_addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(external, ["203.0.113.7/10.0.0.7", "203.0.113.8/10.0.0.8"]);
         assert_eq!(relay.allow_peers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/24"]);
         assert_eq!(
             relay.denied_peers.iter().map(ToString::to_string).collect::<Vec<_>>(),

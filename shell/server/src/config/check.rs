@@ -1,5 +1,6 @@
 //! Do the settings fit together?
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::settings::Settings;
@@ -63,8 +64,42 @@ fn ports(all: &Settings, found: &mut Vec<String>) {
     }
 }
 
+/// What a NAT maps to one public address would meet there: two relays with one port.
+fn addresses(all: &Settings, found: &mut Vec<String>) {
+    let relay = &all.relay;
+    let external = &relay.external_addresses;
+    for (i, mapping) in external.iter().enumerate() {
+        let name = "relay.external_addresses";
+        let before = external.iter().take(i);
+        if before.clone().any(|other| other.public == mapping.public) {
+            found.push(format!(
+                "{name}: {} stands for more than one address: name one `public/private` for each",
+                mapping.public
+            ));
+        } else if mapping.private.is_some() && before.clone().any(|other| other.private == mapping.private) {
+            found.push(format!("{name}: {mapping}: this private address has a public one already"));
+        } else if mapping.private.is_none()
+            && before.clone().any(|other| other.private.is_none() && other.public.is_ipv4() == mapping.public.is_ipv4())
+        {
+            found.push(format!("{name}: {mapping}: with several public addresses name `public/private` for each"));
+        }
+        let unmapped = |ip: &&IpAddr| {
+            ip.is_ipv4() == mapping.public.is_ipv4() && !external.iter().any(|other| other.private == Some(**ip))
+        };
+        if mapping.private.is_none() && relay.relay_addresses.iter().filter(unmapped).count() > 1 {
+            found.push(format!(
+                "{name}: {mapping} would stand for several of relay.relay_addresses: name `public/private` for each"
+            ));
+        }
+    }
+    if let Some(ip) = relay.relay_addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
+        found.push(format!("relay.relay_addresses: expected addresses of this machine, got {ip}"));
+    }
+}
+
 fn relay(all: &Settings, found: &mut Vec<String>) {
     let relay = &all.relay;
+    addresses(all, found);
     let most = &relay.credential_max_ttl;
     if most.0 < Duration::from_secs(1) || most.0 > MOST_TTL {
         found.push(format!("relay.credential_max_ttl: expected 1s to 48h, got {most}"));

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::types::{
-    Access, Cidr, ExtraServer, Format, Level, Period, PortRange, PublicUrl, RelayUser, Secret, Shape, Size, Value,
+    Access, Cidr, ExternalAddress, ExtraServer, Format, Level, Period, PortRange, PublicUrl, RelayUser, Secret, Shape,
+    Size, Value,
 };
 
 /// When a change takes effect.
@@ -173,11 +174,15 @@ settings! {
         dtls: bool = true, Restart,
             "TURN over DTLS, too: over UDP on `relay.port` and `relay.tls_port`, with a certificate of the ECDSA kind.";
         discovery_addresses: Vec<IpAddr> = Vec::new(), Restart,
-            "Two public addresses of this machine, of one family: lets clients find out how their NAT behaves (RFC 5780).";
+            "Two addresses of this machine, of one family, public or each behind one of its own: lets clients find out how their NAT behaves (RFC 5780).";
         discovery_port: u16 = 3479, Restart, "The second UDP port for that; used only with `relay.discovery_addresses`.";
         port_range: PortRange = PortRange { first: 49152, last: 65535 }, Restart, "Ports relayed media comes from.";
-        external_address: Option<IpAddr> = None, Live,
-            "Public address of this machine when it stands behind a one-to-one NAT.";
+        listen_addresses: Vec<IpAddr> = Vec::new(), Restart,
+            "Addresses of this machine to serve STUN and TURN at; none: `http.address`.";
+        relay_addresses: Vec<IpAddr> = Vec::new(), Live,
+            "Addresses of this machine that media is relayed from; a family without any relays from the address the client has reached.";
+        external_addresses: Vec<ExternalAddress> = Vec::new(), Live,
+            "Public address of this machine when it stands behind a one-to-one NAT; with several addresses `public/private` for each of them.";
         host: Option<String> = None, Live,
             "Name or address announced for the relay, if not the host under which the client reached us.";
         allow_peers: Vec<Cidr> = Vec::new(), Live,

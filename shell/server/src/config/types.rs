@@ -62,6 +62,7 @@ values! {
     Vec<IpAddr> => List, "list of addresses";
     Vec<SocketAddr> => List, "list of addresses with ports (`198.51.100.7:3478`)";
     Vec<ExtraServer> => Toml, "list of tables";
+    Vec<ExternalAddress> => List, "list of addresses (`203.0.113.7` or `203.0.113.7/10.0.0.7`)";
     Vec<RelayUser> => List, "list of users (`name:password`)";
 }
 
@@ -88,7 +89,7 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Period, Size, PortRange, PublicUrl, Cidr);
+as_text!(Period, Size, PortRange, PublicUrl, Cidr, ExternalAddress);
 
 /// What a text should have been.
 #[derive(Debug, thiserror::Error)]
@@ -309,6 +310,41 @@ impl Serialize for Secret {
     }
 }
 
+/// An address outside a NAT, and the one inside that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalAddress {
+    /// Outside.
+    pub public: IpAddr,
+    /// Inside; `None`: all of the family that have none of their own.
+    pub private: Option<IpAddr>,
+}
+
+impl FromStr for ExternalAddress {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let wrong = || unreadable("a public address, or public/private of one family (203.0.113.7/10.0.0.7)", text);
+        let address = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| wrong());
+        let (public, private) = match text.split_once('/') {
+            Some((public, private)) => (address(public)?, Some(address(private)?)),
+            None => (address(text)?, None),
+        };
+        if private.is_some_and(|private| private.is_ipv4() != public.is_ipv4()) || public.is_unspecified() {
+            return Err(wrong());
+        }
+        Ok(Self { public, private })
+    }
+}
+
+impl fmt::Display for ExternalAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.private {
+            Some(private) => write!(f, "{}/{private}", self.public),
+            None => write!(f, "{}", self.public),
+        }
+    }
+}
+
 /// A user of the relay with a password of its own; the password is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -457,6 +493,25 @@ mod tests {
         );
         for wrong in ["talk.example.org", "ftp://x", "https://x/path", "https://u@x", "https://", "https://a b"] {
             assert!(wrong.parse::<PublicUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_external_address_is_one_or_a_pair_of_one_family() {
+        for text in ["203.0.113.7", "203.0.113.7/10.0.0.7", "2001:db8::7/fd00::7"] {
+            assert_eq!(text.parse::<ExternalAddress>().expect(text).to_string(), text);
+        }
+        for bad in [
+            "",
+            "203.0.113.7/",
+            "/10.0.0.7",
+            "203.0.113.7/24",
+            "203.0.113.7/fd00::7",
+            "0.0.0.0",
+            "a",
+            "1.2.3.4/5.6.7.8/9",
+        ] {
+            assert!(bad.parse::<ExternalAddress>().is_err(), "{bad}");
         }
     }
 

@@ -44,8 +44,12 @@ pub struct Config {
     pub end_on_expiry: bool,
     /// Ports to relay on.
     pub relay_ports: RangeInclusive<u16>,
-    /// Told to clients.
-    pub external: External,
+    /// Told to clients in place of our own addresses: we stand behind a NAT.
+    pub external: turn::External,
+    /// Our addresses to relay from; of a family without any, the one that the client has reached.
+    pub relay_from: Vec<IpAddr>,
+    /// Other relays, for clients that come while this one is full.
+    pub alternates: Vec<SocketAddr>,
     /// Who may be relayed to, beside public addresses.
     pub peers: PeerRules,
     /// More ports of this process, UDP or TCP, refused as peers like our own.
@@ -64,21 +68,10 @@ pub struct Config {
     pub shards: Option<NonZeroU16>,
 }
 
-/// Addresses that clients are told and that are not this host's.
-#[derive(Clone, Debug, Default)]
-pub struct External {
-    /// In place of our IPv4 address: we stand behind a NAT.
-    pub v4: Option<Ipv4Addr>,
-    /// In place of our IPv6 address.
-    pub v6: Option<Ipv6Addr>,
-    /// Other relays, for clients that come while this one is full.
-    pub alternates: Vec<SocketAddr>,
-}
-
 /// NAT behaviour discovery, RFC 5780: clients are answered from another address and port as well.
 #[derive(Clone, Copy, Debug)]
 pub struct Discovery {
-    /// Two addresses of this host, both listened on, that clients reach as they are: no NAT in front.
+    /// Two addresses of this host, both listened on, that clients reach under the same ports.
     pub addresses: [IpAddr; 2],
     /// The other UDP port; 0: any free one.
     pub port: u16,
@@ -117,9 +110,9 @@ impl Config {
             users: self.users.fixed.clone(),
             credential_lifetime: self.credential_lifetime,
             end_on_expiry: self.end_on_expiry,
-            external_v4: self.external.v4,
-            external_v6: self.external.v6,
-            alternates: self.external.alternates.clone(),
+            external: self.external.clone(),
+            relay: self.relay_from.clone(),
+            alternates: self.alternates.clone(),
             peers: self.peers.clone(),
             limits: self.limits,
         }
@@ -140,7 +133,9 @@ impl Default for Config {
             credential_lifetime: Duration::from_secs(86_400),
             end_on_expiry: false,
             relay_ports: 49_152..=65_535,
-            external: External::default(),
+            external: turn::External::default(),
+            relay_from: Vec::new(),
+            alternates: Vec::new(),
             peers: PeerRules::default(),
             forbidden_ports: Vec::new(),
             limits: Limits::default(),

@@ -45,7 +45,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tandem_stun::turn;
 pub use tandem_stun::turn::{Counters, Limit, Limits, PeerRules, Transport, Usage};
 
-pub use config::{Ask, Config, Discovery, External, REALM, Tls, Users};
+pub use config::{Ask, Config, Discovery, REALM, Tls, Users};
 pub use door::{Door, Visitor};
 pub use handover::{Handover, form};
 pub use operate::{Changes, Filter, MOST, Page, SessionId, SessionView, Traffic, Unreachable, Whom};
@@ -280,9 +280,9 @@ fn machine_config(
         addresses: turn::Addresses {
             own: own.to_vec(),
             listener_ports,
-            external_v4: config.external.v4,
-            external_v6: config.external.v6,
-            alternates: config.external.alternates.clone(),
+            external: config.external.clone(),
+            relay: config.relay_from.clone(),
+            alternates: config.alternates.clone(),
         },
         peers: config.peers.clone(),
         limits: config.limits,
@@ -291,7 +291,7 @@ fn machine_config(
 }
 
 /// The addresses of this host.
-fn own_addresses() -> io::Result<Vec<IpAddr>> {
+pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect())
 }
 

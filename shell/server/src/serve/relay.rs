@@ -17,7 +17,7 @@ use super::bind::explain;
 use super::count;
 use super::users::Users;
 use crate::config::Settings;
-use crate::config::types::Cidr;
+use crate::config::types::{Cidr, ExternalAddress};
 use crate::credentials;
 use crate::data_dir::{DataDir, kept_secret};
 use crate::relay::{self, Handover, Limits, PeerRules};
@@ -172,17 +172,18 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
             .collect(),
         ..relay::Config::default()
     };
-    if !settings.http.address.is_unspecified() {
+    if !from.listen_addresses.is_empty() {
+        config.listen.clone_from(&from.listen_addresses);
+    } else if !settings.http.address.is_unspecified() {
         config.listen = vec![settings.http.address];
     } else if settings.http.address.is_ipv4() {
         config.listen = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     }
-    match from.external_address {
-        Some(IpAddr::V4(v4)) => config.external.v4 = Some(v4),
-        Some(IpAddr::V6(v6)) => config.external.v6 = Some(v6),
-        None => {}
-    }
-    config.external.alternates.clone_from(&from.alternate_servers);
+    let mapping = |from: &ExternalAddress| turn::Mapping { public: from.public, private: from.private };
+    config.external = turn::External::new(from.external_addresses.iter().map(mapping).collect());
+    config.relay_from.clone_from(&from.relay_addresses);
+    name_foreign(from);
+    config.alternates.clone_from(&from.alternate_servers);
     config.proxies = settings.proxy_protocol.from.iter().filter_map(network).collect();
     config.offload = match from.offload.as_slice() {
         [] => None,
@@ -203,6 +204,18 @@ fn config(settings: &Settings, secret: Vec<u8>) -> relay::Config {
         ..config.limits
     };
     config
+}
+
+/// Addresses that this machine does not have, or not yet: nothing can be relayed from there.
+fn name_foreign(from: &crate::config::settings::Relay) {
+    let own = relay::own_addresses().unwrap_or_default();
+    let private = from.external_addresses.iter().filter_map(|external| external.private);
+    let named = from.relay_addresses.iter().copied().map(|ip| ("relay.relay_addresses", ip));
+    for (setting, ip) in named.chain(private.map(|ip| ("relay.external_addresses", ip))) {
+        if !own.contains(&ip) {
+            tracing::warn!(setting, %ip, ?own, "this machine does not have this address");
+        }
+    }
 }
 
 /// Of the allocations of all.

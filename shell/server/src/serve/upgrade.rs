@@ -90,6 +90,7 @@ pub fn terms(settings: &Settings) -> String {
         ("http.behind_proxy", http.behind_proxy.to_string()),
         ("relay.enabled", relay.enabled.to_string()),
         ("relay.port", relay.port.to_string()),
+        ("relay.listen_addresses", format!("{:?}", relay.listen_addresses)),
         ("relay.tls_port", relay.tls_port.to_string()),
         ("relay.port_range", format!("{}-{}", relay.port_range.first, relay.port_range.last)),
         ("relay.discovery_addresses", format!("{:?}", relay.discovery_addresses)),
