@@ -199,7 +199,7 @@ fn renumber(mut records: &mut [u8], shift: u64) {
 }
 
 /// `None`: a panic.
-fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

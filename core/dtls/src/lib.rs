@@ -1,4 +1,4 @@
-//! DTLS 1.2 (RFC 6347) for a server with many clients behind one socket.
+//! DTLS 1.2 (RFC 6347): for a server with many clients behind one socket, and for one end of a WebRTC connection ([`Peer`]).
 //!
 //! ```text
 //!  datagram ──► hello: a ClientHello? ──no cookie──► challenge (HelloVerifyRequest), nothing kept
@@ -16,6 +16,7 @@ mod cookie;
 mod hello;
 mod identity;
 mod keyed;
+mod peer;
 mod provider;
 mod server;
 #[cfg(test)]
@@ -24,4 +25,5 @@ mod tests;
 pub use client::{Client, Event, Failed};
 pub use hello::{Hello, Malformed};
 pub use identity::{Identity, Key, Unsupported};
+pub use peer::{Ended, Fingerprint, Local, NotAFingerprint, Peer, PeerEvent, Role, SrtpKeys, SrtpProfile};
 pub use server::{Batch, Config, Counters, Limits, Outputs, Path, Server, Unusable, is_dtls};
