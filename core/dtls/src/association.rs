@@ -115,6 +115,7 @@ impl Association {
     pub(crate) fn send(&mut self, message: &[u8], out: &mut Outputs) -> bool {
         // What is said before the handshake is over would wait, unbounded.
         self.state == State::Open
+            && message.len() <= LONGEST
             && matches!(guarded(|| self.dtls.send_application_data(message)), Some(Ok(_)))
             && self.drain(out).is_ok()
     }
@@ -203,6 +204,8 @@ pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
+/// The plaintext of a record, RFC 6347 §4.1 and RFC 5246 §6.2.1: peers may send longer datagrams, and clients need not take more.
+pub(crate) const LONGEST: usize = 1 << 14;
 pub(crate) const AES128_GCM: Dtls12CipherSuite = Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256;
 const CHACHA20_POLY1305: Dtls12CipherSuite = Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256;
 /// Numbers of records have 48 bits; whoever begins with such a large one gets ours as they come.

@@ -9,7 +9,7 @@ use dimpl::{Dtls, Output};
 
 use crate::hello::tests::client_hello;
 use crate::provider::{provider, write_nonces};
-use crate::{Config, Event, Identity, Key, Limits, Outputs, Path, Server};
+use crate::{Config, Event, Failed, Identity, Key, Limits, Outputs, Path, Server};
 
 const LIMITS: Limits =
     Limits { total: 8, per_address: 4, handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
@@ -172,6 +172,22 @@ fn a_client_comes_talks_and_goes() {
 }
 
 #[test]
+fn a_message_that_fits_no_record_is_dropped_and_the_client_stays() {
+    let mut world = World::new();
+    let mut client = Client::new("192.0.2.1:4000", world.now);
+    world.open(&mut client);
+    for length in [16_385, 20_000, 65_535] {
+        assert!(!world.say(client.path, &vec![7; length]), "{length}");
+    }
+    for length in [16_384, 1] {
+        assert!(world.say(client.path, &vec![7; length]));
+        client.exchange(&mut world);
+        assert_eq!(client.heard.pop(), Some(vec![7; length]));
+    }
+    assert_eq!(world.server.len(), 1);
+}
+
+#[test]
 fn the_client_for_tools_speaks_with_the_server() {
     let mut world = World::new();
     let here = path("192.0.2.1:4000");
@@ -201,6 +217,32 @@ fn the_client_for_tools_speaks_with_the_server() {
     }
     assert!(connected && closed);
     assert_eq!((world.heard(), heard), (vec![(here.client, b"a question".to_vec())], vec![b"an answer".to_vec()]));
+}
+
+#[test]
+fn the_client_for_tools_says_why_it_has_failed() {
+    let mut world = World::new();
+    let mut client = crate::Client::new(world.now).expect("a client");
+    // RFC 5246 §7.2: a fatal handshake_failure, as of a server whose certificate has an RSA key.
+    let alert = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 40];
+    while !matches!(client.poll_output(), Event::Wait(_)) {}
+    assert_eq!(client.handle_datagram(world.now, &alert), Err(Failed::Refused { alert: 40 }));
+
+    let mut client = crate::Client::new(world.now).expect("a client");
+    let mut outcome = Ok(());
+    for _ in 0..60 {
+        while !matches!(client.poll_output(), Event::Wait(_)) {}
+        world.now += Duration::from_secs(1);
+        outcome = outcome.and_then(|()| client.handle_timeout(world.now));
+    }
+    assert_eq!(outcome, Err(Failed::Silent));
+
+    // Whatever comes, it does not panic, and a message that fits no record is refused.
+    let mut client = crate::Client::new(world.now).expect("a client");
+    for length in 0..64 {
+        let _ = client.handle_datagram(world.now, &alert.repeat(5)[..length]);
+    }
+    assert_eq!(client.send(&[0; 16_385]), Err(Failed::TooLong { length: 16_385 }));
 }
 
 #[test]
