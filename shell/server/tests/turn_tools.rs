@@ -4,6 +4,7 @@ mod running;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use running::Running;
@@ -62,9 +63,14 @@ fn peer() -> (Ended, BufReader<ChildStdout>, String) {
 }
 
 fn coturn() -> (Ended, String) {
+    coturn_with(&["--no-tls", "--no-dtls"])
+}
+
+fn coturn_with(more: &[&str]) -> (Ended, String) {
     let port = free_port().to_string();
     let child = Command::new("turnserver")
-        .args(["-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port, "--no-tls", "--no-dtls", "--no-cli"])
+        .args(["-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port, "--no-cli"])
+        .args(more)
         .args(["--allow-loopback-peers", "-a", "-u", "alice:in wonderland", "-r", "example.org"])
         .args(["--pidfile", "", "--log-file", "stdout"])
         .stdout(Stdio::null())
@@ -101,8 +107,8 @@ async fn clients_of_the_server_on_this_machine_call_each_other_over_every_transp
     let (server, here) = relay().await;
     let outcome = tokio::task::spawn_blocking(move || {
         let here: Vec<&str> = here.iter().map(String::as_str).collect();
-        for transport in ["udp", "tcp", "tls"] {
-            let connections = (transport != "udp").then_some("connection");
+        for transport in ["udp", "tcp", "tls", "dtls"] {
+            let connections = ["tcp", "tls"].contains(&transport).then_some("connection");
             for by in ["channel", "send"].into_iter().chain(connections) {
                 let figures = all_came_back(&bench(&[&here, &["-t", transport, "--by", by][..]].concat()));
                 assert_eq!((&figures["transport"], &figures["by"]), (&transport.into(), &by.into()));
@@ -127,6 +133,52 @@ fn clients_of_coturn_reach_each_other_and_a_peer_by_datagrams_and_connections() 
         let way = [&server, "-u", "alice", "-w", "in wonderland", "-t", transport, "--by", by];
         all_came_back(&bench(&way));
         all_came_back(&bench(&[&way[..], &["--peer", &peer]].concat()));
+    }
+}
+
+/// coturn with TLS and DTLS on its port, and a certificate whose key is of this kind (`openssl req -newkey`).
+fn secure_coturn(home: &Path, key: &[&str]) -> (Ended, String) {
+    let [certificate, private] = ["cert.pem", "key.pem"].map(|name| home.join(name).display().to_string());
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=turn.example.org"])
+        .args(key)
+        .args(["-out", &certificate, "-keyout", &private])
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("the Debian package openssl").success());
+    coturn_with(&["--cert", &certificate, "--pkey", &private])
+}
+
+#[test]
+fn clients_of_coturn_reach_each_other_and_a_peer_inside_dtls_and_tls() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (_coturn, server) = secure_coturn(home.path(), &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let (_peer, _, peer) = peer();
+    for (transport, by) in [("dtls", "channel"), ("dtls", "send"), ("tls", "send"), ("tls", "connection")] {
+        let way = [&server, "-u", "alice", "-w", "in wonderland", "-t", transport, "--by", by, "--size", "171"];
+        all_came_back(&bench(&way));
+        all_came_back(&bench(&[&way[..], &["--peer", &peer]].concat()));
+    }
+}
+
+#[test]
+fn a_server_whose_key_dtls_cannot_use_here_is_told_from_one_that_is_not_there() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (_coturn, server) = secure_coturn(home.path(), &["-newkey", "rsa:2048"]);
+    let output = bench(&[&server, "-u", "alice", "-w", "in wonderland", "-t", "dtls"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("ECDSA") && said.contains("alert 40"), "{said}");
+
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let at = nobody.local_addr().expect("an address").to_string();
+    let output = bench(&[&at, "-u", "alice", "-w", "in wonderland", "-t", "dtls"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("does it speak DTLS"), "{said}");
+
+    for impossible in [&["-t", "dtls", "--by", "connection"], &["-t", "dtls", "--size", "16301"]] {
+        let output = bench(&[&[&server, "-u", "alice", "-w", "x"], &impossible[..]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("RFC 6"), "{said}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A client's socket: packets in, packets out, over UDP, TCP and TLS; and the fixed messages of an RFC 6062 connection.
+//! A client's socket: packets in, packets out, over UDP, TCP, TLS and DTLS; and the fixed messages of an RFC 6062 connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 
+use super::secure::Secure;
 use crate::cli::resolve::unspecified;
 use crate::tls::anyone;
 
@@ -26,12 +27,14 @@ pub enum Transport {
     Tcp,
     /// A stream inside TLS.
     Tls,
+    /// Datagrams inside DTLS (RFC 7350).
+    Dtls,
 }
 
 impl Transport {
     pub fn carrier(self) -> Carrier {
         match self {
-            Self::Udp => Carrier::Datagrams,
+            Self::Udp | Self::Dtls => Carrier::Datagrams,
             Self::Tcp | Self::Tls => Carrier::Stream,
         }
     }
@@ -43,6 +46,7 @@ impl std::fmt::Display for Transport {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
+            Self::Dtls => "DTLS",
         })
     }
 }
@@ -52,6 +56,7 @@ pub struct Link(Kind);
 
 enum Kind {
     Udp { socket: UdpSocket, outbox: VecDeque<Vec<u8>> },
+    Dtls(Box<Secure>),
     Stream(Stream),
 }
 
@@ -78,12 +83,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 impl Link {
     pub async fn open(server: SocketAddr, transport: Transport) -> anyhow::Result<Self> {
         let io: Box<dyn Io> = match transport {
-            Transport::Udp => {
-                let socket = UdpSocket::bind(unspecified(server)).await?;
-                // Connected, it hears of ICMP errors, and of nobody else.
-                socket.connect(server).await?;
-                return Ok(Self(Kind::Udp { socket, outbox: VecDeque::new() }));
-            }
+            Transport::Udp => return Ok(Self(Kind::Udp { socket: udp(server).await?, outbox: VecDeque::new() })),
+            Transport::Dtls => return Ok(Self(Kind::Dtls(Box::new(Secure::open(udp(server).await?).await?)))),
             Transport::Tcp => Box::new(tcp(server).await?),
             Transport::Tls => {
                 let name = ServerName::IpAddress(server.ip().into());
@@ -106,6 +107,7 @@ impl Link {
     pub fn queue(&mut self, packet: &[u8]) {
         match &mut self.0 {
             Kind::Udp { outbox, .. } => outbox.push_back(packet.to_vec()),
+            Kind::Dtls(secure) => secure.queue(packet),
             Kind::Stream(stream) => stream.outbox.extend_from_slice(packet),
         }
     }
@@ -123,6 +125,7 @@ impl Link {
                 packet.truncate(length);
                 Ok(())
             }
+            Kind::Dtls(secure) => secure.receive(packet).await,
             Kind::Stream(stream) => stream.receive(packet).await,
         }
     }
@@ -171,6 +174,13 @@ impl Stream {
     }
 }
 
+/// Connected, it hears of ICMP errors, and of nobody else.
+async fn udp(server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(unspecified(server)).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
 async fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
@@ -186,5 +196,5 @@ fn tls() -> anyhow::Result<TlsConnector> {
 }
 
 /// The largest datagram.
-const MOST: usize = 65_536;
+pub(super) const MOST: usize = 65_536;
 const BUFFER: usize = 16_384;

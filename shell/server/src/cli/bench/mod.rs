@@ -3,6 +3,7 @@
 mod link;
 mod meter;
 mod report;
+mod secure;
 mod session;
 mod traffic;
 
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tandem_stun::client::Login;
+use tandem_stun::client::{Carrier, Login};
 use tandem_stun::credential::credential;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -107,13 +108,18 @@ const EXAMPLES: &str = "Examples:
   TANDEM_TURN_SECRET=... tandem turn bench turn.example.org --transport tls -m 100 --time 60
   tandem turn bench turn.example.org -u alice -w PASSWORD --peer 198.51.100.7:3480
   tandem turn bench 192.0.2.1 -u alice -w PASSWORD -t tcp --by connection
+  tandem turn bench 192.0.2.1:5349 -u alice -w PASSWORD -t dtls --by send
 Exit code 0: every client could relay, and no more was lost than --max-loss allows. Ctrl-C ends it early, with the figures so far.";
 
 /// Runs it.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     let settings = command.options.load()?.settings;
-    if command.by == By::Connection && command.transport == Transport::Udp {
+    let datagrams = command.transport.carrier() == Carrier::Datagrams;
+    if command.by == By::Connection && datagrams {
         bail!("--by connection needs --transport tcp or tls (RFC 6062 §4.1)");
+    }
+    if command.transport == Transport::Dtls && command.pace.size > LARGEST_OF_DTLS {
+        bail!("--size over DTLS is at most {LARGEST_OF_DTLS} bytes: what fits a record (RFC 6347 §4.1)");
     }
     let (server, peer) = command.addresses(&settings)?;
     let target = Target {
@@ -162,10 +168,10 @@ impl Command {
     fn addresses(&self, settings: &crate::config::Settings) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
         let port = match (&self.server, self.transport) {
             (None, Transport::Udp | Transport::Tcp) => settings.relay.port,
-            (None, Transport::Tls) => settings.relay.tls_port,
-            // RFC 8656 §3.1.
+            (None, Transport::Tls | Transport::Dtls) => settings.relay.tls_port,
+            // RFC 8656 §3.1; RFC 7350 §3.
             (Some(_), Transport::Udp | Transport::Tcp) => 3478,
-            (Some(_), Transport::Tls) => 5349,
+            (Some(_), Transport::Tls | Transport::Dtls) => 5349,
         };
         let server = match &self.server {
             Some(server) => resolve(server, port, self.families)?,
@@ -298,5 +304,7 @@ async fn set_up_all(
     }
 }
 
+/// With a Send indication's head and padding it is a record's 2^14 bytes.
+const LARGEST_OF_DTLS: u16 = 16_300;
 const AT_ONCE: usize = 64;
 const MOST_REASONS: usize = 10;
