@@ -1,5 +1,7 @@
 //! A flag for every setting, from the table.
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::settings::{SECTIONS, TABLE};
@@ -35,6 +37,32 @@ impl Args for SettingFlags {
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// Takes `--flag true` for `--flag=true` wherever a setting that is on or off is meant. For a command line that cannot be
+/// understood as it stands: in one that can, `true` may be somebody's name.
+pub fn joined(arguments: &[OsString]) -> Vec<OsString> {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let (own, rest) = arguments.split_at(end);
+    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
+    for argument in own {
+        match joined.last_mut() {
+            Some(last) if (argument == "true" || argument == "false") && is_switch(last) => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument.clone()),
+        }
+    }
+    joined.extend_from_slice(rest);
+    joined
+}
+
+fn is_switch(argument: &OsString) -> bool {
+    let name = argument.to_str().and_then(|text| text.strip_prefix("--")).map(|name| name.replace('-', "_"));
+    name.is_some_and(|name| {
+        TABLE.iter().any(|setting| matches!(setting.shape, Shape::Boolean) && setting.key() == name)
+    })
 }
 
 /// Shown by `-h`; the others by `--help`.
@@ -75,5 +103,27 @@ impl FromArgMatches for SettingFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_and_the_word_behind_it_are_one_and_nothing_else_is() {
+        for (given, wanted) in [
+            ("serve --relay.allow-loopback true", "serve --relay.allow-loopback=true"),
+            ("serve --relay.allow_loopback false --relay.dtls", "serve --relay.allow_loopback=false --relay.dtls"),
+            ("serve --relay.dtls --relay.enabled true x", "serve --relay.dtls --relay.enabled=true x"),
+            ("serve --relay.dtls=false true", "serve --relay.dtls=false true"),
+            ("serve --relay.dtls no", "serve --relay.dtls no"),
+            ("serve --relay.realm true", "serve --relay.realm true"),
+            ("turn user add --relay.dtls -- true", "turn user add --relay.dtls -- true"),
+            ("turn user add -- --relay.dtls true", "turn user add -- --relay.dtls true"),
+        ] {
+            let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(joined(&words(given)), words(wanted));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod turn;
 mod turn_app;
 mod turn_sessions;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -96,9 +97,18 @@ impl Options {
     }
 }
 
+/// As it stands, or with `--flag true` understood as `--flag=true`.
+fn parse(given: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(given).or_else(|error| match flags::joined(given) {
+        joined if joined == given => Err(error),
+        joined => Cli::try_parse_from(joined),
+    })
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let outcome = match parse(&given).unwrap_or_else(|error| error.exit()).command {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
         Command::Key(command) => key::run(command),
@@ -135,4 +145,42 @@ fn note(text: &str) {
 fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_on_or_off_is_given_with_and_without_an_equals_sign() {
+        let given = |line: &str| -> Option<Vec<(String, String)>> {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            match parse(&words).ok()?.command {
+                Command::Serve(options) => Some(options.flags.0),
+                _ => None,
+            }
+        };
+        let wanted = |value: &str| Some(vec![("relay.allow_loopback".to_owned(), value.to_owned())]);
+        for (text, value) in
+            [("", "true"), ("=true", "true"), (" true", "true"), ("=false", "false"), (" false", "false")]
+        {
+            assert_eq!(given(&format!("tandem serve --relay.allow-loopback{text}")), wanted(value), "{text}");
+        }
+        assert_eq!(given("tandem serve --relay.allow-loopback maybe"), None);
+    }
+
+    #[test]
+    fn what_can_be_understood_as_it_stands_is_not_read_otherwise() {
+        let line = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let add = |text: &str| match parse(&line(text)).ok()?.command {
+            Command::Turn(turn::Command::App(turn_app::Command::Add { name, options, .. })) => {
+                Some((name, options.flags.0))
+            }
+            _ => None,
+        };
+        let dtls = |value: &str| vec![("relay.dtls".to_owned(), value.to_owned())];
+        assert_eq!(add("tandem turn app add --relay.dtls true"), Some(("true".to_owned(), dtls("true"))));
+        assert_eq!(add("tandem turn app add --relay.dtls false shop"), Some(("shop".to_owned(), dtls("false"))));
+        assert_eq!(add("tandem turn app add shop --relay.dtls false"), Some(("shop".to_owned(), dtls("false"))));
+    }
 }
