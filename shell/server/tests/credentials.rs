@@ -324,6 +324,50 @@ async fn usage_is_exact_and_who_has_used_up_the_month_is_ended_and_gets_nothing(
     api.running.stop().await;
 }
 
+/// Fifty packets of a thousand bytes at once; how many arrive.
+fn flood(mut client: Client, number: u16) -> (Client, usize) {
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    peer.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    client.bind(number, peer.local_addr().expect("an address")).expect("a channel");
+    (0..50).for_each(|_| client.say(number, &[7; 1000]));
+    let arrived = std::iter::from_fn(|| peer.recv_from(&mut [0; 2000]).ok()).count();
+    (client, arrived)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_relays_so_many_bytes_per_second_from_the_start_after_a_change_and_after_a_restart() {
+    let api = Api::start().await;
+    // Two seconds' worth is let through at once.
+    let limits = json!({ "bytes_per_second": 5_000 });
+    let (id, key) = api.application(json!({ "name": "shop", "limits": limits })).await;
+    let path = format!("/api/v1/turn/keys/{id}");
+    let (_, shown) = api.operate(Method::GET, &path, Value::Null).await;
+    assert_eq!(shown["limits"], limits);
+    let ann = api.credential(&key, json!({ "tag": "ann" })).await;
+    let flood_by = async |api: &Api, number: u16| {
+        let (client, allocated) = api.enter(&ann).await;
+        allocated.expect("an allocation");
+        tokio::task::spawn_blocking(move || flood(client, number)).await.expect("a flood")
+    };
+    let (client, arrived) = flood_by(&api, 0x4000).await;
+    assert!(arrived < 50, "{arrived}");
+
+    let refused = json!({ "limits": { "bytes_per_second": 0 } });
+    assert_eq!(api.operate(Method::PATCH, &path, refused).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(api.operate(Method::PATCH, &path, json!({ "limits": {} })).await.0, StatusCode::OK);
+    let (client, arrived) = tokio::task::spawn_blocking(move || flood(client, 0x4001)).await.expect("a flood");
+    assert_eq!(arrived, 50, "a session that is there is free, too");
+    assert_eq!(api.operate(Method::PATCH, &path, json!({ "limits": limits })).await.0, StatusCode::OK);
+    let (client, arrived) = tokio::task::spawn_blocking(move || flood(client, 0x4002)).await.expect("a flood");
+    assert!(arrived < 50, "{arrived}");
+    drop(client);
+
+    let api = Api::start_in(api.running.stop().await).await;
+    let (_, arrived) = flood_by(&api, 0x4000).await;
+    assert!(arrived < 50, "{arrived}");
+    api.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn applications_of_the_command_line_are_known_to_a_running_server() {
     let api = Api::start().await;
@@ -333,13 +377,23 @@ async fn applications_of_the_command_line_are_known_to_a_running_server() {
         let output = command.output().expect("it runs");
         (output.status.success(), String::from_utf8(output.stdout).expect("text").trim().to_owned())
     };
-    let (made, key) = run(&["add", "shop", "--monthly", "1GiB"]);
+    let (made, key) = run(&["add", "shop", "--monthly", "1GiB", "--per-second", "1MiB"]);
     assert!(made && key.starts_with("ta_"), "{key}");
     let credential = api.credential(&key, json!({})).await;
     assert!(api.enter(&credential).await.1.is_ok());
     let (_, list) = run(&["list"]);
-    assert!(list.contains("  shop  made ") && list.ends_with("  monthly 1GiB"), "{list}");
+    assert!(list.contains("  shop  made ") && list.ends_with("  monthly 1GiB  per second 1MiB"), "{list}");
     let id = list.split("  ").next().expect("an identity").to_owned();
+    let change = ["change", &id, "--sessions", "1", "--monthly", "none", "--per-second", "5000B", "--name", "Shop"];
+    let (changed, line) = run(&change);
+    assert!(changed && line.contains("  Shop  made ") && line.ends_with("  sessions 1  per second 5000B"), "{line}");
+    until("it has one session, and no more", async || api.enter(&credential).await.1 == Err(486)).await;
+    assert!(run(&["change", &id, "--disable", "--origin", "https://app.example.org"]).1.ends_with("  disabled"));
+    until("its session is ended", async || api.sessions("").await.is_empty()).await;
+    let (enabled, line) = run(&["change", &id, "--enable", "--sessions", "none"]);
+    assert!(enabled && line.ends_with("  per second 5000B  origins https://app.example.org"), "{line}");
+    until("it may enter again", async || api.enter(&credential).await.1.is_ok()).await;
+    assert!(!run(&["change", &id]).0 && !run(&["change", "nobody", "--enable"]).0);
     assert!(run(&["remove", &id]).0);
     assert!(!run(&["remove", &id]).0, "it is gone");
     until("the session is ended", async || api.sessions("").await.is_empty()).await;

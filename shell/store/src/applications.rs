@@ -39,6 +39,8 @@ pub struct Bounds {
     pub sessions: Option<u64>,
     /// Relayed bytes per calendar month (UTC).
     pub bytes_per_month: Option<u64>,
+    /// Relayed bytes per second of all sessions together.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// An application to be made.
@@ -85,10 +87,11 @@ impl Store {
     /// Makes an application. `Misuse`: a name or origin that cannot be, a parent that is none, a name that is taken.
     pub async fn create_application(&self, new: &NewApplication, now: u64) -> Result<MadeApplication, Error> {
         let (name, origins) = (named(&new.name)?, origins_text(&new.origins)?);
+        check_bounds(new.bounds)?;
         self.check_place(&name, new.parent.as_deref()).await?;
         let (id, secret) = (crate::database::hex(&random::<ID_BYTES>()?), secret_text()?);
         let sql = "INSERT INTO applications (id, parent, name, hash, created_at, enabled, generation, sessions, bytes_per_month, \
-                   origins) VALUES (?, ?, ?, ?, ?, 1, 0, ?, ?, ?) RETURNING *";
+                   bytes_per_second, origins) VALUES (?, ?, ?, ?, ?, 1, 0, ?, ?, ?, ?) RETURNING *";
         let row = sqlx::query(sql)
             .bind(&id)
             .bind(new.parent.as_deref())
@@ -97,6 +100,7 @@ impl Store {
             .bind(signed(now))
             .bind(new.bounds.sessions.map(signed))
             .bind(new.bounds.bytes_per_month.map(signed))
+            .bind(new.bounds.bytes_per_second.map(signed))
             .bind(origins)
             .fetch_one(&self.pool)
             .await
@@ -162,8 +166,10 @@ impl Store {
         }
         now.enabled = to.enabled.unwrap_or(now.enabled);
         now.bounds = to.bounds.unwrap_or(now.bounds);
+        check_bounds(now.bounds)?;
         let origins = origins_text(to.origins.as_ref().unwrap_or(&now.origins))?;
-        let sql = "UPDATE applications SET name = ?2, enabled = ?3, sessions = ?4, bytes_per_month = ?5, origins = ?6 \
+        let sql = "UPDATE applications SET name = ?2, enabled = ?3, sessions = ?4, bytes_per_month = ?5, \
+                   bytes_per_second = ?6, origins = ?7 \
                    WHERE id = ?1 RETURNING *";
         let row = sqlx::query(sql)
             .bind(id)
@@ -171,6 +177,7 @@ impl Store {
             .bind(now.enabled)
             .bind(now.bounds.sessions.map(signed))
             .bind(now.bounds.bytes_per_month.map(signed))
+            .bind(now.bounds.bytes_per_second.map(signed))
             .bind(origins)
             .fetch_optional(&self.pool)
             .await
@@ -225,9 +232,23 @@ fn read(row: &SqliteRow) -> Result<Application, sqlx::Error> {
         created_at: unsigned(row.try_get("created_at")?),
         enabled: row.try_get("enabled")?,
         generation: u32::try_from(row.try_get::<i64, _>("generation")?).unwrap_or(u32::MAX),
-        bounds: Bounds { sessions: count("sessions")?, bytes_per_month: count("bytes_per_month")? },
+        bounds: Bounds {
+            sessions: count("sessions")?,
+            bytes_per_month: count("bytes_per_month")?,
+            bytes_per_second: count("bytes_per_second")?,
+        },
         origins: row.try_get::<String, _>("origins")?.lines().map(str::to_owned).collect(),
     })
+}
+
+/// The relay takes no bytes per second for no bound, and whoever writes it means the opposite.
+fn check_bounds(bounds: Bounds) -> Result<(), Error> {
+    match bounds.bytes_per_second {
+        Some(0) => Err(Error::Misuse(
+            "bytes per second: expected at least 1, got 0; to let nobody relay, allow 0 sessions".to_owned(),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Two at once may want the same name.

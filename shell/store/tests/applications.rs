@@ -59,13 +59,18 @@ async fn applications_stand_below_another_one_level_deep_and_go_with_it() {
 async fn what_changes_changes_and_the_rest_stays() {
     let (_home, store) = store().await;
     let id = store.create_application(&new("shop", None), 1).await.expect("an application").application.id;
-    let bounds = Bounds { bytes_per_month: Some(10), ..Bounds::default() };
+    let bounds = Bounds { sessions: None, bytes_per_month: Some(10), bytes_per_second: Some(20) };
     let change = ApplicationChange { bounds: Some(bounds), enabled: Some(false), ..ApplicationChange::default() };
     let after = store.change_application(&id, &change).await.expect("an answer").expect("it is there");
     assert_eq!((after.name.as_str(), after.enabled, after.bounds), ("shop", false, bounds));
     let change = ApplicationChange { origins: Some(vec!["https://x".into()]), ..ApplicationChange::default() };
     let after = store.change_application(&id, &change).await.expect("an answer").expect("it is there");
     assert_eq!((after.bounds, after.origins), (bounds, vec!["https://x".to_owned()]));
+    let nothing = Bounds { bytes_per_second: Some(0), ..Bounds::default() };
+    let refused = ApplicationChange { bounds: Some(nothing), ..ApplicationChange::default() };
+    assert!(matches!(store.change_application(&id, &refused).await, Err(Error::Misuse(_))));
+    let refused = NewApplication { bounds: nothing, ..new("nothing", None) };
+    assert!(matches!(store.create_application(&refused, 1).await, Err(Error::Misuse(_))));
     assert_eq!(store.change_application("nobody", &change).await.expect("an answer"), None);
     assert_eq!(store.next_generation(&id).await.expect("an answer").map(|before| before.generation), Some(0));
     assert_eq!(store.application(&id).await.expect("an answer").map(|after| after.generation), Some(1));

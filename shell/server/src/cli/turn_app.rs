@@ -1,9 +1,12 @@
 //! `tandem turn app`: applications that hand out credentials of the relay. Works beside a running server, which notices
 //! within seconds.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use tandem_store::{Application, Bounds, NewApplication, Store};
+use tandem_store::{Application, ApplicationChange, Bounds, NewApplication, Store};
 
 use super::key::date;
 use super::{Options, note, say};
@@ -23,11 +26,14 @@ pub enum Command {
         #[arg(long, value_name = "ID")]
         below: Option<String>,
         /// Most allocations at the same time.
-        #[arg(long)]
+        #[arg(long, value_name = "NUMBER")]
         sessions: Option<u64>,
         /// Most bytes relayed in a calendar month, such as `500GiB`.
         #[arg(long, value_name = "SIZE")]
-        monthly: Option<String>,
+        monthly: Option<Size>,
+        /// Most bytes relayed per second by all of its sessions together, both ways, such as `2MiB`.
+        #[arg(long, value_name = "SIZE")]
+        per_second: Option<Size>,
         /// Web origin whose pages may ask with this key (`https://app.example.org`); may be given several times.
         #[arg(long = "origin", value_name = "ORIGIN")]
         origins: Vec<String>,
@@ -36,6 +42,16 @@ pub enum Command {
     },
     /// List all applications, without their secrets.
     List {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Change an application; what is not named stays.
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Change {
+        /// Its identity, as `tandem turn app list` shows it.
+        id: String,
+        #[command(flatten)]
+        to: Changes,
         #[command(flatten)]
         options: Options,
     },
@@ -48,9 +64,52 @@ pub enum Command {
     },
 }
 
+/// What is to change.
+#[derive(clap::Args)]
+#[group(id = "changes", required = true, multiple = true)]
+pub struct Changes {
+    /// What to call it from here on.
+    #[arg(long)]
+    name: Option<String>,
+    /// Most allocations at the same time.
+    #[arg(long, value_name = "NUMBER|none", value_parser = bound::<u64>)]
+    sessions: Option<Bound<u64>>,
+    /// Most bytes relayed in a calendar month.
+    #[arg(long, value_name = "SIZE|none", value_parser = bound::<Size>)]
+    monthly: Option<Bound<Size>>,
+    /// Most bytes relayed per second.
+    #[arg(long, value_name = "SIZE|none", value_parser = bound::<Size>)]
+    per_second: Option<Bound<Size>>,
+    /// Web origins instead of those it has; may be given several times.
+    #[arg(long = "origin", value_name = "ORIGIN|none")]
+    origins: Vec<String>,
+    /// Let it get credentials again.
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// End its live sessions, and let none begin until it is enabled again.
+    #[arg(long)]
+    disable: bool,
+}
+
+/// `None`: from here on there is no bound.
+#[derive(Clone, Copy)]
+struct Bound<T>(Option<T>);
+
+fn bound<T: FromStr<Err: Display>>(text: &str) -> Result<Bound<T>, String> {
+    if text == "none" {
+        return Ok(Bound(None));
+    }
+    text.parse().map(|most| Bound(Some(most))).map_err(|error| format!("{error}; or none"))
+}
+
+const CHANGE_EXAMPLES: &str = "Examples:
+  tandem turn app change 3fa94c10b2de --sessions 500 --per-second 10MiB
+  tandem turn app change 3fa94c10b2de --monthly none --origin https://app.example.org
+  tandem turn app change 3fa94c10b2de --disable";
+
 const EXAMPLES: &str = "Examples:
   tandem turn app add shop                                  prints its key
-  tandem turn app add shop --sessions 200 --monthly 500GiB
+  tandem turn app add shop --sessions 200 --monthly 500GiB --per-second 5MiB
   curl -X POST https://talk.example.org/api/v1/turn/credentials -H \"Authorization: Bearer $KEY\" \\
        -d '{\"ttl\": 3600, \"tag\": \"alice\"}'                  a credential for one of its users";
 
@@ -59,7 +118,10 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let options = match &command {
-            Command::Add { options, .. } | Command::List { options } | Command::Remove { options, .. } => options,
+            Command::Add { options, .. }
+            | Command::List { options }
+            | Command::Change { options, .. }
+            | Command::Remove { options, .. } => options,
         };
         let data = DataDir::open(&options.load()?.settings.data_dir)?;
         let store = Store::open(&serve::database(&data)).await?;
@@ -71,9 +133,9 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 
 async fn act(command: Command, store: &Store) -> anyhow::Result<()> {
     match command {
-        Command::Add { name, below, sessions, monthly, origins, .. } => {
-            let monthly: Option<Size> = monthly.map(|size| size.parse()).transpose()?;
-            let bounds = Bounds { sessions, bytes_per_month: monthly.map(|size| size.0) };
+        Command::Add { name, below, sessions, monthly, per_second, origins, .. } => {
+            let (bytes_per_month, bytes_per_second) = (monthly.map(|size| size.0), per_second.map(|size| size.0));
+            let bounds = Bounds { sessions, bytes_per_month, bytes_per_second };
             let new = NewApplication { name, parent: below, bounds, origins };
             let made = store.create_application(&new, unix_ms()).await?;
             // The key alone on standard output, so that a script can take it.
@@ -87,15 +149,42 @@ async fn act(command: Command, store: &Store) -> anyhow::Result<()> {
             }
             all.iter().for_each(|application| say(&line(application)));
         }
+        Command::Change { id, to, .. } => {
+            let before = store.application(&id).await?.with_context(|| unknown(&id))?;
+            let after = store.change_application(&id, &to.change(before.bounds)).await?;
+            say(&line(&after.with_context(|| unknown(&id))?));
+        }
         Command::Remove { id, .. } => {
             let gone = credentials::remove(store, &id, unix_ms()).await?;
             if gone.is_empty() {
-                bail!("there is no application {id}: tandem turn app list shows them all");
+                bail!(unknown(&id));
             }
             gone.iter().for_each(|application| say(&format!("{} ({}) is removed", application.id, application.name)));
         }
     }
     Ok(())
+}
+
+fn unknown(id: &str) -> String {
+    format!("there is no application {id}: tandem turn app list shows them all")
+}
+
+impl Changes {
+    fn change(self, before: Bounds) -> ApplicationChange {
+        let bytes = |to: Option<Bound<Size>>, was| to.map_or(was, |Bound(most)| most.map(|size| size.0));
+        let bounds = Bounds {
+            sessions: self.sessions.map_or(before.sessions, |Bound(most)| most),
+            bytes_per_month: bytes(self.monthly, before.bytes_per_month),
+            bytes_per_second: bytes(self.per_second, before.bytes_per_second),
+        };
+        let origins = match self.origins.as_slice() {
+            [] => None,
+            [only] if only == "none" => Some(Vec::new()),
+            _ => Some(self.origins),
+        };
+        let enabled = (self.enable || self.disable).then_some(self.enable);
+        ApplicationChange { name: self.name, enabled, bounds: Some(bounds), origins }
+    }
 }
 
 fn line(application: &Application) -> String {
@@ -108,6 +197,12 @@ fn line(application: &Application) -> String {
     }
     if let Some(bytes) = application.bounds.bytes_per_month {
         line.push_str(&format!("  monthly {}", Size(bytes)));
+    }
+    if let Some(bytes) = application.bounds.bytes_per_second {
+        line.push_str(&format!("  per second {}", Size(bytes)));
+    }
+    if !application.origins.is_empty() {
+        line.push_str(&format!("  origins {}", application.origins.join(" ")));
     }
     if !application.enabled {
         line.push_str("  disabled");
@@ -128,10 +223,11 @@ mod tests {
             created_at: 86_400_000,
             enabled: false,
             generation: 0,
-            bounds: Bounds { sessions: Some(5), bytes_per_month: Some(500 << 30) },
-            origins: Vec::new(),
+            bounds: Bounds { sessions: Some(5), bytes_per_month: Some(500 << 30), bytes_per_second: Some(2 << 20) },
+            origins: vec!["https://a.example".into(), "https://b.example".into()],
         };
-        let wanted = "3fa94c10b2de  shop  made 1970-01-02 00:00Z  below a1  sessions 5  monthly 500GiB  disabled";
+        let wanted = "3fa94c10b2de  shop  made 1970-01-02 00:00Z  below a1  sessions 5  monthly 500GiB  per second 2MiB  \
+                      origins https://a.example https://b.example  disabled";
         assert_eq!(line(&application), wanted);
     }
 }

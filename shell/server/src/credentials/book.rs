@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_store::Application;
+use tandem_store::{Application, Bounds};
 
 use super::KeyName;
 use crate::relay::KeyLimits;
@@ -14,8 +14,8 @@ pub(super) struct Book {
     month: u64,
     bytes: BTreeMap<String, u64>,
     applications: BTreeMap<String, Application>,
-    /// By the name of the key at the relay.
-    told: BTreeMap<String, Told>,
+    /// By the name of the key at the relay. `None`: it may not have arrived.
+    told: BTreeMap<String, Option<Told>>,
     doubtful: bool,
 }
 
@@ -24,6 +24,18 @@ pub(super) struct Book {
 struct Told {
     served: bool,
     sessions: Option<u64>,
+    bytes_per_second: Option<u64>,
+}
+
+impl Told {
+    /// What a key may that has no bounds, and what one that is new to the relay may.
+    const ANYTHING: Told = Told { served: true, sessions: None, bytes_per_second: None };
+
+    fn limits(self) -> KeyLimits {
+        let sessions = if self.served { self.sessions } else { Some(0) };
+        let allocations = sessions.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        KeyLimits { allocations, bytes_per_second: self.bytes_per_second }
+    }
 }
 
 /// What the relay is to be told.
@@ -89,7 +101,7 @@ impl Book {
 
     /// Not everything has arrived at the relay: it is told all of it again.
     pub(super) fn doubt(&mut self) {
-        self.told.clear();
+        self.told.values_mut().for_each(|told| *told = None);
         self.doubtful = true;
     }
 
@@ -110,17 +122,16 @@ impl Book {
         let mut told = BTreeMap::new();
         for application in self.applications.values() {
             let key = KeyName { id: &application.id, generation: application.generation }.text();
-            let wanted = Told { served: self.is_served(application), sessions: application.bounds.sessions };
-            let before = self.told.remove(&key);
-            if before != Some(wanted) && (before.is_some() || !wanted.served || wanted.sessions.is_some()) {
-                let most = if wanted.served { wanted.sessions } else { Some(0) };
-                let allocations = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-                orders.push(Order::Bound(key.clone(), KeyLimits { allocations, ..KeyLimits::default() }));
+            let Bounds { sessions, bytes_per_second, .. } = application.bounds;
+            let wanted = Told { served: self.is_served(application), sessions, bytes_per_second };
+            let before = self.told.remove(&key).unwrap_or(Some(Told::ANYTHING));
+            if before != Some(wanted) {
+                orders.push(Order::Bound(key.clone(), wanted.limits()));
             }
             if !wanted.served && before.is_none_or(|before| before.served) {
                 orders.push(Order::End(key.clone()));
             }
-            told.insert(key, wanted);
+            told.insert(key, Some(wanted));
         }
         orders.extend(std::mem::replace(&mut self.told, told).into_keys().map(Order::Forget));
         orders
@@ -134,8 +145,6 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use tandem_store::Bounds;
-
     use super::*;
 
     fn application(id: &str, parent: Option<&str>, bounds: Bounds) -> Application {
@@ -181,6 +190,28 @@ mod tests {
         ];
         assert_eq!(book.set_applications(vec![next]), wanted);
         assert_eq!(book.set_applications(Vec::new()), [Order::Forget("a-1".into())]);
+    }
+
+    #[test]
+    fn bytes_per_second_are_told_when_they_are_set_changed_and_lifted() {
+        let mut book = Book::default();
+        let rate = |bytes_per_second| {
+            let bounds = Bounds { bytes_per_second, ..Bounds::default() };
+            vec![application("a", None, bounds)]
+        };
+        let told = |bytes_per_second| {
+            let limits = KeyLimits { allocations: None, bytes_per_second };
+            [Order::Bound("a".into(), limits)]
+        };
+        assert_eq!(book.set_applications(rate(Some(1_000))), told(Some(1_000)));
+        assert_eq!(book.set_applications(rate(Some(1_000))), []);
+        assert_eq!(book.set_applications(rate(Some(2_000))), told(Some(2_000)));
+        // A relay that may have missed it.
+        book.doubt();
+        assert_eq!(book.set_applications(rate(Some(2_000))), told(Some(2_000)));
+        assert_eq!(book.set_applications(rate(None)), told(None));
+        book.doubt();
+        assert_eq!(book.set_applications(rate(None)), told(None), "that it was lifted may not have arrived");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct TurnLimits {
     /// Bytes per calendar month (UTC), both ways together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_month: Option<u64>,
+    /// Bytes per second, both ways and all its sessions together; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Every application.

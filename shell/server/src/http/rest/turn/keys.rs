@@ -28,7 +28,7 @@ pub async fn list(State(service): State<Service>) -> Result<Json<TurnKeyList>, R
 /// Make an application
 #[utoipa::path(post, path = "/turn/keys", operation_id = "create_turn_key", tag = "turn", request_body = NewTurnKey, security(("key" = [])), responses(
     (status = 201, description = "The application; its secret is shown this once", body = MadeTurnKey),
-    (status = 400, description = "The body cannot be read, or the name is taken", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body cannot be read, a bound cannot be, or the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn create(
@@ -66,7 +66,7 @@ pub async fn show(
 #[utoipa::path(patch, path = "/turn/keys/{id}", operation_id = "change_turn_key", tag = "turn", request_body = ChangeTurnKey, security(("key" = [])),
     params(("id" = String, Path, description = "Its identity")), responses(
     (status = 200, description = "As it is from here on", body = TurnKey),
-    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The body cannot be read, or a bound cannot be", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -123,11 +123,17 @@ fn refusal(error: tandem_store::Error) -> Refusal {
 }
 
 fn bounds(from: TurnLimits) -> Bounds {
-    Bounds { sessions: from.sessions, bytes_per_month: from.bytes_per_month }
+    let TurnLimits { sessions, bytes_per_month, bytes_per_second } = from;
+    Bounds { sessions, bytes_per_month, bytes_per_second }
 }
 
 fn shown_once(service: &Service, made: MadeApplication) -> MadeTurnKey {
     MadeTurnKey { key: shown(service, made.application), secret: made.text }
+}
+
+fn limits(from: Bounds) -> TurnLimits {
+    let Bounds { sessions, bytes_per_month, bytes_per_second } = from;
+    TurnLimits { sessions, bytes_per_month, bytes_per_second }
 }
 
 fn shown(service: &Service, from: Application) -> TurnKey {
@@ -138,7 +144,7 @@ fn shown(service: &Service, from: Application) -> TurnKey {
         name: from.name,
         created_at: from.created_at,
         enabled: from.enabled,
-        limits: TurnLimits { sessions: from.bounds.sessions, bytes_per_month: from.bounds.bytes_per_month },
+        limits: limits(from.bounds),
         origins: from.origins,
     }
 }
