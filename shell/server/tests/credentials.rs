@@ -259,6 +259,33 @@ async fn what_is_taken_back_ends_and_is_refused_also_after_a_restart_and_what_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_shows_and_ends_what_an_application_relays_also_after_it_was_taken_back() {
+    let api = Api::start().await;
+    let (id, key) = api.application(json!({ "name": "shop" })).await;
+    let end = async |wanted: Value| {
+        let (status, ended) = api.operate(Method::POST, "/api/v1/turn/sessions/end", wanted).await;
+        assert_eq!(status, StatusCode::OK, "{ended}");
+        ended["ended"].as_u64().expect("a number")
+    };
+    // Each round its credentials have other names at the relay.
+    for round in 0..3 {
+        let ann = api.credential(&key, json!({ "tag": "ann" })).await;
+        let (_client, allocated) = api.enter(&ann).await;
+        allocated.unwrap_or_else(|code| panic!("an allocation in round {round}, not {code}"));
+        assert_eq!(api.sessions(&format!("?key={id}&tag=ann&realm=tandem")).await.len(), 1, "{round}");
+        assert!(api.sessions(&format!("?key={id}&tag=ben")).await.is_empty());
+        assert!(api.sessions("?key=nobody").await.is_empty());
+        assert_eq!(end(json!({ "key": "nobody" })).await, 0);
+        assert_eq!(end(json!({ "key": id })).await, 1, "{round}");
+        let (_client, allocated) = api.enter(&ann).await;
+        allocated.expect("its credential is still good");
+        assert_eq!(end(json!({ "key": id, "revoke": true })).await, 1, "{round}");
+        assert_eq!(api.enter(&ann).await.1, Err(401));
+    }
+    api.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn usage_is_exact_and_who_has_used_up_the_month_is_ended_and_gets_nothing() {
     let api = Api::start().await;
     let (id, key) =

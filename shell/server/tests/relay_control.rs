@@ -75,11 +75,11 @@ async fn sessions_are_shown_and_ended_from_the_command_line() {
 async fn the_same_is_there_for_holders_of_a_key_and_for_nobody_else() {
     let running = start().await;
     let key = running.key().await;
-    assert_eq!(running.get("/api/v1/relay/sessions").await.status(), 401);
+    assert_eq!(running.get("/api/v1/turn/sessions").await.status(), 401);
     let ask = |path: &str| running.client.get(running.url(path)).bearer_auth(&key).send();
     let figures: serde_json::Value = ask("/api/v1/relay").await.expect("an answer").json().await.expect("figures");
     assert_eq!((&figures["allocations"], &figures["running"]), (&0.into(), &figures["threads"]));
-    let end = running.client.post(running.url("/api/v1/relay/end")).bearer_auth(&key);
+    let end = running.client.post(running.url("/api/v1/turn/sessions/end")).bearer_auth(&key);
     for (body, status) in [
         (serde_json::json!({ "user": "alice" }), 200),
         (serde_json::json!({}), 400),

@@ -10,13 +10,13 @@ mod sessions;
 mod turn;
 
 pub use problem::Problem;
-pub use relay::{EndRelay, RelayFigures, RelaySessionQuery, Reloaded};
+pub use relay::{RelayFigures, Reloaded};
 pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
 pub use turn::{
-    ChangeTurnKey, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded, TurnFlow,
-    TurnIceServer, TurnKey, TurnKeyList, TurnLimits, TurnSession, TurnSessionList, TurnSessionQuery, TurnSplit,
-    TurnStep, TurnTransport, TurnUsage, TurnUsageList, TurnUsageQuery,
+    ChangeTurnKey, EndTurnSessions, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded,
+    TurnFlow, TurnIceServer, TurnKey, TurnKeyList, TurnLimits, TurnSession, TurnSessionList, TurnSessionQuery,
+    TurnSplit, TurnStep, TurnTransport, TurnUsage, TurnUsageList, TurnUsageQuery,
 };
 
 /// Most entries of one page.

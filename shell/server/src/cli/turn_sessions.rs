@@ -15,10 +15,10 @@ pub struct Sessions {
     /// Of this user: the user name without the expiry of an ephemeral one.
     #[arg(long)]
     user: Option<String>,
-    /// Of users whose names begin with this and a slash.
+    /// Of this application (`tandem turn app list`); or of users whose names begin with this and a slash.
     #[arg(long)]
     key: Option<String>,
-    /// Of users whose names have this behind the first slash.
+    /// With this label of the application; without --key, of users whose names have this behind the first slash.
     #[arg(long)]
     tag: Option<String>,
     /// One JSON object per line.
@@ -38,7 +38,7 @@ pub struct Kick {
     /// All of this user.
     #[arg(long, group = "whom")]
     user: Option<String>,
-    /// All whose names begin with this and a slash.
+    /// All of this application; or all whose names begin with this and a slash.
     #[arg(long, group = "whom")]
     key: Option<String>,
     /// All whose names have this behind the first slash.
@@ -62,7 +62,7 @@ pub fn sessions(command: &Sessions) -> anyhow::Result<()> {
         filters.iter().filter_map(|(name, value)| Some(format!("&{name}={}", encoded(value.as_deref()?)))).collect();
     let (mut after, mut seen) = (String::new(), 0_usize);
     loop {
-        let page = ask(&data, "GET", &format!("/relay/sessions?limit=200{wanted}{after}"), None)?;
+        let page = ask(&data, "GET", &format!("/turn/sessions?limit=200{wanted}{after}"), None)?;
         for session in page.get("sessions").and_then(Value::as_array).into_iter().flatten() {
             seen += 1;
             say(&if command.json { session.to_string() } else { line(session) });
@@ -113,7 +113,7 @@ pub fn kick(command: &Kick) -> anyhow::Result<()> {
 
 /// How many have ended.
 pub fn end(data: &Path, wanted: &Value) -> anyhow::Result<u64> {
-    let answer = ask(data, "POST", "/relay/end", Some(wanted))?;
+    let answer = ask(data, "POST", "/turn/sessions/end", Some(wanted))?;
     Ok(answer.get("ended").and_then(Value::as_u64).unwrap_or(0))
 }
 

@@ -53,17 +53,12 @@ impl Service {
         Ok(ended)
     }
 
-    /// Live sessions, of an application and its label if these are given.
-    pub async fn sessions(
-        &self,
-        of: Option<(&Application, Option<&str>)>,
-        after: Option<SessionId>,
-        limit: usize,
-    ) -> Result<Page, Refused> {
-        let mut filter = Filter::default();
-        if let Some((application, tag)) = of {
+    /// Live sessions. A key that is an application's identity stands for the application, and the label is its own; any other is
+    /// the beginning of names that somebody else has made.
+    pub async fn sessions(&self, mut filter: Filter, after: Option<SessionId>, limit: usize) -> Result<Page, Refused> {
+        if let Some(application) = self.application(filter.key.as_deref()).await? {
             let key = KeyName { id: &application.id, generation: application.generation };
-            if let Some(tag) = tag {
+            if let Some(tag) = &filter.tag {
                 let rounds = self.0.store.rounds(&application.id, tag).await?;
                 let name = key.tagged(tag, rounds);
                 filter.tag = name.split_once('/').map(|(_, tag)| tag.to_owned());
@@ -73,9 +68,32 @@ impl Service {
         self.on_relay(move |relay| relay.sessions(&filter, after, limit)).await
     }
 
-    /// Ends one. `false`: there is none of this identity.
-    pub async fn end_session(&self, id: SessionId) -> Result<bool, Refused> {
-        Ok(self.on_relay(move |relay| relay.end(&Whom::Session(id))).await? > 0)
+    async fn application(&self, key: Option<&str>) -> Result<Option<Application>, Refused> {
+        match key {
+            Some(key) => Ok(self.0.store.application(key).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends live sessions; how many. Credentials stay good. A key is taken as by [`Service::sessions`].
+    pub async fn end(&self, mut whom: Whom) -> Result<usize, Refused> {
+        if let Whom::Key(key) = &mut whom
+            && let Some(Application { id, generation, .. }) = self.application(Some(key)).await?
+        {
+            *key = KeyName { id: &id, generation }.text();
+        }
+        self.on_relay(move |relay| relay.end(&whom)).await
+    }
+
+    /// The same, and the credentials handed out so far are refused.
+    pub async fn end_and_revoke(&self, whom: Whom) -> Result<usize, Refused> {
+        if let Whom::Key(key) = &whom
+            && let Some(application) = self.application(Some(key)).await?
+        {
+            // Otherwise the relay would refuse what it hands out from here on, too.
+            return self.revoke(&application, Scope::Key).await;
+        }
+        self.on_relay(move |relay| relay.end_and_revoke(&whom)).await
     }
 
     /// Tells the relay what has changed in the database, by whomever.

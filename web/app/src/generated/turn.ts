@@ -48,7 +48,11 @@ sessions?: number,
 /**
  * Bytes per calendar month (UTC), both ways together.
  */
-bytes_per_month?: number, };
+bytes_per_month?: number,
+/**
+ * Bytes per second, both ways and all its sessions together; at least 1.
+ */
+bytes_per_second?: number, };
 
 /**
  * Every application.

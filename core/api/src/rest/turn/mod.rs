@@ -7,5 +7,5 @@ mod usage;
 
 pub use credentials::{NewTurnCredential, RevokeTurn, TurnCredential, TurnEnded, TurnIceServer};
 pub use keys::{ChangeTurnKey, MadeTurnKey, NewTurnKey, TurnKey, TurnKeyList, TurnLimits};
-pub use sessions::{TurnFlow, TurnSession, TurnSessionList, TurnSessionQuery, TurnTransport};
+pub use sessions::{EndTurnSessions, TurnFlow, TurnSession, TurnSessionList, TurnSessionQuery, TurnTransport};
 pub use usage::{TurnSplit, TurnStep, TurnUsage, TurnUsageList, TurnUsageQuery};

@@ -1,4 +1,4 @@
-//! Who relays at the moment.
+//! Who relays at the moment, and ending it.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -9,10 +9,14 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TurnSessionQuery {
-    /// Of this application.
+    /// Of this user: the user name without the expiry of an ephemeral one.
+    pub user: Option<String>,
+    /// Of this application; or, where there is none of this identity, of users whose names begin with this and a slash.
     pub key: Option<String>,
-    /// With this label.
+    /// With this label of the application; without one, of users whose names have this behind the first slash.
     pub tag: Option<String>,
+    /// In this realm.
+    pub realm: Option<String>,
     /// Sessions after this one, as `next` of the page before said.
     pub after: Option<String>,
     /// How many at most; 1 to 200, 50 if left out.
@@ -29,6 +33,30 @@ pub struct TurnSessionList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub next: Option<String>,
+}
+
+/// Whose sessions are to end: one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndTurnSessions {
+    /// The session of this identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0-17-42")]
+    pub session: Option<String>,
+    /// All of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// All of this application; or all whose names begin with this and a slash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// All whose names have this behind the first slash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// All in this realm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// Refuse the credentials handed out so far to a user, key or tag as well.
+    pub revoke: bool,
 }
 
 /// Somebody who relays.

@@ -64,8 +64,8 @@ pub struct Api {
     paths(
         rooms::list, rooms::show, rooms::create, rooms::delete, rooms::remove_participant, sessions::list, sessions::show,
         turn::credentials::create, turn::sessions::revoke, turn::keys::list, turn::keys::create, turn::keys::show,
-        turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::usage::list,
-        relay::show, relay::list, relay::end, relay::reload,
+        turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::sessions::end_all,
+        turn::usage::list, relay::show, relay::reload,
     ),
     tags(
         (name = "rooms", description = "Rooms as they stand"),

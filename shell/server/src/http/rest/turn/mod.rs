@@ -31,6 +31,7 @@ pub fn guarded() -> Router<Api> {
         .route("/turn/keys/{id}", get(keys::show).patch(keys::change).delete(keys::remove))
         .route("/turn/keys/{id}/secret", post(keys::renew))
         .route("/turn/sessions", get(sessions::list))
+        .route("/turn/sessions/end", post(sessions::end_all))
         .route("/turn/sessions/{id}", delete(sessions::end))
         .route("/turn/usage", get(usage::list))
 }

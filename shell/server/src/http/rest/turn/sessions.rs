@@ -6,23 +6,23 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use tandem_api::rest::{
-    Problem, RevokeTurn, TurnEnded, TurnFlow, TurnSession, TurnSessionList, TurnSessionQuery, TurnTransport,
+    EndTurnSessions, Problem, RevokeTurn, TurnEnded, TurnFlow, TurnSession, TurnSessionList, TurnSessionQuery,
+    TurnTransport,
 };
 
 use super::super::rooms::page_size;
 use super::super::{Api, Refusal};
 use super::body;
 use super::credentials::{caller, target};
-use crate::credentials::{Refused, Scope, Service, parse_name};
+use crate::credentials::{Scope, Service, parse_name};
 use crate::http::asked::Asked;
-use crate::relay::{SessionId, SessionView, Traffic, Transport};
+use crate::relay::{Filter, SessionId, SessionView, Traffic, Transport, Whom};
 
-/// Who relays at the moment
+/// Everyone who relays at the moment, whoever has handed out the credential
 #[utoipa::path(get, path = "/turn/sessions", operation_id = "list_turn_sessions", tag = "turn", params(TurnSessionQuery), security(("key" = [])), responses(
     (status = 200, description = "A page of sessions", body = TurnSessionList),
     (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The relay is turned off", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
@@ -32,15 +32,8 @@ pub async fn list(
     let Query(query) = query.map_err(|error| Refusal::malformed(error.body_text()))?;
     let limit = usize::try_from(page_size(query.limit)?).unwrap_or(usize::MAX);
     let after = query.after.as_deref().map(session_id).transpose()?;
-    if query.tag.is_some() && query.key.is_none() {
-        return Err(Refusal::malformed("tag: expected key beside it"));
-    }
-    let application = match &query.key {
-        Some(id) => Some(service.store().application(id).await.map_err(Refused::from)?.ok_or(Refused::NotYours)?),
-        None => None,
-    };
-    let of = application.as_ref().map(|application| (application, query.tag.as_deref()));
-    let page = service.sessions(of, after, limit).await?;
+    let filter = Filter { user: query.user, key: query.key, tag: query.tag, realm: query.realm };
+    let page = service.sessions(filter, after, limit).await?;
     let sessions = page.sessions.into_iter().map(shown).collect();
     Ok(Json(TurnSessionList { sessions, next: page.next.map(|next| next.to_string()) }))
 }
@@ -57,8 +50,41 @@ pub async fn end(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Path(id) = id.map_err(|error| Refusal::malformed(error.body_text()))?;
-    let ended = service.end_session(session_id(&id)?).await?;
-    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::not_found("no such session")) }
+    let ended = service.end(Whom::Session(session_id(&id)?)).await?;
+    if ended > 0 { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::not_found("no such session")) }
+}
+
+/// End live sessions: one, or all of a user, application, label or realm
+///
+/// With `revoke` the credentials handed out so far are refused, too; what an application hands out afterwards is good.
+#[utoipa::path(post, path = "/turn/sessions/end", operation_id = "end_turn_sessions", tag = "turn", request_body = EndTurnSessions, security(("key" = [])), responses(
+    (status = 200, description = "How many live sessions have ended", body = TurnEnded),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The relay is turned off", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn end_all(
+    State(service): State<Service>,
+    content: Result<Bytes, BytesRejection>,
+) -> Result<Json<TurnEnded>, Refusal> {
+    let (whom, revoke) = whom(body(content)?)?;
+    let ended = if revoke { service.end_and_revoke(whom).await? } else { service.end(whom).await? };
+    Ok(Json(TurnEnded { ended: u64::try_from(ended).unwrap_or(u64::MAX) }))
+}
+
+/// Exactly one of them.
+fn whom(wanted: EndTurnSessions) -> Result<(Whom, bool), Refusal> {
+    let EndTurnSessions { session, user, key, tag, realm, revoke } = wanted;
+    let session = session.as_deref().map(session_id).transpose()?.map(Whom::Session);
+    let others = [user.map(Whom::User), key.map(Whom::Key), tag.map(Whom::Tag), realm.map(Whom::Realm)];
+    let mut all = [session].into_iter().chain(others).flatten();
+    match (all.next(), all.next()) {
+        (Some(Whom::Session(_) | Whom::Realm(_)), None) if revoke => {
+            Err(Refusal::malformed("revoke: expected a user, a key or a tag beside it"))
+        }
+        (Some(whom), None) => Ok((whom, revoke)),
+        _ => Err(Refusal::malformed("expected one of session, user, key, tag and realm")),
+    }
 }
 
 /// Take back credentials: one, all of a label, or all of an application. Live sessions with them end
