@@ -56,6 +56,7 @@ test("a key is made, hands out a credential, and a live session with it is ended
   await page.getByTestId("key-name").fill(name);
   await page.getByTestId("key-sessions").fill("5");
   await page.getByTestId("key-monthly").fill("1.5");
+  await page.getByTestId("key-rate").fill("8");
   await accessible(page, "making a key");
   await page.getByTestId("key-save").click();
   const secret = await page.getByTestId("secret").inputValue();
@@ -64,6 +65,7 @@ test("a key is made, hands out a credential, and a live session with it is ended
   await page.getByTestId("secret-done").click();
   const key = page.getByTestId("key").filter({ hasText: name });
   await expect(key).toContainText("1.5 GB");
+  await expect(key).toContainText("at most 8 Mbit/s");
 
   // Another page of the same browser relays: a session from each of its addresses.
   const client = await page.context().newPage();
@@ -116,8 +118,29 @@ test("the connection test goes every way to the relay, and what it relays is in 
 }) => {
   const { page } = await person("Ann", { context: { colorScheme: "dark" } });
   await signIn(page, server);
+  const live = async (): Promise<string[]> =>
+    (await server.command("turn", "sessions")).split("\n").flatMap((line) => line.split("  ", 1));
+  const before = await live();
+  await page.evaluate(() => {
+    const made: RTCPeerConnection[] = [];
+    const Real = RTCPeerConnection;
+    class Counted extends Real {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration);
+        made.push(this);
+      }
+    }
+    Object.assign(globalThis, { made, RTCPeerConnection: Counted });
+  });
   await page.getByTestId("check").click();
   await expect(page.getByTestId("verdict")).toHaveAttribute("data-verdict", "all");
+  await expect(page.getByTestId("relayed")).toHaveAttribute("data-state", "works");
+  // One connection for each way, and what they held at the relay is given back.
+  const left = await page.evaluate(() =>
+    (globalThis as unknown as { made: RTCPeerConnection[] }).made.map(({ signalingState }) => signalingState),
+  );
+  expect(left).toEqual(Array.from({ length: 5 }, () => "closed"));
+  await expect.poll(async () => (await live()).filter((id) => id !== "" && !before.includes(id))).toEqual([]);
   const states = await page
     .getByTestId("way")
     .evaluateAll((rows) => rows.map((row) => [row.dataset["way"], row.dataset["state"]]));
