@@ -64,7 +64,11 @@ async fn a_user_added_beside_a_running_server_is_let_in_by_its_password_and_no_o
 
 /// What `tandem stun` says of this server: its exit code and its answer.
 fn stun(server: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tandem")).args(["stun", server]).output().expect("it runs");
+    stun_with(&[server])
+}
+
+fn stun_with(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem")).arg("stun").args(arguments).output().expect("it runs");
     (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
@@ -81,6 +85,8 @@ async fn stun_tells_the_address_that_the_relay_and_coturn_see() {
     assert!(found && text.starts_with("127.0.0.1:") && text.contains("no NAT"), "{text}");
     server.stop().await;
     let (found, text) = stun(&ours);
+    assert!(!found && text.contains("nobody listens"), "{text}");
+    let (found, text) = stun_with(&["nat", &ours]);
     assert!(!found && text.contains("nobody listens"), "{text}");
 
     let port = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();

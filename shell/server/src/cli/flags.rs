@@ -12,6 +12,7 @@ pub struct SettingFlags(pub Vec<(String, String)>);
 
 impl Args for SettingFlags {
     fn augment_args(mut command: Command) -> Command {
+        let shown = if command.get_name() == "serve" { IMPORTANT.as_slice() } else { &["data_dir"] };
         for setting in TABLE {
             let key = setting.key();
             let about = SECTIONS.iter().find(|(section, _)| *section == setting.section).map(|(_, about)| *about);
@@ -20,7 +21,7 @@ impl Args for SettingFlags {
                 .help(setting.sentence)
                 .help_heading(about.unwrap_or("Data"))
                 .value_name(value_name(setting.noun))
-                .hide_short_help(!IMPORTANT.contains(&key.as_str()));
+                .hide_short_help(!shown.contains(&key.as_str()));
             if key.contains('_') {
                 arg = arg.alias(key);
             }
@@ -65,7 +66,7 @@ fn is_switch(argument: &OsString) -> bool {
     })
 }
 
-/// Shown by `-h`; the others by `--help`.
+/// Shown by `serve -h`; the others, and most of them everywhere else, by `--help`.
 const IMPORTANT: [&str; 8] = [
     "data_dir",
     "http.port",

@@ -6,8 +6,7 @@ use tandem_store::{Key, Store};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Options, say};
-use crate::data_dir::DataDir;
+use super::{Options, open_data, say};
 use crate::{serve, unix_ms};
 
 /// What to do with keys.
@@ -43,7 +42,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
             Command::Create { options, .. } | Command::List { options } | Command::Revoke { options, .. } => options,
         };
         let settings = options.load()?.settings;
-        let data = DataDir::open(&settings.data_dir)?;
+        let data = open_data(&settings.data_dir)?;
         let store = Store::open(&serve::database(&data)).await?;
         let outcome = act(&command, &store).await;
         store.close().await;

@@ -17,7 +17,7 @@ mod turn_app;
 mod turn_sessions;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +25,8 @@ use clap::{Parser, Subcommand};
 pub(crate) use import::networks;
 
 use crate::config::{Invalid, Loaded, Sources, load, process_environment};
+use crate::data_dir::DataDir;
+use crate::serve;
 
 /// The settings or the command line are wrong (like `EX_CONFIG` of sysexits).
 const EXIT_CONFIG: u8 = 78;
@@ -62,7 +64,7 @@ enum Command {
     #[command(subcommand)]
     Import(import::Command),
     /// Users and realms of the relay, and tools that measure relays.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = turn::EXAMPLES)]
     Turn(turn::Command),
     /// Have the running server read its settings again: what can be changed is, the rest is named.
     Reload(Options),
@@ -95,6 +97,18 @@ impl Options {
         let (file, flags) = (self.config.clone(), self.flags.0.clone());
         load(&Sources { file, environment: process_environment(), flags })
     }
+}
+
+/// The data directory, for a command beside the server or before it.
+fn open_data(path: &Path) -> anyhow::Result<DataDir> {
+    let data = DataDir::open(path)?;
+    if !serve::database(&data).exists() {
+        let at = data.path().display();
+        note(&format!(
+            "{at} is new: no server has used it. If yours has another data directory, name it with --data-dir."
+        ));
+    }
+    Ok(data)
 }
 
 /// As it stands, or with `--flag true` understood as `--flag=true`.
@@ -167,6 +181,34 @@ mod tests {
             assert_eq!(given(&format!("tandem serve --relay.allow-loopback{text}")), wanted(value), "{text}");
         }
         assert_eq!(given("tandem serve --relay.allow-loopback maybe"), None);
+    }
+
+    /// Calls this with the words and the command of each leaf.
+    fn each(command: &clap::Command, words: &str, act: &mut impl FnMut(&str, &clap::Command)) {
+        if !command.has_subcommands() {
+            return act(words, command);
+        }
+        command.get_subcommands().for_each(|below| each(below, &format!("{words} {}", below.get_name()), act));
+    }
+
+    #[test]
+    fn the_commands_hang_together_and_those_of_the_relay_show_examples_and_no_settings_of_the_server() {
+        let mut all = <Cli as clap::CommandFactory>::command();
+        all.build();
+        all.clone().debug_assert();
+        let mut count = 0;
+        for group in ["turn", "stun"] {
+            let command = all.find_subcommand(group).expect("a group");
+            assert!(command.get_after_help().is_some(), "{group} --help has no examples");
+            each(command, group, &mut |words, command| {
+                let help = command.clone().render_help().to_string();
+                assert!(help.contains("Example") && !help.contains("--http.port"), "{words} -h: {help}");
+                count += 1;
+            });
+        }
+        assert!(count > 25, "{count}");
+        let serve = all.find_subcommand("serve").expect("a command").clone().render_help().to_string();
+        assert!(serve.contains("--http.port") && !serve.contains("--relay.nat64-prefixes"), "{serve}");
     }
 
     #[test]

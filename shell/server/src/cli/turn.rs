@@ -14,28 +14,27 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use tandem_store::{PeerRule, Store, TurnUsers};
 
-use super::{Options, bench, note, peer, say, turn_sessions};
+use super::{Options, bench, note, open_data, peer, say, turn_sessions};
 use crate::config::Settings;
-use crate::data_dir::DataDir;
 use crate::serve;
 
 /// What to do with the relay.
 #[derive(Subcommand)]
 pub enum Command {
     /// Users with passwords of their own.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::Command),
     /// Shared secrets of ephemeral credentials: one realm may have several, while one is being replaced.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = secret::EXAMPLES)]
     Secret(secret::Command),
     /// Keys shared with authorisation servers (OAuth, RFC 7635).
-    #[command(subcommand)]
+    #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::Command),
     /// What a realm may use.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = realm::EXAMPLES)]
     Realm(realm::Command),
     /// Which pages' clients are asked for which realm.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = origin::EXAMPLES)]
     Origin(origin::Command),
     /// Peers nobody of a realm may relay to.
     #[command(subcommand)]
@@ -46,7 +45,7 @@ pub enum Command {
     Bench(Box<bench::Command>),
     Peer(peer::Command),
     /// Applications that hand out credentials of the relay.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = super::turn_app::EXAMPLES)]
     App(super::turn_app::Command),
     Sessions(Box<turn_sessions::Sessions>),
     Kick(Box<turn_sessions::Kick>),
@@ -58,6 +57,14 @@ pub enum Command {
         options: Options,
     },
 }
+
+pub(super) const EXAMPLES: &str = "Examples:
+  tandem turn user add alice             a user with a password of its own
+  tandem turn app add shop               a key for an application that hands out credentials
+  tandem turn sessions                   who relays at the moment?
+  tandem turn kick --user alice          end it
+  tandem turn bench                      does the relay of this machine work, and how well?
+Beside a running server; it notices by itself.";
 
 const PREPARE_EXAMPLES: &str = "Examples:
   tandem turn prepare --relay.database postgres://turn:PASSWORD@db.example.org/coturn
@@ -101,7 +108,7 @@ fn on_database(
             let users = serve::database_of(&settings).await?;
             return act(&users, &settings).await.with_context(|| format!("relay.database, {}", users.kind()));
         }
-        let data = DataDir::open(&settings.data_dir)?;
+        let data = open_data(&settings.data_dir)?;
         let store = Store::open(&serve::database(&data)).await?;
         let outcome = act(&store.turn_users(), &settings).await;
         store.close().await;

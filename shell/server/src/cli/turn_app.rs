@@ -9,9 +9,8 @@ use clap::Subcommand;
 use tandem_store::{Application, ApplicationChange, Bounds, NewApplication, Store};
 
 use super::key::date;
-use super::{Options, note, say};
+use super::{Options, note, open_data, say};
 use crate::config::types::Size;
-use crate::data_dir::DataDir;
 use crate::{credentials, serve, unix_ms};
 
 /// What to do with applications.
@@ -41,6 +40,7 @@ pub enum Command {
         options: Options,
     },
     /// List all applications, without their secrets.
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         #[command(flatten)]
         options: Options,
@@ -56,6 +56,7 @@ pub enum Command {
         options: Options,
     },
     /// Remove an application and those below it: live sessions end, and what was handed out is of no use.
+    #[command(after_help = REMOVE_EXAMPLES)]
     Remove {
         /// Its identity, as `tandem turn app list` shows it.
         id: String,
@@ -66,7 +67,6 @@ pub enum Command {
 
 /// What is to change.
 #[derive(clap::Args)]
-#[group(id = "changes", required = true, multiple = true)]
 pub struct Changes {
     /// What to call it from here on.
     #[arg(long)]
@@ -102,12 +102,19 @@ fn bound<T: FromStr<Err: Display>>(text: &str) -> Result<Bound<T>, String> {
     text.parse().map(|most| Bound(Some(most))).map_err(|error| format!("{error}; or none"))
 }
 
+const LIST_EXAMPLES: &str = "Examples:
+  tandem turn app list";
+
+const REMOVE_EXAMPLES: &str = "Examples:
+  tandem turn app remove 3fa94c10b2de                       for ever
+  tandem turn app change 3fa94c10b2de --disable             until it is enabled again";
+
 const CHANGE_EXAMPLES: &str = "Examples:
   tandem turn app change 3fa94c10b2de --sessions 500 --per-second 10MiB
   tandem turn app change 3fa94c10b2de --monthly none --origin https://app.example.org
   tandem turn app change 3fa94c10b2de --disable";
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn app add shop                                  prints its key
   tandem turn app add shop --sessions 200 --monthly 500GiB --per-second 5MiB
   curl -X POST https://talk.example.org/api/v1/turn/credentials -H \"Authorization: Bearer $KEY\" \\
@@ -123,7 +130,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
             | Command::Change { options, .. }
             | Command::Remove { options, .. } => options,
         };
-        let data = DataDir::open(&options.load()?.settings.data_dir)?;
+        let data = open_data(&options.load()?.settings.data_dir)?;
         let store = Store::open(&serve::database(&data)).await?;
         let outcome = act(command, &store).await;
         store.close().await;
@@ -150,6 +157,11 @@ async fn act(command: Command, store: &Store) -> anyhow::Result<()> {
             all.iter().for_each(|application| say(&line(application)));
         }
         Command::Change { id, to, .. } => {
+            if to.is_nothing() {
+                bail!(
+                    "expected what is to change: --name, --sessions, --monthly, --per-second, --origin, --enable or --disable"
+                );
+            }
             let before = store.application(&id).await?.with_context(|| unknown(&id))?;
             let after = store.change_application(&id, &to.change(before.bounds)).await?;
             say(&line(&after.with_context(|| unknown(&id))?));
@@ -170,6 +182,12 @@ fn unknown(id: &str) -> String {
 }
 
 impl Changes {
+    fn is_nothing(&self) -> bool {
+        let Changes { name, sessions, monthly, per_second, origins, enable, disable } = self;
+        let bounds = sessions.is_none() && monthly.is_none() && per_second.is_none();
+        bounds && name.is_none() && origins.is_empty() && !enable && !disable
+    }
+
     fn change(self, before: Bounds) -> ApplicationChange {
         let bytes = |to: Option<Bound<Size>>, was| to.map_or(was, |Bound(most)| most.map(|size| size.0));
         let bounds = Bounds {

@@ -11,6 +11,7 @@ use crate::config::Settings;
 
 /// Show who relays at the moment.
 #[derive(clap::Args)]
+#[command(after_help = SESSIONS_EXAMPLES)]
 pub struct Sessions {
     /// Of this user: the user name without the expiry of an ephemeral one.
     #[arg(long)]
@@ -30,7 +31,7 @@ pub struct Sessions {
 
 /// End live sessions: one by its identity, or all of a user, key, tag or realm.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true))]
+#[command(group = clap::ArgGroup::new("whom").required(true), after_help = KICK_EXAMPLES)]
 pub struct Kick {
     /// As `tandem turn sessions` shows it.
     #[arg(group = "whom")]
@@ -53,6 +54,16 @@ pub struct Kick {
     #[command(flatten)]
     options: Options,
 }
+
+const SESSIONS_EXAMPLES: &str = "Examples:
+  tandem turn sessions
+  tandem turn sessions --key 3fa94c10b2de --tag alice       of an application (tandem turn app list) and its label
+  tandem turn sessions --json | jq .relayed";
+
+const KICK_EXAMPLES: &str = "Examples:
+  tandem turn kick 0-17-42                        one, as tandem turn sessions shows it; it may come again
+  tandem turn kick --user alice --revoke          and what was handed out to alice is refused
+  tandem turn kick --key 3fa94c10b2de             all of an application";
 
 /// Shows them.
 pub fn sessions(command: &Sessions) -> anyhow::Result<()> {

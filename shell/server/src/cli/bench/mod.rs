@@ -138,6 +138,11 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     }
     say(&if command.json { serde_json::to_string_pretty(&summary)? } else { summary.text() });
     if failed > 0 {
+        if failed == callers && command.server.is_none() {
+            note(
+                "Is it where a server runs? Ports are those of these settings: --relay.port, --relay.tls-port, --config.",
+            );
+        }
         bail!("{failed} of {callers} callers failed");
     }
     if summary.messages.lost_percent > command.max_loss {
@@ -194,7 +199,7 @@ impl Command {
         let secret = match (secret, &settings.relay.secret) {
             (Some(secret), _) => secret.clone(),
             (None, _) if user.is_some() || self.server.is_some() => {
-                bail!("expected --user with a password (TANDEM_TURN_PASSWORD), or a secret (TANDEM_TURN_SECRET)")
+                bail!("expected --user and --password (TANDEM_TURN_PASSWORD), or --secret (TANDEM_TURN_SECRET)")
             }
             (None, Some(secret)) => secret.0.clone(),
             (None, None) => {

@@ -107,8 +107,9 @@ impl Summary {
         };
         let whom = self.peer.map_or_else(|| "each other's relayed address".to_owned(), |peer| format!("peer {peer}"));
         let Messages { sent, received, lost, lost_percent, twice } = &self.messages;
+        let callers = if self.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", self.callers) };
         if *sent == 0 {
-            return format!("{} callers at {} over {}: nothing was sent", self.callers, self.server, self.transport);
+            return format!("{callers} at {} over {}: nothing was sent", self.server, self.transport);
         }
         let line = |name: &str, figures: &Figures| {
             format!(
@@ -118,12 +119,14 @@ impl Summary {
         };
         [
             format!(
-                "{} callers at {} over {}, {} bytes by {by} to {whom} and back",
-                self.callers, self.server, self.transport, self.message_bytes
+                "{callers} at {} over {}, {} bytes by {by} to {whom} and back",
+                self.server, self.transport, self.message_bytes
             ),
             line("set-up", &self.set_up_ms),
-            line("round trip", &self.round_trip_ms),
-            format!("{:<12}{:.2} ms", "jitter", self.jitter_ms),
+            match received {
+                0 => format!("{:<12}nothing came back", "round trip"),
+                _ => format!("{}\n{:<12}{:.2} ms", line("round trip", &self.round_trip_ms), "jitter", self.jitter_ms),
+            },
             format!(
                 "{:<12}{sent} sent, {received} came back, {lost} lost ({lost_percent:.2} %), {twice} twice",
                 "messages"

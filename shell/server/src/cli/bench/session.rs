@@ -182,7 +182,14 @@ async fn connect(target: Target) -> anyhow::Result<Link> {
     let Target { server, transport, .. } = target;
     let opening = Link::open(server, transport);
     let opened = tokio::time::timeout(CONNECT_WITHIN, opening).await;
-    let opened = opened.map_err(|_| anyhow::anyhow!("{server} does not answer over {transport}"))?;
+    let opened = opened.map_err(|_| match transport {
+        Transport::Tls => {
+            anyhow::anyhow!("{server} does not answer over TLS, which mostly has a port of its own: 5349")
+        }
+        Transport::Udp | Transport::Tcp | Transport::Dtls => {
+            anyhow::anyhow!("{server} does not answer over {transport}")
+        }
+    })?;
     opened.with_context(|| format!("no connection to {server} over {transport}"))
 }
 

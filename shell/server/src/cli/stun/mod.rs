@@ -31,6 +31,7 @@ pub struct Command {
 enum Other {
     Nat(nat::Command),
     /// Run the test vectors of RFC 5769 and RFC 8489 through this build; exit code 0 if all hold.
+    #[command(after_help = "Examples:\n  tandem stun vectors && echo this build reads and signs as the RFCs say")]
     Vectors,
 }
 
@@ -51,6 +52,12 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         (None, Some(server)) => mapped(server, command.families),
         (None, None) => bail!("expected the address of a server"),
     }
+}
+
+/// The machine says so.
+fn nobody(server: std::net::SocketAddr) -> String {
+    let (address, port) = (server.ip(), server.port());
+    format!("nobody listens on UDP port {port} of {address}; another port is named as NAME:PORT")
 }
 
 fn mapped(server: &str, families: Families) -> anyhow::Result<()> {
@@ -97,7 +104,7 @@ fn ask(socket: &UdpSocket, mut binding: Binding) -> anyhow::Result<Outcome> {
         match socket.recv(&mut bytes) {
             Ok(length) => binding.handle_datagram(Instant::now(), bytes.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                bail!("nobody listens on UDP port {} there", socket.peer_addr()?.port())
+                bail!(nobody(socket.peer_addr()?))
             }
             // It was time, or a signal.
             Err(_) => {}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tandem_stun::client::{Behaviour, Dependence, Discoverer, Side, Undiscovered};
+use tandem_stun::client::{Behaviour, Binding, Dependence, Discoverer, Side, Undiscovered};
 
 use crate::cli::resolve::{Families, resolve, unspecified};
 use crate::cli::{note, say};
@@ -46,11 +46,20 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// The address of ours that packets to the server leave from.
+/// The address of ours that packets to the server leave from. Fails where its machine says that nobody is there.
 fn local_address(server: SocketAddr) -> anyhow::Result<SocketAddr> {
     let socket = UdpSocket::bind(unspecified(server)).context("no UDP socket can be had")?;
     socket.connect(server).with_context(|| format!("there is no way to {server}"))?;
-    Ok(socket.local_addr()?)
+    let local = socket.local_addr()?;
+    // The sockets that ask are not connected, and hear nothing of a port that nobody listens on.
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    if let Some(request) = Binding::new(Instant::now(), [0; 12]).poll_output() {
+        let heard = socket.send(request).and_then(|_| socket.recv(&mut [0; 2_000]));
+        if heard.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+            bail!(super::nobody(server));
+        }
+    }
+    Ok(local)
 }
 
 fn discover(

@@ -53,7 +53,7 @@ pub enum Command {
     },
 }
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn key add north                                 prints a key
   pass turn/key | tandem turn key add north --stdin --lifetime 90d --realm north.example.org";
 

@@ -41,7 +41,7 @@ pub enum Command {
     },
 }
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn origin add https://talk.example.org --realm north.example.org";
 
 const REMOVE_EXAMPLES: &str = "Examples:

@@ -46,7 +46,7 @@ pub enum Command {
     },
 }
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn realm set north.example.org --max-bps 500000
   tandem turn realm set north.example.org --max-bps 0       without a limit again";
 

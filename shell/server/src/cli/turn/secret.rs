@@ -50,7 +50,7 @@ pub enum Command {
     },
 }
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn secret add                                    prints a secret
   pass turn/secret | tandem turn secret add --stdin --realm north.example.org
 To replace a secret: add the next one, give it to your application, remove the old one when the last credential made with

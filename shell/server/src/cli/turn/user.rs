@@ -61,7 +61,7 @@ pub enum Command {
     },
 }
 
-const EXAMPLES: &str = "Examples:
+pub(super) const EXAMPLES: &str = "Examples:
   tandem turn user add alice                                prints a password
   tandem turn user add alice --realm north.example.org      in another realm
   pass turn/alice | tandem turn user add alice --password-stdin
