@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use dimpl::crypto::Dtls12CipherSuite;
 use dimpl::{Config, Dtls, Output};
 
-use crate::cookie::ObjectSeed;
 use crate::hello::{HANDSHAKE, Hello, RECORD_HEADER};
 use crate::identity::Identity;
-use crate::provider::{self, write_nonces};
+use crate::provider::{self, with_cookie, write_nonces};
 use crate::server::{Outputs, Path};
 
 /// One client.
@@ -44,18 +43,17 @@ pub(crate) enum State {
 pub(crate) struct Ended;
 
 impl Association {
-    /// Goes on where the client is that has sent back the cookie made with this seed. `None`: it cannot be served.
+    /// Goes on where the client is that has sent back this cookie. `None`: it cannot be served.
     pub(crate) fn accept(
         now: Instant,
-        (path, seed): (Path, ObjectSeed),
+        (path, cookie): (Path, [u8; 32]),
         (hello, datagram): (&Hello<'_>, &[u8]),
-        (identity, handshake): (&Identity, Duration),
+        (identity, settings): (&Identity, &Settings),
         out: &mut Outputs,
     ) -> Option<Self> {
         let suite = choose(hello.suites)?;
         let begin = || -> Option<Box<Dtls>> {
-            let config = Arc::new(config(Some((seed, suite)), handshake)?);
-            let mut dtls = Box::new(Dtls::new_12(config, identity.0.clone(), now));
+            let mut dtls = Box::new(Dtls::new_12(settings.of(suite), identity.0.clone(), now));
             // As many hellos as the client has sent, each answered as the first ones were: not at all, any more.
             for message_seq in 0..hello.message_seq {
                 dtls.handle_timeout(now).ok()?;
@@ -65,8 +63,9 @@ impl Association {
             dtls.handle_packet(datagram).ok()?;
             Some(dtls)
         };
+        let begin = || with_cookie(*hello.random, cookie, begin);
         let dtls = guarded(begin)??;
-        let until = now.checked_add(handshake)?;
+        let until = now.checked_add(settings.handshake)?;
         let shift = hello.sequence.saturating_sub(hello.message_seq.into());
         let mut association = Self {
             dtls,
@@ -168,17 +167,33 @@ pub(crate) fn choose(suites: &[u8]) -> Option<Dtls12CipherSuite> {
     suites.iter().filter_map(spoken).find(|suite| [AES128_GCM, CHACHA20_POLY1305].contains(suite))
 }
 
-/// Settings of `dimpl`, tried out by it.
-pub(crate) fn config(made: Option<(ObjectSeed, Dtls12CipherSuite)>, handshake: Duration) -> Option<Config> {
-    let builder = Config::builder()
-        .with_crypto_provider(provider::provider())
-        .require_client_certificate(false)
-        .handshake_timeout(handshake);
-    let builder = match made {
-        Some((seed, suite)) => builder.dangerously_set_rng_seed(seed.0).dtls12_cipher_suites(&[suite]),
-        None => builder,
-    };
-    builder.build().ok()
+/// What associations are made with. To make it, `dimpl` tries out the cryptography, which takes longer than a handshake: so that
+/// is done once, and the chosen suite alone is offered to a client by its own settings.
+pub(crate) struct Settings {
+    aes: Arc<Config>,
+    chacha: Arc<Config>,
+    handshake: Duration,
+}
+
+impl Settings {
+    /// `None`: the cryptography has failed its own test, or nobody could end a handshake in that time.
+    pub(crate) fn new(handshake: Duration) -> Option<Self> {
+        let config = |suite| {
+            Config::builder()
+                .with_crypto_provider(provider::provider())
+                .require_client_certificate(false)
+                .handshake_timeout(handshake)
+                .dtls12_cipher_suites(&[suite])
+                .build()
+                .ok()
+                .map(Arc::new)
+        };
+        Some(Self { aes: config(AES128_GCM)?, chacha: config(CHACHA20_POLY1305)?, handshake })
+    }
+
+    fn of(&self, suite: Dtls12CipherSuite) -> Arc<Config> {
+        Arc::clone(if suite == AES128_GCM { &self.aes } else { &self.chacha })
+    }
 }
 
 /// Unauthenticated records other than of the handshake: `dimpl` would keep them, and they mean nothing any more.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  datagram ──► hello: a ClientHello? ──no cookie──► challenge (HelloVerifyRequest), nothing kept
-//!                  │                  ──its cookie─► association (dimpl) ──► plaintext, sealed answers
-//!                  └─ of a known path ─────────────► its association
+//!                  │                  ──its cookie─► waits ─► association (dimpl) ──► plaintext, sealed answers
+//!                  └─ of a known path ───────────► its association, at once when it is open
 //! ```
 //!
 //! The record layer and the handshake are `dimpl`'s, which this crate alone names; the cryptography is `ring`'s. What is
@@ -21,6 +21,7 @@ mod provider;
 mod server;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use client::{Client, Event, Failed};
 pub use hello::{Hello, Malformed};

@@ -10,11 +10,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use slab::Slab;
 use thiserror::Error;
 
-use crate::association::{self, Association, Ended, State};
-use crate::cookie::{Cookies, ObjectSeed};
+use crate::association::{self, Association, Ended, Settings, State};
+use crate::cookie::Cookies;
 use crate::hello::{DTLS_1_2, HANDSHAKE_FAILURE, Hello, PROTOCOL_VERSION};
 use crate::identity::Identity;
 use crate::keyed::Keyed;
+use crate::waiting::{Kind, Step, Waiting};
 
 /// Between which two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +57,8 @@ pub struct Counters {
     pub opened: u64,
     /// Hellos that are malformed, and clients beyond the bounds.
     pub refused: u64,
+    /// Datagrams of handshakes for which there was no room to wait. Clients repeat them.
+    pub shed: u64,
 }
 
 /// The identity cannot be used: a mistake of the caller's.
@@ -137,8 +140,10 @@ impl Batch {
 /// The server.
 pub struct Server {
     identity: Identity,
+    settings: Settings,
     limits: Limits,
     cookies: Cookies,
+    waiting: Waiting,
     live: Slab<Association>,
     by_path: HashMap<Path, usize, Keyed>,
     per_network: HashMap<u128, usize, Keyed>,
@@ -153,14 +158,15 @@ impl Server {
     /// # Errors
     /// The identity cannot be used.
     pub fn new(now: Instant, config: Config, seed: [u8; 32]) -> Result<Self, Unusable> {
-        if !config.identity.is_usable() || association::config(None, config.limits.handshake).is_none() {
-            return Err(Unusable);
-        }
+        let settings =
+            Settings::new(config.limits.handshake).filter(|_| config.identity.is_usable()).ok_or(Unusable)?;
         let mut generator = StdRng::from_seed(seed);
         let (key, keyed): ([u8; 32], Keyed) = (generator.random(), Keyed(generator.random()));
         Ok(Self {
             identity: config.identity,
+            settings,
             limits: config.limits,
+            waiting: Waiting::new(keyed),
             cookies: Cookies::new(&key, now),
             live: Slab::new(),
             by_path: HashMap::with_hasher(keyed),
@@ -178,15 +184,20 @@ impl Server {
         }
     }
 
-    /// A datagram that [`is_dtls`] says is one.
+    /// A datagram that [`is_dtls`] says is one. What belongs to a handshake waits for [`Server::handle_timeout`], which is then
+    /// due at once.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8], out: &mut Outputs) {
         if datagram.len() > MAX_DATAGRAM {
             return;
         }
-        let known = self.by_path.get(&path).copied();
         if !Hello::is_begun(datagram) {
             // Without an association there is nobody who could read it.
-            return known.map_or((), |key| self.feed(now, key, datagram, out));
+            let Some(&key) = self.by_path.get(&path) else { return };
+            return match self.live.get(key).map(|association| association.state) {
+                Some(State::Open) => self.feed(now, key, datagram, out),
+                Some(State::Handshaking(_)) => self.put_off(now, path, datagram, Kind::Rest),
+                None => {}
+            };
         }
         let Ok(hello) = Hello::parse(datagram) else {
             self.counters.refused += 1;
@@ -200,23 +211,41 @@ impl Server {
             self.counters.refused += 1;
             return;
         }
-        let Some(seed) = self.cookies.check(now, path, &hello).filter(|_| ROUNDS.contains(&hello.message_seq)) else {
-            let cookie = self.cookies.make(now, path, &hello);
-            out.challenges.push(path, &[&hello.write_challenge(&cookie)]);
-            self.counters.challenged += 1;
-            return;
+        if ROUNDS.contains(&hello.message_seq) && self.cookies.check(now, path, &hello).is_some() {
+            return self.put_off(now, path, datagram, Kind::Hello);
+        }
+        let cookie = self.cookies.make(now, path, &hello);
+        out.challenges.push(path, &[&hello.write_challenge(&cookie)]);
+        self.counters.challenged += 1;
+    }
+
+    fn put_off(&mut self, now: Instant, path: Path, datagram: &[u8], kind: Kind) {
+        let step = Step { path, datagram: datagram.into(), kind };
+        if !self.waiting.push(now, network(path.client.ip()), step) {
+            self.counters.shed += 1;
+        }
+    }
+
+    /// Carries a handshake on by a datagram that has waited.
+    fn carry_on(&mut self, now: Instant, step: &Step, out: &mut Outputs) {
+        let Step { path, ref datagram, kind } = *step;
+        let known = self.by_path.get(&path).copied();
+        let hello = match kind {
+            Kind::Hello => Hello::parse(datagram).ok().and_then(|hello| Some((cookie_of(&hello)?, hello))),
+            Kind::Rest => None,
         };
-        match known {
+        match (hello, known) {
+            (None, Some(key)) => self.feed(now, key, datagram, out),
+            (None, None) => {}
             // Its answer was lost, perhaps.
-            Some(key) if self.live.get(key).is_some_and(|one| one.random == *hello.random) => {
+            (Some((_, hello)), Some(key)) if self.live.get(key).is_some_and(|one| one.random == *hello.random) => {
                 self.feed(now, key, datagram, out);
             }
-            // RFC 6347 §4.2.8: it has begun anew, and has shown that it is there.
-            Some(key) => {
-                self.remove(key, out);
-                self.accept(now, (path, seed), (&hello, datagram), out);
+            (Some((cookie, hello)), known) => {
+                // RFC 6347 §4.2.8: it has begun anew, and has shown that it is there.
+                known.into_iter().for_each(|key| self.remove(key, out));
+                self.accept(now, (path, cookie), (&hello, datagram), out);
             }
-            None => self.accept(now, (path, seed), (&hello, datagram), out),
         }
     }
 
@@ -251,11 +280,15 @@ impl Server {
 
     /// When [`Server::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+        [self.waiting.since(), self.deadlines.first().map(|&(at, _)| at)].into_iter().flatten().min()
     }
 
-    /// Repeats what was lost, ends what takes too long or is silent.
+    /// Carries on a few handshakes, repeats what was lost, ends what takes too long or is silent.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outputs) {
+        for _ in 0..STEPS {
+            let Some(step) = self.waiting.pop() else { break };
+            self.carry_on(now, &step, out);
+        }
         while let Some(&(at, key)) = self.deadlines.first().filter(|&&(at, _)| at <= now) {
             self.deadlines.remove(&(at, key));
             let idle = self.limits.idle;
@@ -292,7 +325,7 @@ impl Server {
     fn accept(
         &mut self,
         now: Instant,
-        (path, seed): (Path, ObjectSeed),
+        (path, cookie): (Path, [u8; 32]),
         (hello, datagram): (&Hello<'_>, &[u8]),
         out: &mut Outputs,
     ) {
@@ -302,8 +335,8 @@ impl Server {
             self.counters.refused += 1;
             return;
         }
-        let with = (&self.identity, self.limits.handshake);
-        let Some(association) = Association::accept(now, (path, seed), (hello, datagram), with, out) else {
+        let with = (&self.identity, &self.settings);
+        let Some(association) = Association::accept(now, (path, cookie), (hello, datagram), with, out) else {
             self.counters.refused += 1;
             return;
         };
@@ -383,6 +416,10 @@ fn network(ip: IpAddr) -> u128 {
     }
 }
 
+fn cookie_of(hello: &Hello<'_>) -> Option<[u8; 32]> {
+    hello.cookie.try_into().ok()
+}
+
 /// RFC 6347 §4.1: 2^14 bytes of plaintext, the overhead of a suite, a header.
 const MAX_DATAGRAM: usize = (1 << 14) + 256 + 13;
 /// Room for whatever a datagram may hold.
@@ -391,5 +428,7 @@ const SCRATCH: usize = 1 << 15;
 const KEPT: usize = 1 << 20;
 /// How often a client may have been asked for its cookie: the one it has may have become too old.
 const ROUNDS: std::ops::RangeInclusive<u16> = 1..=3;
+/// Datagrams of handshakes dealt with at a time: a key exchange, or a signature, for each.
+const STEPS: usize = 4;
 /// Handshakes are not looked at more often.
 const SOONEST: Duration = Duration::from_millis(10);

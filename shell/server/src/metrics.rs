@@ -118,6 +118,7 @@ metrics! {
     Gauge TURN_DTLS = "turn_dtls", "Live DTLS associations of the relay.";
     Counter TURN_DTLS_REFUSED_TOTAL = "turn_dtls_refused_total", "DTLS clients refused: malformed, without a suite in common, or too many.";
     Counter TURN_DTLS_CHALLENGES_TOTAL = "turn_dtls_challenges_total", "DTLS clients asked to prove their address (HelloVerifyRequest).";
+    Counter TURN_DTLS_SHED_TOTAL = "turn_dtls_shed_total", "Datagrams of DTLS handshakes dropped because too many of them waited; clients repeat them.";
     Counter TURN_SHARD_RESTARTS_TOTAL = "turn_shard_restarts_total", "Relay threads started again after a panic; each is a bug.";
     Gauge SIGNAL_TRANSPORTS = "signal_transports", "Transports that are in a room, or on their way into one.";
     Counter SIGNAL_FRAMES_TOTAL = "signal_frames_total" {"direction"}, "Frames of the session protocol: `in` to the engine, `out` to clients.";

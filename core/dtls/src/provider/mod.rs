@@ -6,6 +6,7 @@ mod exchange;
 mod hash;
 mod sign;
 mod suites;
+mod told;
 
 use dimpl::crypto::{CryptoProvider, SecureRandom};
 use dimpl::{CryptoError, CryptoOperation};
@@ -13,6 +14,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 pub(crate) use sign::load as load_key;
 pub(crate) use suites::write_nonces;
+pub(crate) use told::with_cookie;
 
 /// What is offered: AES-128-GCM and ChaCha20-Poly1305, X25519 and P-256, ECDSA with P-256 and P-384.
 pub(crate) fn provider() -> CryptoProvider {

@@ -43,13 +43,25 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: Limits) -> Self {
         let now = start();
-        let server = Server::new(now, Config { identity: identity(), limits: LIMITS }, [7; 32]).expect("a server");
+        let server = Server::new(now, Config { identity: identity(), limits }, [7; 32]).expect("a server");
         Self { server, out: Outputs::default(), now }
     }
 
     fn hear(&mut self, path: Path, datagram: &[u8]) {
         self.server.handle_datagram(self.now, path, datagram, &mut self.out);
+        self.settle();
+    }
+
+    /// Does what is due at once.
+    fn settle(&mut self) {
+        while self.server.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.server.handle_timeout(self.now, &mut self.out);
+        }
     }
 
     fn say(&mut self, path: Path, message: &[u8]) -> bool {
@@ -455,6 +467,59 @@ fn clients_are_bounded_each_address_and_all_together() {
     assert_eq!((of_one, of_a_network), (4, 4));
     assert!(!admitted("192.0.2.2:4000"));
     assert!(world.server.counters().refused > 0);
+}
+
+#[test]
+fn a_flood_of_handshakes_waits_and_nobody_who_talks_waits_for_it() {
+    let mut world = World::with(Limits { total: 1_000, per_address: 1_000, ..LIMITS });
+    let mut talking = Client::new("192.0.2.1:4000", world.now);
+    world.open(&mut talking);
+    let other = path("192.0.2.2:4000");
+    // A hundred of one network; then one of another.
+    let flood = (0..100).map(|port| path(&format!("192.0.2.66:{}", 4_000 + port)));
+    let hellos: Vec<(Path, Vec<u8>)> = flood
+        .chain([other])
+        .map(|from| (from, second_hello(&mut world, &mut Client::new(&from.client.to_string(), start()))))
+        .collect();
+    for (from, hello) in &hellos {
+        world.server.handle_datagram(world.now, *from, hello, &mut world.out);
+    }
+    assert_eq!((world.server.len(), world.server.counters().shed), (1, 36), "none is begun, and so many may wait");
+    assert_eq!(world.server.poll_timeout(), Some(world.now));
+    talking.dtls.send_application_data(b"a question").expect("sent");
+    for datagram in talking.take(world.now) {
+        world.server.handle_datagram(world.now, talking.path, &datagram, &mut world.out);
+    }
+    assert_eq!(world.heard(), [(talking.path.client, b"a question".to_vec())]);
+
+    world.server.handle_timeout(world.now, &mut world.out);
+    assert_eq!(world.server.len(), 1 + 4, "a few at a time");
+    assert!(!world.sent(other).is_empty(), "each network has its turn");
+    world.settle();
+    assert_eq!(world.server.len(), 1 + 64 + 1);
+    assert!(world.server.poll_timeout().is_some_and(|at| at > world.now));
+}
+
+#[test]
+fn what_follows_in_handshakes_waits_too() {
+    let mut world = World::with(Limits { total: 100, per_address: 100, ..LIMITS });
+    let mut clients: Vec<Client> =
+        (0..10).map(|port| Client::new(&format!("192.0.2.1:{}", 4_000 + port), world.now)).collect();
+    for client in &mut clients {
+        let hello = second_hello(&mut world, client);
+        world.hear(client.path, &hello);
+        world.sent(client.path).iter().for_each(|datagram| client.dtls.handle_packet(datagram).expect("a flight"));
+    }
+    for client in &mut clients {
+        for datagram in client.take(world.now) {
+            world.server.handle_datagram(world.now, client.path, &datagram, &mut world.out);
+        }
+    }
+    assert_eq!(world.server.counters().opened, 0);
+    world.server.handle_timeout(world.now, &mut world.out);
+    assert!((1..=4).contains(&world.server.counters().opened), "{:?}", world.server.counters());
+    world.settle();
+    assert_eq!(world.server.counters().opened, 10);
 }
 
 #[test]

@@ -2,48 +2,135 @@
 
 use std::time::{Duration, Instant};
 
-use tandem_dtls::{Config, Hello, Identity, Key, Limits, Outputs, Path, Server};
+use tandem_dtls::{Client, Config, Event, Hello, Identity, Key, Limits, Outputs, Path, Server};
 
-/// Bytes as a sequence of what strangers send to the front, cookies among it that are right, and of time passing.
+/// Bytes as a sequence of what strangers send to the front, cookies among it that are right, of real clients whose datagrams
+/// are disturbed on their way, and of time passing.
 ///
 /// Each step is `[kind and path, length, bytes]`.
 pub fn dtls_front(bytes: &[u8]) {
-    let mut now = start();
     let identity = Identity::new(b"a certificate", Key::Pkcs8(&key())).expect("an identity");
     let limits = Limits { total: 3, per_address: 2, handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
-    let mut server = Server::new(now, Config { identity, limits }, [7; 32]).expect("a server");
-    let (mut out, mut rest) = (Outputs::default(), bytes);
-    let mut cookies = [None; PATHS];
+    let now = start();
+    let server = Server::new(now, Config { identity, limits }, [7; 32]).expect("a server");
+    let mut front = Front { now, server, out: Outputs::default(), clients: Default::default(), begun: 0, offered: 0 };
+    let (mut rest, mut cookies) = (bytes, [None; PATHS]);
     while let Some(([kind, length], after)) = rest.split_first_chunk() {
         let (piece, after) = after.split_at(after.len().min(usize::from(*length)));
         rest = after;
         let place = usize::from(kind >> 4) % PATHS;
-        let path = path(place);
-        let before = server.len();
-        match kind & 3 {
-            0 => server.handle_datagram(now, path, piece, &mut out),
-            1 => server.handle_datagram(now, path, &hello(place, 0, &[], piece), &mut out),
-            2 => {
+        match (kind & 12, kind & 3) {
+            (12, step) => front.play(place, step, piece),
+            (_, 0) => front.hear(place, piece),
+            (_, 1) => front.hear(place, &hello(place, 0, &[], piece)),
+            (_, 2) => {
                 let cookie: &[u8] = cookies[place].as_ref().map_or(piece, |cookie: &[u8; 32]| cookie);
-                server.handle_datagram(now, path, &hello(place, 1, cookie, piece), &mut out);
+                front.offered += 1;
+                front.hear(place, &hello(place, 1, cookie, piece));
+            }
+            _ => front.pass(Duration::from_millis(u64::from(*length) * 40)),
+        }
+        assert!(front.server.len() <= 3, "more associations than there may be");
+        assert!(front.server.len() <= front.offered, "kept without a cookie");
+        for (to, answer) in front.out.challenges.iter() {
+            assert!(kind & 15 != 0 || answer.len() < piece.len(), "an answer longer than what came");
+            let known = (0..PATHS).find(|place| path(*place) == to).expect("a path of ours");
+            cookies[known] = answer.last_chunk().copied().filter(|_| answer.len() == 60);
+        }
+        front.tell_clients();
+    }
+    front.pass(Duration::from_secs(200));
+    front.pass(Duration::from_secs(200));
+    assert!(front.server.is_empty() && front.server.poll_timeout().is_none(), "something stays for ever");
+}
+
+/// The server, and who speaks with it.
+struct Front {
+    now: Instant,
+    server: Server,
+    out: Outputs,
+    clients: [Option<Client>; PATHS],
+    /// Real clients so far. Each takes time.
+    begun: usize,
+    /// Hellos that may have been right.
+    offered: usize,
+}
+
+impl Front {
+    fn hear(&mut self, place: usize, datagram: &[u8]) {
+        let before = self.server.len();
+        self.server.handle_datagram(self.now, path(place), datagram, &mut self.out);
+        assert!(self.server.len() <= before, "a handshake did not wait for its turn");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.server.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let (opened, waits) = (self.server.counters().opened, at <= self.now);
+            self.server.handle_timeout(self.now, &mut self.out);
+            assert!(self.server.counters().opened <= opened + 4, "more at a time than may be");
+            assert!(waits, "nothing is early");
+        }
+        self.now = end;
+    }
+
+    /// What a real client does, and what the server does to it.
+    fn play(&mut self, place: usize, step: u8, piece: &[u8]) {
+        match step {
+            0 if self.begun < MOST_CLIENTS => {
+                self.begun += 1;
+                self.clients[place] = Client::new(self.now).ok();
+            }
+            0 | 1 => self.deliver(place, piece),
+            2 => {
+                self.server.set_allocated(self.now, path(place), piece.len().is_multiple_of(2));
+                self.server.send(path(place), [&[1], piece], &mut self.out);
+                if piece.first() == Some(&0) {
+                    self.server.close(path(place), &mut self.out);
+                }
             }
             _ => {
-                now += Duration::from_millis(u64::from(*length) * 40);
-                server.handle_timeout(now, &mut out);
+                if let Some(client) = &mut self.clients[place] {
+                    let _ = client.send(piece);
+                }
             }
         }
-        assert!(server.len() <= 3, "more associations than there may be");
-        assert!(kind & 3 == 2 || server.len() <= before, "kept without a cookie");
-        for (_, answer) in out.challenges.iter() {
-            assert!(kind & 3 != 0 || answer.len() < piece.len(), "an answer longer than what came");
-            cookies[place] = answer.last_chunk().copied().filter(|_| answer.len() == 60);
-        }
-        out.clear();
     }
-    now += Duration::from_secs(200);
-    server.handle_timeout(now, &mut out);
-    server.handle_timeout(now + Duration::from_secs(200), &mut out);
-    assert!(server.is_empty() && server.poll_timeout().is_none(), "something stays for ever");
+
+    /// Takes what a client has to send to the server, the first datagram changed as `piece` says, and the rest as it is.
+    fn deliver(&mut self, place: usize, piece: &[u8]) {
+        let Some(client) = &mut self.clients[place] else { return };
+        let mut sent = Vec::new();
+        loop {
+            match client.poll_output() {
+                Event::Send(datagram) => sent.push(datagram.to_vec()),
+                Event::Received(_) | Event::Connected => {}
+                Event::Closed | Event::Wait(_) => break,
+            }
+        }
+        if let (Some(datagram), [at, change, ..]) = (sent.first_mut(), piece) {
+            let at = usize::from(*at) % datagram.len();
+            datagram[at] ^= change;
+        }
+        for datagram in sent {
+            self.offered += 1;
+            self.hear(place, &datagram);
+        }
+        self.pass(Duration::ZERO);
+    }
+
+    fn tell_clients(&mut self) {
+        for (to, datagram) in self.out.challenges.iter().chain(self.out.sealed.iter()) {
+            let place = (0..PATHS).find(|place| path(*place) == to).expect("a path of ours");
+            if let Some(client) = &mut self.clients[place]
+                && client.handle_datagram(self.now, datagram).is_err()
+            {
+                self.clients[place] = None;
+            }
+        }
+        self.out.clear();
+    }
 }
 
 /// A ClientHello with suites and extensions from outside, or sensible ones.
@@ -75,6 +162,7 @@ fn start() -> Instant {
 }
 
 const PATHS: usize = 6;
+const MOST_CLIENTS: usize = 2;
 
 /// Made for this, and used nowhere else.
 fn key() -> Vec<u8> {

@@ -25,6 +25,8 @@ pub struct Stats {
     pub dtls_refused: u64,
     /// DTLS clients asked for their cookie.
     pub dtls_challenges: u64,
+    /// Datagrams of DTLS handshakes that found no room to wait.
+    pub dtls_shed: u64,
     /// Shards started again after a panic.
     pub restarts: u64,
 }
@@ -111,6 +113,7 @@ impl Stats {
             self.dtls,
             self.dtls_refused,
             self.dtls_challenges,
+            self.dtls_shed,
             self.restarts,
         ];
         let mut values = [0; FIGURES];
@@ -146,6 +149,7 @@ impl Stats {
             dtls,
             dtls_refused,
             dtls_challenges,
+            dtls_shed,
             restarts,
             met @ ..,
         ] = values;
@@ -169,7 +173,18 @@ impl Stats {
             offloaded,
             met: Met(met),
         };
-        Self { turn, lost, streams, streams_refused, offloads, dtls, dtls_refused, dtls_challenges, restarts }
+        Self {
+            turn,
+            lost,
+            streams,
+            streams_refused,
+            offloads,
+            dtls,
+            dtls_refused,
+            dtls_challenges,
+            dtls_shed,
+            restarts,
+        }
     }
 
     /// Adds what has happened since `before` to the process's metrics.
@@ -192,6 +207,7 @@ impl Stats {
             (names::TURN_STREAMS_REFUSED_TOTAL, self.streams_refused, before.streams_refused),
             (names::TURN_DTLS_REFUSED_TOTAL, self.dtls_refused, before.dtls_refused),
             (names::TURN_DTLS_CHALLENGES_TOTAL, self.dtls_challenges, before.dtls_challenges),
+            (names::TURN_DTLS_SHED_TOTAL, self.dtls_shed, before.dtls_shed),
             (names::TURN_SHARD_RESTARTS_TOTAL, self.restarts, before.restarts),
         ];
         for (metric, now, then) in counters {
@@ -221,4 +237,4 @@ impl Stats {
     }
 }
 
-const FIGURES: usize = 25 + LIMITS;
+const FIGURES: usize = 26 + LIMITS;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_dtls::{Batch, Config, Identity, Limits, Outputs, Path, Server};
+use tandem_dtls::{Batch, Config, Counters, Identity, Limits, Outputs, Path, Server};
 use tandem_stun::turn::{FiveTuple, Transport};
 use tandem_stun::wire::Head;
 
@@ -131,10 +131,9 @@ impl Secure {
         }
     }
 
-    /// Live associations, clients refused, clients asked for their cookie.
-    pub(super) fn figures(&self) -> (usize, u64, u64) {
-        let counters = self.server.as_ref().map(Server::counters).unwrap_or_default();
-        (self.server.as_ref().map_or(0, Server::len), counters.refused, counters.challenged)
+    /// Live associations, and what has happened.
+    pub(super) fn figures(&self) -> (usize, Counters) {
+        self.server.as_ref().map(|server| (server.len(), server.counters())).unwrap_or_default()
     }
 }
 

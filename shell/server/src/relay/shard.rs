@@ -250,7 +250,9 @@ impl Shard {
         }
         self.streams.handle_timeout(now);
         self.connections.pairs.handle_timeout(now, &self.epoll);
+        // Handshakes come last, a few in each turn: whoever relays already does not wait for them.
         self.secure.handle_timeout(now);
+        self.on_secured(now);
         self.settle(now);
         self.tally.handle_timeout(now, &mut self.machine);
         if now.saturating_duration_since(self.clock_set) >= CLOCK_EVERY {
@@ -266,7 +268,7 @@ impl Shard {
     }
 
     fn stats(&self) -> Stats {
-        let (dtls, dtls_refused, dtls_challenges) = self.secure.figures();
+        let (dtls, secure) = self.secure.figures();
         let own = Stats {
             turn: self.machine.counters(),
             lost: self.wiring.lost.saturating_add(self.streams.lost).saturating_add(self.secure.lost),
@@ -274,8 +276,9 @@ impl Shard {
             streams_refused: self.streams.refused,
             offloads: count(self.offloads.len()),
             dtls: count(dtls),
-            dtls_refused,
-            dtls_challenges,
+            dtls_refused: secure.refused,
+            dtls_challenges: secure.challenged,
+            dtls_shed: secure.shed,
             restarts: 0,
         };
         own.plus(self.before)

@@ -88,7 +88,18 @@ impl Shard {
                 dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
             }
         }
+        self.wiring.lost += count(self.sender.send(&out));
+        drop(out);
+        self.receiver.clear();
+        self.on_secured(now);
+        self.drain(now);
+        self.flush_secure(now);
+    }
+
+    /// Deals with what clients have said inside DTLS.
+    pub(super) fn on_secured(&mut self, now: Instant) {
         let plain = self.secure.take_plain();
+        let mut out = Vec::with_capacity(plain.len());
         for (path, message) in plain.iter() {
             let forward = self.machine.handle_client(now, secure::tuple(path), message);
             dispatch(self.wiring.route(forward), &mut out, (&mut self.streams, &mut self.secure));
@@ -96,9 +107,6 @@ impl Shard {
         self.wiring.lost += count(self.sender.send(&out));
         drop(out);
         self.secure.give_back(plain);
-        self.receiver.clear();
-        self.drain(now);
-        self.flush_secure(now);
     }
 
     /// Ready with nothing to read: ICMP errors wait, perhaps.
