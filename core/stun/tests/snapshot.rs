@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use stun_types::attribute::{AttributeType, RawAttribute};
+use stun_types::attribute::{AttributeType, AttributeWrite, RawAttribute};
 use stun_types::message::Message;
 use tandem_stun::turn::{CannotGoOn, Config, Forward, SNAPSHOT_VERSION, Server, Transport, Whom};
 use turn_types::attribute::{Lifetime, RequestedTransport};
@@ -19,6 +19,14 @@ fn hand_over(world: &mut World) {
     let bytes = world.relay.snapshot(world.now);
     let went_on = Server::go_on(config(world.now), [99; 32], world.now, &bytes);
     world.relay = went_on.unwrap_or_else(|error| panic!("{error}"));
+    world.drain();
+}
+
+/// A mobile allocation; its ticket.
+fn mobile(world: &mut World, client: &Client) -> Vec<u8> {
+    let (udp, ask) = (RequestedTransport::new(17), RawAttribute::new(TICKET, &[]));
+    let Answer::Success(message) = world.request(client, ALLOCATE, &[&udp, &ask]) else { panic!("no allocation") };
+    Message::from_bytes(&message).expect("a message").raw_attribute(TICKET).expect("a ticket").value.to_vec()
 }
 
 fn relays_to_peer(world: &mut World, client: &Client) -> bool {
@@ -72,10 +80,7 @@ fn no_port_is_given_twice_and_slots_that_were_free_are_used_again() {
 fn a_ticket_is_good_after_it_too() {
     let mut world = World::new();
     let client = world.client("alice", "1.2.3.4:5000");
-    let (udp, ask) = (RequestedTransport::new(17), RawAttribute::new(TICKET, &[]));
-    let Answer::Success(message) = world.request(&client, ALLOCATE, &[&udp, &ask]) else { panic!("no allocation") };
-    let ticket =
-        Message::from_bytes(&message).expect("a message").raw_attribute(TICKET).expect("a ticket").value.to_vec();
+    let ticket = mobile(&mut world, &client);
     hand_over(&mut world);
     let mut moved = Client { ..client.clone() };
     moved.tuple.client = address("5.6.7.8:6000");
@@ -120,6 +125,40 @@ fn a_session_over_dtls_ends_because_nobody_else_has_its_keys() {
     assert_eq!(world.disconnected, [secure.tuple]);
     hand_over(&mut world);
     assert_eq!(world.relay.counters().allocations, 1);
+}
+
+#[test]
+fn a_session_over_dtls_with_a_ticket_is_there_when_its_client_comes_back() {
+    let mut world = World::new();
+    let secure = world.client_over(Transport::Dtls, "alice", "1.2.3.4:5000", "192.168.1.5:5349");
+    let ticket = mobile(&mut world, &secure);
+    assert!(is_success(&world.bind(&secure, 0x4000, address(PEER))));
+    world.relay.end_connections(world.now);
+    world.drain();
+    assert_eq!(world.disconnected, [secure.tuple]);
+    hand_over(&mut world);
+    assert_eq!(world.relay.counters().allocations, 1);
+    let mut again = Client { ..secure.clone() };
+    again.tuple.client = address("1.2.3.4:5001");
+    world.challenge(&mut again);
+    let resume = [&Lifetime::new(600) as &dyn AttributeWrite, &RawAttribute::new(TICKET, &ticket)];
+    assert!(is_success(&world.request(&again, REFRESH, &resume)));
+    assert!(relays_to_peer(&mut world, &again), "with the channel it had");
+}
+
+#[test]
+fn what_the_kernel_relayed_it_relays_again() {
+    let mut world = World::with(|config| config.offload = true);
+    let client = world.client("alice", "1.2.3.4:5000");
+    world.allocate(&client);
+    assert!(is_success(&world.bind(&client, 0x4000, address(PEER))));
+    let before = std::mem::take(&mut world.offloads);
+    assert_eq!(before.len(), 1);
+    let bytes = world.relay.snapshot(world.now);
+    let same = Config { offload: true, ..config(world.now) };
+    world.relay = Server::go_on(same, [99; 32], world.now, &bytes).unwrap_or_else(|error| panic!("{error}"));
+    world.drain();
+    assert_eq!(world.offloads, before, "until the same times, and with a full budget");
 }
 
 #[test]

@@ -84,15 +84,20 @@ struct Kept {
 }
 
 impl Server {
-    /// Ends what cannot go on elsewhere: connections with peers (RFC 6062) and sessions over DTLS, whose keys nobody else has,
-    /// with the allocations they belong to.
+    /// Ends what cannot go on elsewhere: connections with peers (RFC 6062), with the allocations they belong to, and DTLS,
+    /// whose keys nobody else has. With DTLS ends what was relayed by it, as with a stream, unless the client has a ticket by
+    /// which to come back (RFC 8016).
     pub fn end_connections(&mut self, now: Instant) {
         let cannot =
             |allocation: &Allocation| allocation.relays_connections() || allocation.tuple.transport == Transport::Dtls;
         let ending = self.table.iter().filter(|(_, allocation)| cannot(allocation));
-        for (slot, client) in ending.map(|(slot, allocation)| (slot, allocation.tuple)).collect::<Vec<_>>() {
+        let ending = ending.map(|(slot, allocation)| (slot, allocation.tuple, allocation.relays_connections()));
+        for (slot, client, is_connected) in ending.collect::<Vec<_>>() {
             self.outputs.push_back(Output::Disconnect { client });
-            self.release(now, slot);
+            match is_connected {
+                true => self.release(now, slot),
+                false => self.handle_closed(now, client),
+            }
         }
     }
 
@@ -154,6 +159,8 @@ impl Server {
         server.table.refill(snapshot.generation, allocations);
         for slot in server.table.slots() {
             server.join_groups(now, slot);
+            // What the other process had the kernel relay, that process has taken back.
+            server.offload_elsewhere(slot);
         }
         Ok(server)
     }
@@ -199,7 +206,7 @@ impl Server {
             bytes_per_second,
             permissions,
             channels,
-            // Granted again with the next refresh.
+            // Granted again once all of them are here: one may be the other's peer.
             offloaded: false,
         }
     }
