@@ -273,6 +273,27 @@ fn a_client_whose_new_place_reaches_another_shard_is_passed_on_until_it_ends() {
 }
 
 #[test]
+fn a_stream_that_reaches_another_shard_goes_to_the_one_that_has_its_allocation() {
+    let mut shards = Shards::new();
+    let old = shards.keeper.client_over(Transport::Tls, "alice", "1.2.3.4:1000", "192.168.1.5:5349");
+    let ticket = mobile(&mut shards.keeper, &old);
+    shards.keeper.relay.handle_closed(shards.keeper.now, old.tuple);
+    let new = moved(&mut shards.host, &old, "5.6.7.8:2000");
+    let (transaction, ask) = (shards.host.transaction(), RawAttribute::new(TICKET, &ticket));
+    let bytes = new.sign(REFRESH, transaction, &[&ask]);
+    assert_eq!(shards.host.packet(new.tuple, &bytes), Forward::HandOver { shard: 0 });
+    success(shards.keeper.ask(new.tuple, &bytes));
+    assert!(matches!(shards.keeper.packet(new.tuple, &channel_data(0x4000, b"hello")), Forward::ToPeer { .. }));
+    // A stream that relays stays, whatever ticket it shows; so does one with a ticket of a shard there is none of.
+    let third = shards.host.client_over(Transport::Tls, "bob", "5.6.7.8:3000", "192.168.1.5:5349");
+    shards.host.allocate(&third);
+    assert!(is_success(&shards.host.request(&third, REFRESH, &[&ask])));
+    let mut alone = World::new();
+    let fourth = alone.client_over(Transport::Tls, "alice", "5.6.7.8:4000", "192.168.1.5:5349");
+    assert_eq!(alone.request(&fourth, REFRESH, &[&ask]), Answer::Error(437));
+}
+
+#[test]
 fn a_false_ticket_of_another_shard_is_refused_by_it_and_makes_no_guest() {
     let mut shards = Shards::new();
     let old = shards.keeper.client("alice", "1.2.3.4:1000");

@@ -182,7 +182,7 @@ pub struct Server {
     ports: Ports,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    _reload: Arc<Reload>,
+    reload: Arc<Reload>,
     /// The listeners once more, for the program that takes over.
     listeners: Vec<OwnedFd>,
     _claim: std::fs::File,
@@ -194,6 +194,8 @@ struct Rest {
     credentials: Credentials,
     store: Store,
     listeners: Vec<OwnedFd>,
+    /// See [`Handover::secrets`].
+    secrets: Vec<(Vec<u8>, Duration)>,
 }
 
 /// Where it listens.
@@ -268,7 +270,7 @@ impl Server {
             ports,
             stop,
             tasks,
-            _reload: reload,
+            reload,
             listeners,
             _claim: claim,
         })
@@ -328,11 +330,12 @@ impl Server {
         rest.store.close().await;
         let mut handover = taken?.inspect_err(|error| tracing::error!(%error, "what is relayed ends")).ok()?;
         handover.listeners = rest.listeners.into_iter().map(Into::into).collect();
+        handover.secrets = rest.secrets;
         Some(handover)
     }
 
     async fn end_all_but_the_relay(self) -> Rest {
-        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, listeners, .. } = self;
+        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, listeners, reload, .. } = self;
         health.drain();
         if let Some(watching) = relay.as_ref().and_then(|relay| relay.watching.as_ref()) {
             watching.abort();
@@ -348,7 +351,7 @@ impl Server {
         if tokio::time::timeout(settings.http.drain_timeout.0, ended).await.is_err() {
             tracing::warn!(open = gate.open(), "some connections did not end in time");
         }
-        Rest { relay, credentials, store, listeners }
+        Rest { relay, credentials, store, listeners, secrets: reload.secrets() }
     }
 }
 

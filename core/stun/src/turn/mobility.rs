@@ -8,7 +8,8 @@
 //!
 //! The new address may reach another shard: that one passes on what the client sends (`Forward::ToKeeper`), once the
 //! keeper has said so (`Note::Guest`), and at first a Refresh with a ticket of the keeper's. Over UDP only: nobody but its
-//! own shard can write to a stream.
+//! own shard can write to a stream, so a stream goes there as a whole (`Forward::HandOver`). An association of DTLS stays
+//! where it is, and finds what is kept there only.
 
 use std::time::Instant;
 
@@ -188,8 +189,7 @@ impl Server {
         if bytes.first_chunk() != Some(&REFRESH_REQUEST) || self.table.by_tuple(&from).first().is_some() {
             return None;
         }
-        let ticket = Message::from_bytes(bytes).ok().and_then(|message| Ticket::of(&message))?;
-        (ticket.shard != self.settings.shard && ticket.shard < self.settings.shards).then_some(ticket.shard)
+        shard_of_ticket(bytes).filter(|&shard| shard != self.settings.shard && shard < self.settings.shards)
     }
 
     /// What a client sends to another shard and concerns an allocation of this one.
@@ -202,6 +202,11 @@ impl Server {
         }
         forward
     }
+}
+
+/// The shard whose ticket this request shows, whether it is a good one or not.
+pub(super) fn shard_of_ticket(bytes: &[u8]) -> Option<u16> {
+    Ticket::of(&Message::from_bytes(bytes).ok()?).map(|ticket| ticket.shard)
 }
 
 /// The success response of a Refresh.
@@ -218,4 +223,4 @@ pub(super) fn success(
 
 /// RFC 8016 §3.4.
 pub(super) const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
-const REFRESH_REQUEST: [u8; 2] = [0x00, 0x04];
+pub(super) const REFRESH_REQUEST: [u8; 2] = [0x00, 0x04];

@@ -300,7 +300,7 @@ impl Server {
 
     /// A datagram, or a frame of a stream without its padding, from a client.
     pub fn handle_client<'p>(&mut self, now: Instant, from: FiveTuple, bytes: &'p [u8]) -> Forward<'p> {
-        match (self.keeper(from, bytes), self.shard_of_bind(from, bytes)) {
+        match (self.keeper(from, bytes), self.shard_of_stream(from, bytes)) {
             (Some(shard), _) => Forward::ToKeeper { shard, from, bytes },
             (None, Some(shard)) => Forward::HandOver { shard },
             (None, None) => self.handle_own(now, from, bytes),

@@ -24,7 +24,8 @@ impl Token {
         Self(u64::from_be_bytes([s0, s1, r0, r1, r2, r3, r4, r5]))
     }
 
-    pub(super) fn from_bits(bits: u64) -> Self {
+    /// As RESERVATION-TOKEN has it.
+    pub fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 

@@ -23,6 +23,7 @@ use super::answer::{self, Refusal, Request, Seal};
 use super::config::{FiveTuple, Protocol, RelayId};
 use super::connections::{Connection, ConnectionId, State};
 use super::data::byte_rate;
+use super::mobility::{REFRESH_REQUEST, shard_of_ticket};
 use super::peers::Reach;
 use super::request::{check_unknown, transaction_from};
 use super::table::Legs;
@@ -192,15 +193,19 @@ impl Server {
         Ok(id)
     }
 
-    /// The shard that has the connection a ConnectionBind names, if it is another one: the stream goes there.
-    pub(super) fn shard_of_bind(&self, from: FiveTuple, bytes: &[u8]) -> Option<u16> {
+    /// Where a stream without allocation is to go, if that is another shard: which has the connection that a ConnectionBind
+    /// names, or the allocation whose ticket a Refresh shows.
+    pub(super) fn shard_of_stream(&self, from: FiveTuple, bytes: &[u8]) -> Option<u16> {
         let shards = self.settings.shards;
-        if !from.transport.is_stream() || shards < 2 || bytes.first_chunk() != Some(&CONNECTION_BIND_REQUEST) {
+        if !from.transport.is_stream() || shards < 2 {
             return None;
         }
-        let id = Message::from_bytes(bytes).ok().and_then(|message| connection_of(&message))?;
-        let elsewhere = id.shard(shards) != self.settings.shard && self.table.by_tuple(&from).first().is_none();
-        elsewhere.then(|| id.shard(shards))
+        let shard = match bytes.first_chunk()? {
+            &CONNECTION_BIND_REQUEST => connection_of(&Message::from_bytes(bytes).ok()?)?.shard(shards),
+            &REFRESH_REQUEST => shard_of_ticket(bytes).filter(|shard| *shard < shards)?,
+            _ => return None,
+        };
+        (shard != self.settings.shard && self.table.by_tuple(&from).first().is_none()).then_some(shard)
     }
 
     /// A connection has carried bytes. Tells until when it is to rest, if that was more than it may.

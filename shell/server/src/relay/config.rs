@@ -36,6 +36,8 @@ pub struct Config {
     pub realm: String,
     /// HMAC key of the ephemeral credentials.
     pub secret: Vec<u8>,
+    /// Those that it has replaced, and that are still good.
+    pub former_secrets: Vec<Vec<u8>>,
     /// Users with passwords, beside those with ephemeral credentials.
     pub users: Users,
     /// How long the credentials that are handed out stay valid.
@@ -64,6 +66,8 @@ pub struct Config {
     pub proxies: Vec<Cidr>,
     /// Where the kernel relays bound channels by itself, if that is wanted.
     pub offload: Option<Interfaces>,
+    /// Realms, to begin with.
+    pub realms: Arc<turn::Realms>,
     /// Threads; `None`: one per core.
     pub shards: Option<NonZeroU16>,
 }
@@ -103,10 +107,16 @@ pub struct Tls {
 }
 
 impl Config {
+    /// All that are good, the first of them for those to come.
+    pub fn secrets(&self) -> Vec<Vec<u8>> {
+        let former = self.former_secrets.iter().filter(|former| **former != self.secret);
+        std::iter::once(&self.secret).chain(former).cloned().collect()
+    }
+
     /// What of it can be changed while the relay runs.
     pub fn changes(&self) -> turn::Changes {
         turn::Changes {
-            secrets: vec![self.secret.clone()],
+            secrets: self.secrets(),
             users: self.users.fixed.clone(),
             credential_lifetime: self.credential_lifetime,
             end_on_expiry: self.end_on_expiry,
@@ -129,6 +139,7 @@ impl Default for Config {
             discovery: None,
             realm: REALM.to_owned(),
             secret: Vec::new(),
+            former_secrets: Vec::new(),
             users: Users::default(),
             credential_lifetime: Duration::from_secs(86_400),
             end_on_expiry: false,
@@ -143,6 +154,7 @@ impl Default for Config {
             usage: None,
             proxies: Vec::new(),
             offload: None,
+            realms: Arc::default(),
             shards: None,
         }
     }

@@ -6,14 +6,15 @@
 //!   shards ◄─ Handover ◄─ read ◄─────────────────────────────────┘
 //! ```
 //!
-//! What arrives meanwhile waits in the sockets. TLS cannot go along: its keys do not leave the library; these clients are
-//! closed before, and come back by themselves.
+//! What arrives meanwhile waits in the sockets. TLS and DTLS cannot go along: their keys do not leave the libraries. These
+//! clients are told before, and come back by themselves. Connections with peers (RFC 6062) are torn off.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
@@ -28,6 +29,8 @@ pub struct Handover {
     pub(super) shards: Vec<Parts>,
     /// In the order in which they were put in.
     pub listeners: Vec<TcpListener>,
+    /// Those that were good for credentials, and for how long they still are, were they replaced.
+    pub secrets: Vec<(Vec<u8>, Duration)>,
 }
 
 /// One shard, taken apart.
@@ -55,6 +58,7 @@ struct Paper {
     ports: (u16, Option<u16>, Option<u16>),
     shards: Vec<ShardPaper>,
     listeners: Vec<RawFd>,
+    secrets: Vec<(Vec<u8>, Duration)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +85,7 @@ impl Handover {
             ports: self.ports,
             shards: self.shards.into_iter().map(ShardPaper::write).collect::<io::Result<_>>()?,
             listeners: self.listeners.into_iter().map(leave).collect::<io::Result<_>>()?,
+            secrets: self.secrets,
         };
         let bytes = postcard::to_allocvec(&paper).map_err(io::Error::other)?;
         let mut file = File::from(inherit::memory_file()?);
@@ -109,6 +114,7 @@ impl Handover {
                 .into_iter()
                 .map(|(it, ())| it)
                 .collect(),
+            secrets: paper.secrets,
         })
     }
 
@@ -191,7 +197,7 @@ fn unreadable(expected: &str) -> io::Error {
 }
 
 /// Of the paper; the machines' snapshots have a version of their own.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What both programs must agree on: the forms of what is handed over.
 pub fn form() -> String {

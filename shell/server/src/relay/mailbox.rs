@@ -59,8 +59,10 @@ pub(super) enum Order {
     },
     /// A connection that becomes this shard's. As many as whoever accepted them lets in.
     Adopt(Box<Adopted>),
-    /// Close what cannot be handed over, and say when it is done.
-    CloseSecure(SyncSender<()>),
+    /// Close what cannot be handed over, take nothing in any more but what other shards say, and tell when that is done.
+    Retire(SyncSender<()>),
+    /// Tell whether anything has been said to other shards since the last time.
+    Said(SyncSender<bool>),
     /// End, and leave everything to the program to come.
     HandOver(SyncSender<Parts>),
     Stop,

@@ -38,6 +38,7 @@ mod wiring;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -120,7 +121,7 @@ fn launch(config: &Config, bound: listeners::Bound, remains: Vec<Option<Remains>
         mailboxes: Arc::clone(&mailboxes),
         quota: Arc::clone(&quota),
         reports: Vec::new(),
-        realms: SharedRealms::default(),
+        realms: Arc::new(Mutex::new(Arc::clone(&config.realms))),
         changes: SharedChanges::default(),
         threads: Mutex::default(),
     };
@@ -206,25 +207,38 @@ impl Handle {
     /// # Errors
     /// A shard does not answer; the relay has ended.
     pub fn hand_over(&self) -> io::Result<Handover> {
-        let gone = |_| io::Error::other("a relay shard does not answer");
         // First what may concern two shards, then each for itself.
-        let (done, is_done) = std::sync::mpsc::sync_channel(self.mailboxes.len());
-        for mailbox in self.mailboxes.iter() {
-            mailbox.order(Order::CloseSecure(done.clone()));
-        }
-        for _ in self.mailboxes.iter() {
-            is_done.recv_timeout(PATIENCE).map_err(gone)?;
-        }
-        let mut shards = Vec::new();
-        for mailbox in self.mailboxes.iter() {
-            let (reply, parts) = std::sync::mpsc::sync_channel(1);
-            mailbox.order(Order::HandOver(reply));
-            shards.push(parts);
-        }
-        let shards = shards.into_iter().map(|parts| parts.recv_timeout(PATIENCE).map_err(gone));
-        let shards = shards.collect::<io::Result<_>>()?;
+        self.ask_all(Order::Retire)?;
+        self.fall_silent()?;
+        let shards = self.ask_all(Order::HandOver)?;
         self.shutdown();
-        Ok(Handover { ports: (self.port, self.tls_port, self.other_port), shards, listeners: Vec::new() })
+        let ports = (self.port, self.tls_port, self.other_port);
+        Ok(Handover { ports, shards, listeners: Vec::new(), secrets: Vec::new() })
+    }
+
+    /// Waits until nothing is on its way from one shard to another. They have retired.
+    fn fall_silent(&self) -> io::Result<()> {
+        // A word may be answered by another. Everything said before a round is heard in it: after one in which nobody has said
+        // anything, nothing is on its way.
+        for _ in 0..MAX_ROUNDS {
+            if !self.ask_all(Order::Said)?.contains(&true) {
+                return Ok(());
+            }
+        }
+        tracing::error!("the relay's shards do not fall silent; what they say to each other is lost");
+        Ok(())
+    }
+
+    /// Each shard's answer.
+    fn ask_all<T>(&self, order: impl Fn(SyncSender<T>) -> Order) -> io::Result<Vec<T>> {
+        let gone = |_| io::Error::other("a relay shard does not answer");
+        let ask = |mailbox: &Mailbox| {
+            let (reply, answer) = sync_channel(1);
+            mailbox.order(order(reply));
+            answer
+        };
+        let answers: Vec<_> = self.mailboxes.iter().map(ask).collect();
+        answers.into_iter().map(|answer| answer.recv_timeout(PATIENCE).map_err(gone)).collect()
     }
 
     /// Stops all shards and waits for them; all allocations end.
@@ -262,7 +276,7 @@ fn machine_config(
         realm: config.realm.clone(),
         nonce_key,
         realms: Arc::default(),
-        secrets: vec![config.secret.clone()],
+        secrets: config.secrets(),
         accounts: turn::Accounts {
             fixed: config.users.fixed.clone(),
             ask: config.users.ask.is_some(),
@@ -311,6 +325,8 @@ fn with_alpn(config: &rustls::ServerConfig) -> Arc<rustls::ServerConfig> {
     Arc::new(config)
 }
 
+/// Nothing that shards say to each other is answered more than twice.
+const MAX_ROUNDS: usize = 16;
 /// A shard answers within a turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -355,6 +371,31 @@ mod tests {
             relay.stats().turn.bindings > before.turn.bindings
         });
         assert!(goes_on, "the figures began anew: {before:?}, {:?}", relay.stats());
+        relay.shutdown();
+    }
+
+    #[test]
+    fn what_shards_say_to_each_other_at_the_last_moment_is_heard_before_they_are_taken_down() {
+        let (listen, shards) = (vec![Ipv4Addr::LOCALHOST.into()], NonZeroU16::new(2));
+        let config = Config { listen, port: 0, secret: b"secret".to_vec(), shards, ..Config::default() };
+        let relay = start(config.clone()).expect("the relay starts");
+        relay.ask_all(Order::Retire).expect("an answer");
+        // On its way to the first shard, which has to answer it: a port that is claimed at the second.
+        let (token, user) = (turn::Token::from_bits(7), "alice".to_owned());
+        let at = (Ipv4Addr::LOCALHOST, *config.relay_ports.start()).into();
+        relay.mailboxes[0].order(Order::Note(turn::Note::Lent { token, user: user.clone(), at }));
+        relay.mailboxes[0].order(Order::Note(turn::Note::Claim { token, user, shard: 1 }));
+        relay.fall_silent().expect("silence");
+        let parts = relay.ask_all(Order::HandOver).expect("an answer");
+        let kept: Vec<usize> = (0..)
+            .zip(parts)
+            .map(|(shard, parts)| {
+                let config = machine_config(&config, (relay.port(), None, None), &[], (shard, 2), [0; 32]);
+                let machine = turn::Server::go_on(config, [0; 32], Instant::now(), &parts.snapshot);
+                machine.expect("a snapshot").census().kept
+            })
+            .collect();
+        assert_eq!(kept, [0, 1]);
         relay.shutdown();
     }
 }

@@ -102,6 +102,8 @@ pub(super) struct Shard {
     clock_set: Instant,
     tally: Tally,
     pace: Pace,
+    /// Another program is about to take over.
+    retired: bool,
 }
 
 /// Whether to go on.
@@ -159,6 +161,7 @@ impl Shard {
             clock_set: now,
             tally,
             pace: Pace::default(),
+            retired: false,
         })
     }
 
@@ -196,9 +199,10 @@ impl Shard {
         for token in sockets {
             let index = token & LOW;
             match token & !LOW {
+                MAILBOX => next = self.on_mailbox(now),
+                _ if self.retired => {}
                 LISTENER => read += self.on_listener(now, index),
                 RELAY => read += self.on_relay(now, index),
-                MAILBOX => next = self.on_mailbox(now),
                 PEER_LISTENER => self.on_incoming(now, index),
                 CONNECTING => self.on_connected(now, index),
                 PAIR => self.on_pair(now, index),
@@ -212,6 +216,10 @@ impl Shard {
             return None;
         }
         self.forward(now);
+        if self.retired {
+            // For the moment that the others take.
+            return Some(read);
+        }
         let mut handshakes = 0;
         for key in streams.into_iter().filter_map(|token| usize::try_from(token & LOW).ok()) {
             // Each takes as long as some dozens of packets. The others are told of again in the next turn.

@@ -23,6 +23,8 @@ pub(super) struct Wiring {
     mailboxes: Arc<[Mailbox]>,
     /// Packets nobody took.
     pub(super) lost: u64,
+    /// Whether anything has gone to another shard.
+    pub(super) said: bool,
 }
 
 struct Relay {
@@ -34,7 +36,7 @@ struct Relay {
 
 impl Wiring {
     pub(super) fn new(shard: u16, listeners: Vec<(Socket, SocketAddr)>, mailboxes: Arc<[Mailbox]>) -> Self {
-        Self { shard, listeners, relays: Vec::new(), mailboxes, lost: 0 }
+        Self { shard, listeners, relays: Vec::new(), mailboxes, lost: 0, said: false }
     }
 
     /// Opens a relay socket; its token is `token` plus the slot.
@@ -146,12 +148,14 @@ impl Wiring {
     }
 
     fn pass_on<'p>(&mut self, shard: u16, way: Way, bytes: &[u8]) -> Routed<'p> {
+        self.said = true;
         let taken = self.mailboxes.get(usize::from(shard)).is_some_and(|mailbox| mailbox.parcel(way, bytes));
         if taken { Routed::Done } else { self.lose() }
     }
 
     /// Gives a note to the machine of another shard.
     pub(super) fn tell(&mut self, shard: u16, note: Note) {
+        self.said = true;
         if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
             mailbox.order(Order::Note(note));
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -33,6 +34,8 @@ pub struct Relay {
     pub usage: Option<mpsc::Receiver<Vec<Usage>>>,
     /// Those who are asked for, if any.
     pub users: Option<Users>,
+    /// Secrets that were replaced, and until when each is good.
+    pub former: Vec<(Vec<u8>, Instant)>,
     /// Ends with the relay, or when it is aborted.
     pub watching: Option<JoinHandle<()>>,
 }
@@ -64,6 +67,12 @@ pub async fn start(
     config.dtls = dtls;
     let (sender, usage) = credentials::queue();
     config.usage = Some(take_usage(sender));
+    let former = before.as_ref().map(|before| former(before, &config.secret)).unwrap_or_default();
+    config.former_secrets = former.iter().map(|(secret, _)| secret.clone()).collect();
+    if let Some(users) = users.as_ref().filter(|_| before.is_some()) {
+        // What is relayed is judged by them at once.
+        config.realms = users.realms().await;
+    }
     let handle = start_or_go_on(&config, before).map_err(|error| {
         let ports = format!("a port of the relay ({}, or {} for TLS)", settings.relay.port, settings.relay.tls_port);
         explain(error, &ports, "relay.port, --relay.tls-port, or turn the relay off with --relay.enabled=false")
@@ -71,8 +80,15 @@ pub async fn start(
     let announced = announced(&handle, settings, secret);
     let announced = Arc::new(ArcSwap::from_pointee(announced));
     let handle = Arc::new(handle);
-    let watching = users.clone().map(|users| tokio::spawn(users.watch(Arc::downgrade(&handle))));
-    Ok(Some(Relay { handle, announced, usage: Some(usage), users, watching }))
+    let watching = users.clone().map(|users| tokio::spawn(users.watch(Arc::downgrade(&handle), config.realms)));
+    Ok(Some(Relay { handle, announced, usage: Some(usage), users, former, watching }))
+}
+
+/// The secrets of the program before, but for the one that is good anyway.
+fn former(before: &Handover, secret: &[u8]) -> Vec<(Vec<u8>, Instant)> {
+    let now = Instant::now();
+    let others = before.secrets.iter().filter(|(other, left)| other != secret && !left.is_zero());
+    others.filter_map(|(other, left)| Some((other.clone(), now.checked_add(*left)?))).collect()
 }
 
 /// The one of the settings, or the one that is kept.
@@ -96,12 +112,11 @@ pub fn announced(handle: &relay::Handle, settings: &Settings, secret: String) ->
 }
 
 /// Goes on by other settings. Former secrets stay good beside this one.
-pub fn change(handle: &relay::Handle, settings: &Settings, secret: &str, former: impl Iterator<Item = Vec<u8>>) {
+pub fn change(handle: &relay::Handle, settings: &Settings, secret: &str, former: Vec<Vec<u8>>) {
     let mut config = config(settings, secret.as_bytes().to_vec());
     config.limits.allocations = per_shard(settings, handle.shards());
-    let mut changes = config.changes();
-    changes.secrets.extend(former);
-    handle.change(changes);
+    config.former_secrets = former;
+    handle.change(config.changes());
 }
 
 /// Its threads do not wait: what finds no room they keep.

@@ -55,13 +55,14 @@ impl Reload {
         relay: Option<&Relay>,
         engine: &EngineHandle,
     ) -> anyhow::Result<Arc<Self>> {
+        let former = relay.map(|relay| relay.former.clone()).unwrap_or_default();
         let reload = Arc::new(Self {
             sources: loaded.file.is_some().then(|| loaded.sources.clone()),
             file: loaded.file.clone(),
             data: data.clone(),
             relay: relay.map(|relay| (Arc::clone(&relay.handle), Arc::clone(&relay.announced))),
             engine: engine.clone(),
-            state: Mutex::new(State { settings: loaded.settings.clone(), former: Vec::new() }),
+            state: Mutex::new(State { settings: loaded.settings.clone(), former }),
         });
         tokio::spawn(watch(Arc::downgrade(&reload)));
         let hangup = signal(SignalKind::hangup())?;
@@ -95,6 +96,21 @@ impl Reload {
         Ok(reloaded)
     }
 
+    /// The relay's secrets that are good, and for how long each is, were it replaced at once: what another program needs to go
+    /// on with.
+    pub(super) fn secrets(&self) -> Vec<(Vec<u8>, Duration)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let former = state.former.iter().map(|(secret, until)| (secret.clone(), until.saturating_duration_since(now)));
+        match relay::secret(&state.settings, &self.data) {
+            Ok(secret) => former.chain([(secret.into_bytes(), lifetime(&state.settings))]).collect(),
+            Err(error) => {
+                tracing::error!("credentials handed out so far are refused: {error:#}");
+                former.collect()
+            }
+        }
+    }
+
     /// The relay and whoever announces it go on by these.
     fn apply(&self, state: &mut State, next: Settings) -> Result<(), Invalid> {
         if let Some((handle, announced)) = &self.relay {
@@ -105,12 +121,11 @@ impl Reload {
             );
             if before != secret {
                 // Whatever was handed out with it has expired by then.
-                let of = &state.settings.relay;
-                let until = Instant::now() + of.credential_ttl.0.max(of.credential_max_ttl.0);
+                let until = Instant::now() + lifetime(&state.settings);
                 state.former.push((before.into_bytes(), until));
             }
             state.former.retain(|(former, _)| *former != secret.as_bytes());
-            let former = state.former.iter().map(|(secret, _)| secret.clone());
+            let former = state.former.iter().map(|(secret, _)| secret.clone()).collect();
             relay::change(handle, &next, &secret, former);
             let another = relay::announced(handle, &next, secret);
             announced.store(Arc::new(another.clone()));
@@ -133,6 +148,11 @@ impl Reload {
             }
         }
     }
+}
+
+/// How long a credential handed out at this moment may be good.
+fn lifetime(settings: &Settings) -> Duration {
+    settings.relay.credential_ttl.0.max(settings.relay.credential_max_ttl.0)
 }
 
 fn tell(reloaded: &Reloaded) {

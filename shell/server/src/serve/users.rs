@@ -93,10 +93,10 @@ impl Users {
         Ok(found.map(account))
     }
 
-    /// Tells the relay of realms from here on, until it ends.
-    pub async fn watch(self, handle: Weak<relay::Handle>) {
+    /// Tells the relay of realms from here on, until it ends. `told`: what it knows of them.
+    pub async fn watch(self, handle: Weak<relay::Handle>, told: Arc<Realms>) {
         let mut watch = self.database.watch();
-        let mut told = Realms::default();
+        let mut told = Realms::clone(&told);
         loop {
             let facts = self.database.facts().await;
             self.note(facts.as_ref().err());
@@ -122,6 +122,23 @@ impl Users {
             let heard = watch.next().await;
             if let (Heard::User(name), Some(relay)) = (heard, handle.upgrade()) {
                 relay.user_changed(&name);
+            }
+        }
+    }
+
+    /// What is known of realms, for whoever cannot begin without. A database that starts again is waited for a while.
+    pub async fn realms(&self) -> Arc<Realms> {
+        let started = Instant::now();
+        loop {
+            let facts = self.database.facts().await;
+            self.note(facts.as_ref().err());
+            match facts {
+                Ok(facts) => {
+                    self.keys.store(Arc::new(keys(&facts)));
+                    return Arc::new(realms(&facts));
+                }
+                Err(_) if started.elapsed() < PATIENCE => sleep(PAUSE).await,
+                Err(_) => return Arc::default(),
             }
         }
     }

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod dtls;
+
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use stun_types::attribute::{AttributeWrite, ErrorCode, Nonce, Realm, Username};
+use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, Nonce, RawAttribute, Realm, Username};
 use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message, MessageClass, MessageWrite, MessageWriteExt,
     MessageWriteVec, Method,
@@ -65,6 +67,7 @@ enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream, Vec<u8>),
     Tls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>, Vec<u8>),
+    Dtls(UdpSocket, Box<dtls::Session>),
 }
 
 impl Client {
@@ -103,6 +106,21 @@ impl Client {
         Self::new(Wire::Tls(Box::new(rustls::StreamOwned::new(client, stream)), Vec::new()), user)
     }
 
+    /// Over DTLS, by a socket that may have been another session's before.
+    pub fn dtls(socket: UdpSocket, relay: SocketAddr, user: &str) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.connect(relay).expect("a destination");
+        let session = dtls::Session::open(&socket);
+        Self::new(Wire::Dtls(socket, Box::new(session)), user)
+    }
+
+    /// Over UDP, with a credential made with this secret.
+    pub fn with_secret(relay: SocketAddr, secret: &[u8], user: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let login = credential::credential(secret, now + 600, user);
+        Self::with_login(relay, login.username, login.password)
+    }
+
     /// Over UDP, with a credential that somebody else has made.
     pub fn with_login(relay: SocketAddr, username: String, password: String) -> Self {
         let mut client = Self::udp(relay, "replaced");
@@ -120,12 +138,19 @@ impl Client {
         Self { wire, username: login.username, key, nonce: String::new() }
     }
 
+    /// The same user with the same credential, by another connection.
+    pub fn as_was(mut self, before: &Self) -> Self {
+        (self.username, self.key) = (before.username.clone(), before.key.clone());
+        self
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         match &mut self.wire {
             Wire::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
             Wire::Tcp(stream, _) => stream.write_all(bytes).expect("sent"),
             Wire::Tls(stream, _) => stream.write_all(bytes).expect("sent"),
+            Wire::Dtls(socket, session) => session.send(socket, bytes),
         }
     }
 
@@ -140,6 +165,7 @@ impl Client {
             }
             Wire::Tcp(stream, inbox) => receive_frame(stream, inbox),
             Wire::Tls(stream, inbox) => receive_frame(stream, inbox),
+            Wire::Dtls(socket, session) => session.receive(socket).expect("a message, not an end"),
         }
     }
 
@@ -149,6 +175,21 @@ impl Client {
             Wire::Udp(_) => false,
             Wire::Tcp(stream, _) => is_closed(stream),
             Wire::Tls(stream, _) => is_closed(stream),
+            Wire::Dtls(socket, session) => session.receive(socket).is_none(),
+        }
+    }
+
+    /// Whether the connection has been torn off: no end of what was sent, but an error.
+    pub fn is_torn(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Tcp(stream, _) => loop {
+                match stream.read(&mut [0; 4_096]) {
+                    Ok(0) => return false,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+                }
+            },
+            Wire::Udp(_) | Wire::Tls(..) | Wire::Dtls(..) => panic!("asked of plain streams only"),
         }
     }
 
@@ -209,6 +250,21 @@ impl Client {
         Ok(parsed.attribute::<XorRelayedAddress>().expect("an address").addr(parsed.transaction_id()))
     }
 
+    /// The same, and asks for a ticket to go on with elsewhere (RFC 8016).
+    pub fn allocate_mobile(&mut self) -> Result<Vec<u8>, u16> {
+        let answer = self.request(ALLOCATE, |_| {
+            vec![Box::new(RequestedTransport::new(17)), Box::new(RawAttribute::new(TICKET, &[]).into_owned())]
+        })?;
+        let parsed = Message::from_bytes(&answer).expect("an answer");
+        Ok(parsed.raw_attribute(TICKET).expect("a ticket").value.to_vec())
+    }
+
+    /// Goes on with what belongs to a ticket.
+    pub fn resume(&mut self, ticket: &[u8]) -> Result<(), u16> {
+        // The first request has no nonce yet.
+        self.request(REFRESH, |_| vec![Box::new(RawAttribute::new(TICKET, ticket).into_owned())]).map(|_| ())
+    }
+
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<(), u16> {
         let attributes = |transaction| -> Vec<Box<dyn AttributeWrite>> {
             vec![Box::new(ChannelNumber::new(number)), Box::new(XorPeerAddress::new(peer, transaction))]
@@ -256,7 +312,7 @@ impl Client {
     pub fn read(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let (stream, inbox): (&mut dyn Read, &mut Vec<u8>) = match &mut self.wire {
-            Wire::Udp(_) => panic!("datagrams are no stream"),
+            Wire::Udp(_) | Wire::Dtls(..) => panic!("datagrams are no stream"),
             Wire::Tcp(stream, inbox) => (stream, inbox),
             Wire::Tls(stream, inbox) => (stream, inbox),
         };
@@ -269,7 +325,7 @@ impl Client {
     /// Sends nothing more.
     pub fn end(&mut self) {
         match &mut self.wire {
-            Wire::Udp(_) => panic!("datagrams have no end"),
+            Wire::Udp(_) | Wire::Dtls(..) => panic!("datagrams have no end"),
             Wire::Tcp(stream, _) => stream.shutdown(Shutdown::Write).expect("an end"),
             Wire::Tls(stream, _) => {
                 stream.conn.send_close_notify();
@@ -282,7 +338,7 @@ impl Client {
     pub fn say(&mut self, number: u16, payload: &[u8]) {
         let length = u16::try_from(payload.len()).expect("a short payload");
         let mut bytes = [&number.to_be_bytes()[..], &length.to_be_bytes(), payload].concat();
-        if !matches!(self.wire, Wire::Udp(_)) {
+        if matches!(self.wire, Wire::Tcp(..) | Wire::Tls(..)) {
             bytes.resize(bytes.len().next_multiple_of(4), 0);
         }
         self.send(&bytes);
@@ -327,6 +383,7 @@ fn is_closed(stream: &mut impl Read) -> bool {
     }
 }
 
+const TICKET: AttributeType = AttributeType::new(0x8030);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A TLS client that believes everyone.

@@ -86,7 +86,10 @@ impl Shard {
     /// The machine has ended a connection.
     pub(super) fn hang_up(&mut self, connection: ConnectionId) {
         drop(self.connections.peers.take(connection));
-        drop(self.connections.pairs.remove(connection));
+        // Neither end has ended it: none may take what it has got for the whole.
+        if let Some(pair) = self.connections.pairs.remove(connection) {
+            pair.abort();
+        }
     }
 
     /// A stream goes on at another shard, with what it has sent.
@@ -105,6 +108,7 @@ impl Shard {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the client does not read what it is answered"));
         }
         let adopted = Adopted { socket: left.socket, secure: left.secure, tuple, inbox: left.inbox, place: None };
+        self.wiring.said = true;
         mailbox.order(Order::Adopt(Box::new(adopted)));
         Ok(())
     }

@@ -193,7 +193,7 @@ impl Shard {
         if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
             mailbox.take(&mut contents);
         }
-        let mut next = Next::Continue;
+        let (mut next, mut asked, mut last) = (Next::Continue, None, None);
         for order in contents.orders.drain(..) {
             match order {
                 Order::UserChanged(user) => self.machine.handle_user_changed(&user),
@@ -220,17 +220,13 @@ impl Shard {
                 }
                 Order::Answer { .. } => {}
                 Order::Adopt(adopted) => self.adopt(now, *adopted),
-                Order::CloseSecure(done) => {
-                    self.machine.end_connections(now);
-                    self.drain(now);
-                    self.streams.close_secure();
-                    self.settle(now);
+                Order::Retire(done) => {
+                    self.retire(now);
                     let _ = done.try_send(());
                 }
-                Order::HandOver(reply) => {
-                    let _ = reply.try_send(self.take_down(now));
-                    next = Next::Stop;
-                }
+                // Once all that was left here is dealt with.
+                Order::Said(reply) => asked = Some(reply),
+                Order::HandOver(reply) => last = Some(reply),
                 Order::Stop => next = Next::Stop,
                 #[cfg(test)]
                 Order::Panic => panic!("ordered by a test"),
@@ -248,6 +244,14 @@ impl Shard {
         drop(out);
         self.contents = contents;
         self.drain(now);
+        if let Some(asked) = asked {
+            self.settle(now);
+            let _ = asked.try_send(std::mem::take(&mut self.wiring.said));
+        }
+        if let Some(last) = last {
+            let _ = last.try_send(self.take_down(now));
+            next = Next::Stop;
+        }
         next
     }
 

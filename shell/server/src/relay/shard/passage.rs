@@ -12,6 +12,16 @@ use super::super::listeners::Sockets;
 use super::{RELAY, Shard};
 
 impl Shard {
+    /// Ends what cannot go on elsewhere. From here on what clients and peers send waits in the sockets.
+    pub(super) fn retire(&mut self, now: Instant) {
+        self.machine.end_connections(now);
+        self.drain(now);
+        self.streams.close_secure();
+        self.secure.disconnect_all();
+        self.settle(now);
+        self.retired = true;
+    }
+
     /// Takes the shard apart; it ends with this.
     pub(super) fn take_down(&mut self, now: Instant) -> Parts {
         let udp = std::mem::take(&mut self.wiring.listeners);
