@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Who computes the checksums of what client and peer send.
+#[allow(dead_code, reason = "each test file uses its part")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Checksums {
     /// They do, as a packet on a wire has one.

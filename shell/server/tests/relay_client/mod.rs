@@ -6,7 +6,7 @@ mod dtls;
 
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, Nonce, RawAttribute, Realm, Username};
@@ -116,8 +116,7 @@ impl Client {
 
     /// Over UDP, with a credential made with this secret.
     pub fn with_secret(relay: SocketAddr, secret: &[u8], user: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let login = credential::credential(secret, now + 600, user);
+        let login = credential::credential(secret, until_when(), user);
         Self::with_login(relay, login.username, login.password)
     }
 
@@ -131,17 +130,10 @@ impl Client {
     }
 
     fn new(wire: Wire, user: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let login = credential::credential(SECRET, now + 600, user);
+        let login = credential::credential(SECRET, until_when(), user);
         let credentials = LongTermKeyCredentials::new(login.username.clone(), login.password, "tandem".into());
         let key = credentials.make_key(IntegrityAlgorithm::Sha1);
         Self { wire, username: login.username, key, nonce: String::new() }
-    }
-
-    /// The same user with the same credential, by another connection.
-    pub fn as_was(mut self, before: &Self) -> Self {
-        (self.username, self.key) = (before.username.clone(), before.key.clone());
-        self
     }
 
     /// Sends bytes as they are.
@@ -352,6 +344,13 @@ impl Client {
             other => panic!("expected ChannelData, got {other:?}"),
         }
     }
+}
+
+/// The same for all clients of a test: two connections of one user have one credential.
+fn until_when() -> u64 {
+    static UNTIL: OnceLock<u64> = OnceLock::new();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    *UNTIL.get_or_init(|| now() + 600)
 }
 
 fn number_of(message: &[u8]) -> u32 {

@@ -33,7 +33,7 @@ fn clients_over_dtls_are_told_and_go_on_with_their_ticket_or_begin_anew_at_the_s
     assert!(mobile.is_closed() && plain.is_closed() && idle.is_closed(), "all are told");
     let sessions = running.command(&["turn", "sessions", "--json"]);
     assert!(sessions.contains("alice") && !sessions.contains("bob"), "{sessions}");
-    let mut mobile = Client::dtls(same, running.secure, "alice").as_was(&mobile);
+    let mut mobile = Client::dtls(same, running.secure, "alice");
     mobile.resume(&ticket).expect("the allocation is there");
     mobile.say(0x4000, b"as before");
     let mut bytes = [0; 100];
@@ -61,7 +61,7 @@ fn clients_over_tls_are_told_and_come_back() {
     assert!(mobile.is_closed() && plain.is_closed(), "both are told");
     let sessions = running.command(&["turn", "sessions", "--json"]);
     assert!(sessions.contains("alice") && !sessions.contains("bob"), "{sessions}");
-    let mut mobile = Client::tls(running.secure, "alice", b"stun.turn").as_was(&mobile);
+    let mut mobile = Client::tls(running.secure, "alice", b"stun.turn");
     mobile.resume(&ticket).expect("the allocation is there");
     Client::tls(running.https, "bob", b"stun.turn").allocate().expect("another allocation");
 }
