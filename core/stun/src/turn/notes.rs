@@ -88,7 +88,9 @@ impl Server {
             }
             Note::Lent { token, user, at } => {
                 // Kept here from now on: claimed by the request that waits, or returned when its time is over.
-                self.reservations.keep(now, token, at, &user);
+                if let Some(former) = self.reservations.keep(now, token, at, &user) {
+                    self.give_back(former);
+                }
                 for waiting in self.claims.take(&token) {
                     self.handle_client(now, waiting.from, &waiting.bytes);
                 }

@@ -52,7 +52,10 @@ impl Server {
         self.table.set_expiry(slot, now + opening.lifetime);
         if opening.parity == Parity::Pair {
             let token = Token::new(self.settings.shard, &mut self.rng);
-            self.reservations.keep(now, token, SocketAddr::new(bound.ip(), bound.port() | 1), &user);
+            let other = SocketAddr::new(bound.ip(), bound.port() | 1);
+            if let Some(former) = self.reservations.keep(now, token, other, &user) {
+                self.give_back(former);
+            }
             if let Some(allocation) = self.table.get_mut(slot) {
                 allocation.granted.reserved = Some(token);
             }

@@ -65,12 +65,15 @@ struct Kept {
 }
 
 impl Reservations {
-    /// Keeps a port for thirty seconds.
-    pub(super) fn keep(&mut self, now: Instant, token: Token, at: SocketAddr, user: &str) {
+    /// Keeps a port for thirty seconds. Tokens are drawn at random: one that was kept under the same token is told, and free.
+    #[must_use]
+    pub(super) fn keep(&mut self, now: Instant, token: Token, at: SocketAddr, user: &str) -> Option<SocketAddr> {
         let expires = now + LIFETIME;
+        let former = self.remove(token);
         self.kept.insert(token, Kept { at, user: user.to_owned(), expires });
         self.deadlines.insert((expires, token));
         *self.by_user.entry(user.to_owned()).or_default() += 1;
+        former
     }
 
     /// Hands the port over to the user it was kept for. `None`: nothing is kept under this token for this user.
@@ -150,3 +153,20 @@ impl Reservations {
 
 /// RFC 8656 §7.2.
 const LIFETIME: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::some_instant;
+
+    #[test]
+    fn a_port_kept_under_a_token_that_is_drawn_twice_is_not_forgotten() {
+        let (mut kept, now, token) = (Reservations::default(), some_instant(), Token::from_bits(7));
+        let [one, other] = [50_001, 50_003].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        assert_eq!(kept.keep(now, token, one, "alice"), None);
+        assert_eq!(kept.keep(now, token, other, "alice"), Some(one), "it is to be given back");
+        assert_eq!((kept.sizes(), kept.count_of_user("alice")), ((1, 0), 1));
+        assert_eq!((kept.expired(now + LIFETIME), kept.expired(now + LIFETIME)), (Some(other), None));
+        assert_eq!(kept.count_of_user("alice"), 0);
+    }
+}

@@ -31,6 +31,8 @@ pub(super) struct Pair {
     used: Usage,
     tickets: Vec<Vec<u8>>,
     reservations: Vec<Vec<u8>>,
+    /// How many have gone on with another's machines.
+    processes: u8,
 }
 
 /// See above.

@@ -92,6 +92,7 @@ impl Pair {
             used: Usage::default(),
             tickets: Vec::new(),
             reservations: Vec::new(),
+            processes: 1,
         };
         for (at, transport, user, port) in [
             (0, Transport::Udp, "alice", 1_000),
@@ -176,7 +177,10 @@ impl Pair {
         self.past.bytes += counters.bytes;
         self.past.allocated += counters.allocated;
         let config = self.settings.config(at, now, since);
-        world.relay = Server::go_on(config, [3; 32], now, &bytes).expect("its own snapshot");
+        // Another seed for each, as there is in truth.
+        self.processes = self.processes.wrapping_add(1);
+        let seed = [self.processes; 32];
+        world.relay = Server::go_on(config, seed, now, &bytes).expect("its own snapshot");
         assert_eq!(world.relay.relays(), before, "nothing is lost on the way");
         world.connecting.clear();
         world.established.clear();
