@@ -251,7 +251,51 @@ fn no_counterpart(key: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        /// Whatever stands there: settings that ours would take, or a reason, and a word about each line that was not understood.
+        #[test]
+        fn no_line_is_too_odd(lines in prop::collection::vec((0..OPTIONS.len(), "[ =\t]", ".{0,40}|[0-9]{1,20}|[0-9a-f:./-]{1,40}|[a-z]{1,9}=.{0,9}"), 0..12), any in ".{0,80}") {
+            let mut text = any;
+            for (option, between, value) in &lines {
+                text.push_str(&format!("\n{}{between}{value}", OPTIONS[*option]));
+            }
+            let import = Import::read(&text);
+            prop_assert!(import.remarks.len() <= text.lines().count());
+            if let Ok(settings) = import.toml() {
+                prop_assert!(toml::from_str::<Settings>(&settings).is_ok());
+            }
+        }
+    }
+
+    const OPTIONS: [&str; 22] = [
+        "listening-port",
+        "tls-listening-port",
+        "min-port",
+        "max-port",
+        "total-quota",
+        "user-quota",
+        "external-ip",
+        "listening-ip",
+        "static-auth-secret",
+        "cert",
+        "allowed-peer-ip",
+        "denied-peer-ip",
+        "max-bps",
+        "bps-capacity",
+        "alternate-server",
+        "realm",
+        "userdb",
+        "psql-userdb",
+        "mysql-userdb",
+        "redis-userdb",
+        "user",
+        "relay-ip",
+    ];
 
     const CONF: &str = r#"
 # a comment

@@ -191,7 +191,27 @@ pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whoever else writes into the database may write anything.
+        #[test]
+        fn no_text_of_a_key_is_too_odd(text in "[0-9a-fA-F +\\x00é]{0,140}", any in ".{0,140}") {
+            for text in [text, any] {
+                if let Some(bytes) = unhex::<16>(&text) {
+                    prop_assert_eq!(hex(&bytes), text.to_ascii_lowercase());
+                }
+                if let Ok(key) = read_md5("north.gov", "gorst", &text) {
+                    prop_assert!(text.to_ascii_lowercase().starts_with(&hex(&key)));
+                }
+                prop_assert!(read_sha256(&text, &[1; 16], false).is_none() || text.to_lowercase().contains(&hex(&[1; 16])));
+                let _ = read_sha256(&text, &[1; 16], true);
+                let _ = text.parse::<RealmOption>();
+            }
+        }
+    }
 
     #[test]
     fn keys_survive_being_written_and_what_is_not_one_is_refused() {

@@ -287,7 +287,28 @@ fn read_key(key: &str) -> Option<Key<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_one_that_we_would_write_or_none(key in "turn/(realm|origin|oauth/kid)/.{0,40}", tail in "(/secret|/max-bps|/user/.{0,9}/key)?") {
+            let key = format!("{key}{tail}");
+            let again = match read_key(&key) {
+                Some(Key::User { realm, name }) => user_key(realm, name, "key"),
+                Some(Key::Secrets(realm)) => record_key(&Record::Secret { realm: realm.into(), value: String::new() }),
+                Some(Key::Peers(realm, rule)) => {
+                    record_key(&Record::Peer { rule, realm: realm.into(), range: String::new() })
+                }
+                Some(Key::Option(realm, option)) => record_key(&Record::Option { realm: realm.into(), option, value: 0 }),
+                Some(Key::Origin(origin)) => format!("turn/origin/{origin}"),
+                Some(Key::Oauth(kid)) => format!("turn/oauth/kid/{kid}"),
+                None => key.clone(),
+            };
+            prop_assert_eq!(again, key);
+        }
+    }
 
     #[test]
     fn keys_are_read_as_they_are_written() {

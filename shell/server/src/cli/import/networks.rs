@@ -75,7 +75,47 @@ fn cover(bits: u32, mut first: u128, last: u128) -> Vec<Cidr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// How many addresses, if no two networks have one in common and all lie in the order they are told.
+    fn size(networks: &[Cidr]) -> Option<u128> {
+        let (mut size, mut next) = (0_u128, 0);
+        for (_, first, last) in networks.iter().map(range) {
+            if first < next {
+                return None;
+            }
+            size = size.checked_add(last - first)?.checked_add(1)?;
+            next = last.checked_add(1)?;
+        }
+        Some(size)
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_is_covered_exactly(ends in any::<[u32; 2]>(), shift in 0_u32..32, wide in any::<[u64; 2]>()) {
+            for text in [ends.map(|end| end >> shift).map(Ipv4Addr::from_bits).map(|end| end.to_string()),
+                         wide.map(|end| Ipv6Addr::from_bits(u128::from(end) << shift).to_string())] {
+                let [one, other] = &text;
+                let (first, last): (IpAddr, IpAddr) = (one.parse().expect("an address"), other.parse().expect("an address"));
+                let (first, last) = (first.min(last), first.max(last));
+                let found = networks(&format!("{first}-{last}")).expect("networks");
+                let bits = |ip: IpAddr| match ip { IpAddr::V4(ip) => ip.to_bits().into(), IpAddr::V6(ip) => ip.to_bits() };
+                prop_assert_eq!(size(&found), Some(bits(last) - bits(first) + 1));
+                prop_assert_eq!(found.first().map(|network| network.address), Some(first));
+                // What is taken out of it is gone, and the rest is there.
+                let (half, rest) = found.split_at(found.len() / 2);
+                prop_assert_eq!(size(&without(&found, half)), size(rest));
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_odd(text in "[0-9a-f:./ -]{0,60}", any in ".{0,60}") {
+            let _ = networks(&text);
+            let _ = networks(&any);
+        }
+    }
 
     #[test]
     fn a_range_becomes_the_fewest_networks() {
