@@ -200,9 +200,9 @@ impl Server {
         if !from.transport.is_stream() || shards < 2 {
             return None;
         }
-        let shard = match bytes.first_chunk()? {
-            &CONNECTION_BIND_REQUEST => connection_of(&Message::from_bytes(bytes).ok()?)?.shard(shards),
-            &REFRESH_REQUEST => shard_of_ticket(bytes).filter(|shard| *shard < shards)?,
+        let shard = match *bytes.first_chunk()? {
+            CONNECTION_BIND_REQUEST => connection_of(&Message::from_bytes(bytes).ok()?)?.shard(shards),
+            REFRESH_REQUEST => shard_of_ticket(bytes).filter(|shard| *shard < shards)?,
             _ => return None,
         };
         (shard != self.settings.shard && self.table.by_tuple(&from).first().is_none()).then_some(shard)
