@@ -283,13 +283,15 @@ impl Server {
         [self.waiting.since(), self.deadlines.first().map(|&(at, _)| at)].into_iter().flatten().min()
     }
 
-    /// Carries on a few handshakes, repeats what was lost, ends what takes too long or is silent.
+    /// Carries on a few handshakes, repeats what was lost, ends what takes too long or is silent. If there is more than takes
+    /// a moment, it is due again at once.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outputs) {
         for _ in 0..STEPS {
             let Some(step) = self.waiting.pop() else { break };
             self.carry_on(now, &step, out);
         }
-        while let Some(&(at, key)) = self.deadlines.first().filter(|&&(at, _)| at <= now) {
+        for _ in 0..DUE {
+            let Some(&(at, key)) = self.deadlines.first().filter(|&&(at, _)| at <= now) else { return };
             self.deadlines.remove(&(at, key));
             let idle = self.limits.idle;
             let Some(association) = self.live.get_mut(key) else { continue };
@@ -430,5 +432,7 @@ const KEPT: usize = 1 << 20;
 const ROUNDS: std::ops::RangeInclusive<u16> = 1..=3;
 /// Datagrams of handshakes dealt with at a time: a key exchange, or a signature, for each.
 const STEPS: usize = 4;
+/// Deadlines dealt with at a time: a few datagrams are repeated for each.
+const DUE: usize = 64;
 /// Handshakes are not looked at more often.
 const SOONEST: Duration = Duration::from_millis(10);

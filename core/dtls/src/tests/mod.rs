@@ -453,6 +453,22 @@ fn what_is_lost_is_sent_again_and_a_handshake_that_takes_too_long_is_given_up() 
 }
 
 #[test]
+fn many_deadlines_at_once_are_dealt_with_one_after_the_other() {
+    let mut world = World::with(Limits { total: 1_000, per_address: 1_000, ..LIMITS });
+    for port in 0..100 {
+        let mut client = Client::new(&format!("192.0.2.1:{}", 4_000 + port), world.now);
+        let hello = second_hello(&mut world, &mut client);
+        world.hear(client.path, &hello);
+    }
+    world.now += LIMITS.handshake;
+    world.server.handle_timeout(world.now, &mut world.out);
+    assert_eq!(world.server.len(), 36);
+    assert!(world.server.poll_timeout().is_some_and(|at| at <= world.now));
+    world.settle();
+    assert!(world.server.is_empty());
+}
+
+#[test]
 fn clients_are_bounded_each_address_and_all_together() {
     let mut world = World::new();
     let mut admitted = |address: &str| {
