@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::allocation::{Allocation, Channels, Granted, Owner, Permissions};
-use super::config::{Config, FiveTuple, PortSlice, RelayId, Transport};
+use super::config::{Config, FiveTuple, PortSlice, Protocol, RelayId, Transport};
 use super::data::byte_rate;
 use super::limiter::Bucket;
 use super::limits::Meters;
@@ -246,6 +246,9 @@ fn parse(bytes: &[u8]) -> Result<Snapshot, CannotGoOn> {
     // Places are kept up to the highest number.
     if slots.last().is_some_and(|&slot| slot > MAX_SLOT) {
         return Err(CannotGoOn::Malformed("an allocation is too far away"));
+    }
+    if snapshot.allocations.iter().any(|kept| kept.granted.protocol == Protocol::Tcp) {
+        return Err(CannotGoOn::Malformed("an allocation relays connections, which do not go along"));
     }
     let is_sane = |(number, peer, _): &(u16, SocketAddr, Duration)| CHANNELS.contains(number) && peer.port() != 0;
     if !snapshot.allocations.iter().flat_map(|kept| &kept.channels).all(is_sane) {
