@@ -25,9 +25,7 @@ pub struct Allocations {
 pub fn run(count: usize, server: &Running<'_>) -> anyhow::Result<Allocations> {
     let peer = SocketAddrV4::new([127, 0, 0, 1].into(), 9);
     let client = |index: usize| -> anyhow::Result<Client> {
-        let link = Link::open(Transport::Plain, turn::client_address(index), server.plain)?;
-        link.set_polled()?;
-        Ok(Client { link, signer: Signer::new(&server.login, u64::try_from(index)?) })
+        Client::new(index, server, Voice::Turn(Box::new(Signer::new(&server.login, u64::try_from(index)?))))
     };
     // What the first ones bring with them is not theirs.
     let mut first = (0..50).map(client).collect::<anyhow::Result<Vec<_>>>()?;
@@ -52,9 +50,60 @@ pub fn run(count: usize, server: &Running<'_>) -> anyhow::Result<Allocations> {
     })
 }
 
+/// What the kernel takes for as many sockets: the bare forwarder is asked as often, and opens one for each client. In
+/// microseconds each.
+pub fn floor(count: usize, server: &Running<'_>) -> anyhow::Result<f64> {
+    let client = |index: usize| Client::new(index, server, Voice::Bare { asked: 0 });
+    let mut first = (0..50).map(client).collect::<anyhow::Result<Vec<_>>>()?;
+    let steps = [Step::Allocate, Step::Bind(SocketAddrV4::new([127, 0, 0, 1].into(), 9))];
+    take_steps(&mut first, &steps)?;
+    let mut clients = (100..100 + count).map(client).collect::<anyhow::Result<Vec<_>>>()?;
+    std::thread::sleep(SETTLE);
+    let cpu = os::processor_time(server.pid())?;
+    take_steps(&mut clients, &steps)?;
+    Ok((os::processor_time(server.pid())? - cpu) as f64 / count as f64 / 1_000.0)
+}
+
 struct Client {
     link: Link,
-    signer: Signer,
+    voice: Voice,
+}
+
+/// How a client asks.
+enum Voice {
+    Turn(Box<Signer>),
+    /// As the floor understands it: four bytes open a socket, to all else it answers.
+    Bare {
+        asked: usize,
+    },
+}
+
+impl Client {
+    fn new(index: usize, server: &Running<'_>, voice: Voice) -> anyhow::Result<Self> {
+        let link = Link::open(Transport::Plain, turn::client_address(index), server.plain)?;
+        link.set_polled()?;
+        Ok(Self { link, voice })
+    }
+}
+
+impl Voice {
+    fn write(&mut self, step: &Step) -> Vec<u8> {
+        match self {
+            Self::Turn(signer) => signer.write(step),
+            Self::Bare { asked } => {
+                *asked += 1;
+                // The first of three is the one that is answered with a challenge elsewhere.
+                if *asked == 2 { vec![0, 0, 0, 9] } else { vec![1] }
+            }
+        }
+    }
+
+    fn is_success(&mut self, step: &Step, answer: &[u8]) -> anyhow::Result<bool> {
+        match self {
+            Self::Turn(signer) => signer.is_success(step, answer),
+            Self::Bare { asked } => Ok(*asked > 1),
+        }
+    }
 }
 
 /// Takes all clients through the same steps, [`AT_A_TIME`] of them together.
@@ -67,7 +116,7 @@ fn take_steps(clients: &mut [Client], steps: &[Step]) -> anyhow::Result<()> {
         if begun < clients.len() && begun - done < AT_A_TIME {
             let client = &mut clients[begun];
             epoll.add(client.link.fd(), begun as u64)?;
-            client.link.send(&client.signer.write(&steps[0]))?;
+            client.link.send(&client.voice.write(&steps[0]))?;
             begun += 1;
             continue;
         }
@@ -77,9 +126,9 @@ fn take_steps(clients: &mut [Client], steps: &[Step]) -> anyhow::Result<()> {
             let (client, place) = (&mut clients[index], &mut places[index]);
             let Some(answer) = client.link.poll_datagram(&mut part)? else { continue };
             heard = Instant::now();
-            *place += usize::from(client.signer.is_success(&steps[*place], answer)?);
+            *place += usize::from(client.voice.is_success(&steps[*place], answer)?);
             match steps.get(*place) {
-                Some(step) => client.link.send(&client.signer.write(step))?,
+                Some(step) => client.link.send(&client.voice.write(step))?,
                 None => done += 1,
             }
         }

@@ -219,13 +219,17 @@ fn measure(
 }
 
 fn memory(options: &Options, table: &mut Table) -> anyhow::Result<()> {
-    for server in servers(options).filter(|&server| server != Server::Floor) {
+    for server in servers(options) {
         for count in [2_000, 10_000] {
             let name = format!("{count} allocations");
             if !name.contains(&options.only) {
                 continue;
             }
             let running = options.programs.start(server, &Place::Loopback, Offload::None)?;
+            if server == Server::Floor {
+                table.add(&name, "µs each", server, allocations::floor(count, &running)?);
+                continue;
+            }
             let cost = allocations::run(count, &running).with_context(|| format!("{name} at {}", server.name()))?;
             eprintln!(
                 "  {name:<50} {:<7} {:.0} µs, release {:.0} µs, {:.2} KiB, after release {:.2} KiB",
@@ -240,7 +244,7 @@ fn memory(options: &Options, table: &mut Table) -> anyhow::Result<()> {
             table.add(&format!("{name}: memory"), "KiB each", server, cost.resident);
             table.add(&format!("{name}: memory after release"), "KiB each", server, cost.left);
         }
-        if "flood of strangers".contains(&options.only) {
+        if server != Server::Floor && "flood of strangers".contains(&options.only) {
             let running = options.programs.start(server, &Place::Loopback, Offload::None)?;
             let cost = allocations::flood(20_000, &running)?;
             eprintln!("  flood {:<44} {:<7} {:.1} µs, {:.3} KiB", "", server.name(), cost.micros, cost.resident);
