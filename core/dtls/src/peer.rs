@@ -62,6 +62,13 @@ pub struct SrtpKeys {
     pub theirs: (Vec<u8>, Vec<u8>),
 }
 
+/// Without the keys.
+impl fmt::Debug for SrtpKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SrtpKeys({:?}, …)", self.profile)
+    }
+}
+
 /// RFC 5764 §4.1.2, RFC 7714 §14.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SrtpProfile {

@@ -11,6 +11,7 @@ use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Packag
 const EDGES: &[(&str, &[&str])] = &[
     ("tandem-stun", &[]),
     ("tandem-dtls", &[]),
+    ("tandem-webrtc", &["tandem-dtls"]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
     ("tandem-policy", &[]),
@@ -33,7 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] = &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-stun"];
+const CORE: &[&str] = &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-stun", "tandem-webrtc"];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
@@ -71,18 +72,26 @@ const WORLDLY: &[&str] = &[
 
 /// Known and borne. `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
 /// `tandem-dtls` seeds the `rand` of `dimpl`; the keys of key exchanges come from the operating system inside `ring`, as
-/// they must (`docs/decisions/0006`).
-const BORNE: &[(&str, &str)] =
-    &[("tandem-stun", "rand"), ("tandem-stun", "getrandom"), ("tandem-dtls", "rand"), ("tandem-dtls", "getrandom")];
+/// they must (`docs/decisions/0006`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves.
+const BORNE: &[(&str, &str)] = &[
+    ("tandem-stun", "rand"),
+    ("tandem-stun", "getrandom"),
+    ("tandem-dtls", "rand"),
+    ("tandem-dtls", "getrandom"),
+    ("tandem-webrtc", "rand"),
+    ("tandem-webrtc", "getrandom"),
+];
 
 /// External protocol libraries, drivers and brokers: each is named by this crate and no other (its tests aside).
 const CONFINED: &[(&str, &str)] = &[
     ("axum", "tandem-server"),
     ("aya", "tandem-offload"),
     ("dimpl", "tandem-dtls"),
+    ("is", "tandem-webrtc"),
     ("mongodb", "tandem-store"),
     ("redis", "tandem-store"),
     ("rustls-acme", "tandem-server"),
+    ("sctp-proto", "tandem-webrtc"),
     ("socketioxide", "tandem-server"),
     ("sqlx", "tandem-store"),
     ("stun-types", "tandem-stun"),
