@@ -44,7 +44,7 @@ fn an_allocation_goes_on_with_its_channel_its_nonce_and_the_rest_of_its_time() {
     let relay = *world.open.keys().next().expect("a relay socket");
     let before = world.relay.poll_timeout();
     hand_over(&mut world);
-    let relays: Vec<_> = world.relay.relays().into_iter().map(|(id, user, _)| (id, user)).collect();
+    let relays: Vec<_> = world.relay.relays().into_iter().map(|(id, whose, _)| (id, whose.user)).collect();
     assert_eq!(relays, [(relay, "alice".to_owned())]);
     assert_eq!(world.relay.poll_timeout(), before, "its time is the same");
     assert!(relays_to_peer(&mut world, &client));

@@ -3,11 +3,12 @@
 mod world;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use stun_types::attribute::{AttributeType, AttributeWrite, ErrorCode, RawAttribute};
 use stun_types::message::{Message, MessageClass};
-use tandem_stun::turn::{Carried, ConnectionId, Destination, Forward, Transport, Whom};
+use tandem_stun::turn::{Carried, Changes, ConnectionId, Destination, Forward, Realms, Transport, Whom};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     ConnectionId as ConnectionIdAttribute, DontFragment, EvenPort, RequestedAddressFamily, RequestedTransport,
@@ -363,6 +364,37 @@ fn with_the_allocation_end_its_connections_however_it_ends() {
         assert_eq!(world.hung_up.len(), 3);
         assert!(world.joined.is_empty() && world.open.is_empty());
         assert_eq!((world.relay.counters().connections, world.relay.poll_timeout()), (0, None));
+    }
+}
+
+#[test]
+fn connections_to_a_peer_that_becomes_denied_end_and_others_stay() {
+    const DENIED: &str = "8.8.0.0/16";
+    let ways: [fn(&mut World); 2] = [
+        |world| {
+            let mut changes = Changes::of(&config(world.now));
+            changes.peers.deny = vec![DENIED.parse().expect("a range")];
+            world.relay.handle_changes(world.now, &changes);
+        },
+        |world| {
+            let mut realms = Realms::default();
+            realms.add("tandem").peers.deny = vec![DENIED.parse().expect("a range")];
+            world.relay.handle_realms(Arc::new(realms));
+        },
+    ];
+    for deny in ways {
+        let mut world = World::new();
+        let client = busy(&mut world);
+        connect(&mut world, &client, "9.9.9.9:1");
+        let other = established(&mut world, &client, "9.9.9.9:1");
+        world.sent.clear();
+        deny(&mut world);
+        world.drain();
+        assert_eq!(code_sent(&world), Some(403), "who waits for Connect is told");
+        assert_eq!((world.hung_up.len(), world.relay.counters().connections), (3, 1));
+        assert!(!world.hung_up.contains(&other));
+        assert!(is_success(&bind_from(&mut world, &client, 1_002, other.bits())));
+        assert_eq!(incoming(&mut world, &client, "8.8.8.8:3"), None, "its permission is gone as well");
     }
 }
 

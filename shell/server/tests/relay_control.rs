@@ -72,6 +72,39 @@ async fn sessions_are_shown_and_ended_from_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn quotas_of_a_realm_bound_its_users_while_the_server_runs() {
+    let running = start().await;
+    let home = running.home.path().to_owned();
+    let at: SocketAddr = (Ipv4Addr::LOCALHOST, running.server.relay_port().expect("a relay")).into();
+    let work = tokio::task::spawn_blocking(move || {
+        let mut clients = ["alice", "alice", "bob", "carol"].map(|user| Client::udp(at, user));
+        let set =
+            |arguments: &[&str]| assert!(tandem(&home, &[&["turn", "realm", "set", "tandem"], arguments].concat()).0);
+        // The server hears of it within seconds; until then an allocation is made and given back.
+        let settles = |client: &mut Client, expected: Result<(), u16>| {
+            (0..100).any(|_| {
+                let result = client.allocate().map(|_| ());
+                if result.is_ok() {
+                    client.release().expect("an allocation");
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                result == expected
+            })
+        };
+        clients[0].allocate().expect("an allocation");
+        set(&["--user-quota", "1"]);
+        assert!(settles(&mut clients[1], Err(486)), "alice has one");
+        clients[2].allocate().expect("bob has none");
+        set(&["--user-quota", "0", "--total-quota", "2"]);
+        assert!(settles(&mut clients[3], Err(486)), "two are relayed for");
+        set(&["--total-quota", "0"]);
+        assert!(settles(&mut clients[3], Ok(())), "without a bound again");
+    });
+    work.await.expect("all of it");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_is_there_for_holders_of_a_key_and_for_nobody_else() {
     let running = start().await;
     let key = running.key().await;

@@ -159,16 +159,16 @@ impl World {
                 Output::Send { to, message } => {
                     self.answers.insert(to, message);
                 }
-                Output::Open { relay, at, user, .. } => {
-                    let result = self.open_socket(shard, relay, at, &user);
+                Output::Open { relay, at, whose, .. } => {
+                    let result = self.open_socket(shard, relay, at, &whose.user);
                     self.shards[shard].handle_opened(self.now, relay, result);
                 }
-                Output::Close { relay, user, .. } => {
+                Output::Close { relay, whose, .. } => {
                     if self.open[shard].remove(&relay).is_some() {
-                        let count = self.quota.get_mut(&user).expect("counted when it was opened");
+                        let count = self.quota.get_mut(&whose.user).expect("counted when it was opened");
                         *count -= 1;
                         if *count == 0 {
-                            self.quota.remove(&user);
+                            self.quota.remove(&whose.user);
                         }
                     }
                 }

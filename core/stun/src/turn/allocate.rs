@@ -154,7 +154,7 @@ impl Server {
         self.peers.add_own(bound.ip());
         let bytes_per_second = self.gate.realms().bytes_per_second(&owner.realm);
         let rate = byte_rate(&self.settings.limits, bytes_per_second);
-        let (user, protocol, advertised) = (owner.user.clone(), granted.protocol, self.advertised(bound));
+        let (whose, protocol, advertised) = (owner.whose(), granted.protocol, self.advertised(bound));
         let relay = self.table.insert(Allocation {
             generation: 0,
             tuple: from,
@@ -175,7 +175,7 @@ impl Server {
         });
         let relay = relay.ok_or(Refusal::InsufficientCapacity)?;
         self.join_groups(now, relay.slot);
-        self.outputs.push_back(Output::Open { relay, at: bound, advertised, protocol, user, client: from });
+        self.outputs.push_back(Output::Open { relay, at: bound, advertised, protocol, whose, client: from });
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use stun_types::attribute::Userhash;
 
+use super::Whose;
 use super::answer::Style;
 use super::config::{FiveTuple, Protocol};
 use super::limiter::Bucket;
@@ -63,6 +64,10 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    pub(super) fn whose(&self) -> Whose {
+        Whose { user: self.user.clone(), realm: self.realm.clone() }
+    }
+
     /// Whether that is who we know.
     pub(super) fn is(&self, user: &UserKey) -> bool {
         self.realm == user.realm

@@ -75,11 +75,7 @@ impl Server {
         self.settings.addresses.alternates.clone_from(&changes.alternates);
         self.peers.change(changes.peers.clone(), &self.settings.addresses);
         for slot in self.table.slots() {
-            let (peers, realms) = (&self.peers, self.gate.realms());
-            let Some(allocation) = self.table.get_mut(slot) else { continue };
-            let realm = allocation.owner.realm.as_str();
-            allocation.permissions.judge_again(|ip| peers.judge(ip, realms, realm));
-            allocation.channels.judge_again(|ip| peers.judge(ip, realms, realm));
+            let Some(allocation) = self.table.get(slot) else { continue };
             let left = allocation.expires.saturating_duration_since(now);
             let allowed = self.gate.at_most(now, &allocation.owner, left);
             if allowed < left {
@@ -87,7 +83,26 @@ impl Server {
             }
         }
         self.regroup(now);
-        // What was granted was granted by the former rules.
+        self.judge_again();
+    }
+
+    /// Other rules on peers, or of realms: what they refuse ends, and allocations have the bounds of their realms.
+    pub(super) fn judge_again(&mut self) {
+        for slot in self.table.slots() {
+            let (peers, realms) = (&self.peers, self.gate.realms());
+            let Some(allocation) = self.table.get_mut(slot) else { continue };
+            let realm = allocation.owner.realm.as_str();
+            let judge = |ip| peers.judge(ip, realms, realm);
+            allocation.permissions.judge_again(judge);
+            allocation.channels.judge_again(judge);
+            allocation.bytes_per_second = realms.bytes_per_second(realm);
+            let connections = self.connections.of(slot);
+            let refused =
+                connections.filter(|&id| self.connections.get(id).is_some_and(|it| judge(it.peer.ip()).is_none()));
+            let refused: Vec<_> = refused.collect();
+            self.refuse(&refused);
+        }
+        // What was granted to the kernel was granted by the former rules.
         self.table.slots().into_iter().for_each(|slot| self.offload_elsewhere(slot));
     }
 }

@@ -73,6 +73,7 @@ pub use users::{Account, Accounts, Answer, Name, QueryId, Secret, ThirdParty, Us
 
 use crate::Discovery;
 use crate::wire::{self, Packet};
+use allocation::Owner;
 use authenticate::Gate;
 use connections::Connections;
 use limits::Pools;
@@ -113,6 +114,15 @@ struct Settings {
     addresses: Addresses,
 }
 
+/// Whose a relay socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The user, without the expiry of an ephemeral name; of another realm than the default one as `user@realm`.
+    pub user: String,
+    /// The realm.
+    pub realm: String,
+}
+
 /// What the shell is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -134,7 +144,7 @@ pub enum Output {
         /// Datagrams, or a listener for connections.
         protocol: Protocol,
         /// Whose it would be, for quotas that span shards.
-        user: String,
+        whose: Whose,
         /// Who asks.
         client: FiveTuple,
     },
@@ -143,7 +153,7 @@ pub enum Output {
         /// Its name.
         relay: RelayId,
         /// Whose it was.
-        user: String,
+        whose: Whose,
         /// Who asked for it.
         client: FiveTuple,
     },
@@ -430,7 +440,8 @@ impl Server {
         self.onload_ended(relay, allocation.offloaded, &allocation.owner);
         limits::leave(&mut self.pools, &mut allocation.meters);
         self.give_back(allocation.bound);
-        self.outputs.push_back(Output::Close { relay, user: allocation.owner.user, client: allocation.tuple });
+        let Owner { user, realm, .. } = allocation.owner;
+        self.outputs.push_back(Output::Close { relay, whose: Whose { user, realm }, client: allocation.tuple });
         let next = allocation.mobility.and_then(|mobility| mobility.next);
         for tuple in [Some(allocation.tuple), next].into_iter().flatten() {
             self.on_left(tuple);

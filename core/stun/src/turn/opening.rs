@@ -87,9 +87,9 @@ impl Server {
         let Some(at) = next else { return self.on_not_opened(now, slot, &Refusal::InsufficientCapacity) };
         allocation.bound = at;
         allocation.relayed = at;
-        let (user, client, protocol) = (allocation.owner.user.clone(), allocation.tuple, allocation.granted.protocol);
+        let (whose, client, protocol) = (allocation.owner.whose(), allocation.tuple, allocation.granted.protocol);
         let advertised = self.advertised(at);
-        self.outputs.push_back(Output::Open { relay, at, advertised, protocol, user, client });
+        self.outputs.push_back(Output::Open { relay, at, advertised, protocol, whose, client });
         self.give_back_opening(taken, parity);
     }
 

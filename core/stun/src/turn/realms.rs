@@ -48,6 +48,10 @@ pub struct RealmFacts {
     pub peers: RealmPeers,
     /// Payload bytes per second of one allocation, both directions together, instead of the general bound.
     pub bytes_per_second: Option<u64>,
+    /// Allocations of all its users together, on all shards; beside the general bound.
+    pub allocations: Option<usize>,
+    /// Allocations of one of its users, on all shards; instead of the general bound.
+    pub allocations_per_user: Option<usize>,
 }
 
 impl Realms {
@@ -70,6 +74,11 @@ impl Realms {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
+    }
+
+    /// Each realm that is known, and what is known of it.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RealmFacts)> {
+        self.known.iter().map(|(realm, facts)| (realm.as_str(), facts))
     }
 
     pub(super) fn has(&self, realm: &str) -> bool {
@@ -107,9 +116,11 @@ impl Realms {
 }
 
 impl Server {
-    /// Other realms, origins and secrets than before: the next request is checked by them. Allocations stay.
+    /// Other realms, origins, secrets and bounds than before: the next request is checked by them. Allocations stay; what
+    /// relays to peers that are refused now ends. Walks over allocations.
     pub fn handle_realms(&mut self, realms: Arc<Realms>) {
         self.gate.set_realms(realms);
+        self.judge_again();
     }
 }
 

@@ -27,7 +27,8 @@ impl Revoked {
         let users = self.users.until.iter().map(|(name, &until)| (Whom::User(name.clone()), until));
         let keys = self.keys.until.iter().map(|(name, &until)| (Whom::Key(name.clone()), until));
         let tags = self.tags.until.iter().map(|(name, &until)| (Whom::Tag(name.clone()), until));
-        users.chain(keys).chain(tags).collect()
+        let below = self.below.until.iter().map(|(name, &until)| (Whom::Below(name.clone()), until));
+        users.chain(below).chain(keys).chain(tags).collect()
     }
 
     /// Shuts somebody out. `false`: a session and a realm have no credentials of their own.
@@ -87,6 +88,7 @@ mod tests {
         assert!(revoked.add(&Whom::Tag("bob".into()), 100, 200));
         assert!(revoked.add(&Whom::Below("k3/eve~1".into()), 100, 200));
         assert!(!revoked.add(&Whom::Realm("tandem".into()), 100, 200));
+        assert_eq!(revoked.keep_for_later().len(), 4, "all kinds are kept");
         for user in ["alice", "k1/x", "k1/", "k2/bob", "k2/bob/7", "k3/eve~1", "k3/eve~1/7", "k3/eve~1/7/8"] {
             assert!(revoked.includes(user, 200), "{user}");
             assert!(!revoked.includes(user, 201), "{user}");

@@ -218,6 +218,19 @@ impl Server {
         self.end(now, whom)
     }
 
+    /// Whose credentials are refused: those that expire until then, in seconds since 1970.
+    pub fn revocations(&self) -> Vec<(Whom, u64)> {
+        self.gate.revoked.keep_for_later()
+    }
+
+    /// Credentials that another machine has refused are refused here, too; sessions stay.
+    pub fn handle_revocations(&mut self, now: Instant, revocations: &[(Whom, u64)]) {
+        let unix = self.gate.unix(now);
+        for (whom, until) in revocations {
+            self.gate.revoked.add(whom, unix, *until);
+        }
+    }
+
     fn slots_of(&self, whom: &Whom) -> Vec<u32> {
         match whom {
             Whom::Session(id) => {

@@ -22,7 +22,7 @@ use super::mobility::Mobility;
 use super::reservations::KeptPort;
 use super::sessions::Whom;
 use super::usage::Meter;
-use super::{Limits, Output, Server};
+use super::{Limits, Output, Server, Whose};
 
 /// The form written and read here. Another one is another number, also if it looks the same.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -116,7 +116,7 @@ impl Server {
             lent,
             hosts: self.guests.hosts.iter().map(pairs).collect(),
             keepers: self.guests.keepers.iter().map(pairs).collect(),
-            revoked: self.gate.revoked.keep_for_later(),
+            revoked: self.revocations(),
         };
         let version = SNAPSHOT_VERSION.to_be_bytes().to_vec();
         postcard::to_extend(&snapshot, version).expect("a vector takes all bytes, and every length is known")
@@ -136,10 +136,7 @@ impl Server {
         }
         let mut server = Self::new(config, seed);
         server.gate.nonces.go_on(now, snapshot.nonces);
-        let unix = server.gate.unix(now);
-        for (whom, until) in &snapshot.revoked {
-            server.gate.revoked.add(whom, unix, *until);
-        }
+        server.handle_revocations(now, &snapshot.revoked);
         server.guests.hosts.extend(snapshot.hosts);
         server.guests.keepers.extend(snapshot.keepers);
         let mut used: BTreeSet<SocketAddr> = snapshot.lent.iter().map(|&(at, _)| at).collect();
@@ -166,10 +163,9 @@ impl Server {
     }
 
     /// Every relay socket there is, with whose it is and who asked for it.
-    pub fn relays(&self) -> Vec<(RelayId, String, FiveTuple)> {
-        let relay = |(slot, it): (u32, &Allocation)| {
-            (RelayId { slot, generation: it.generation }, it.owner.user.clone(), it.tuple)
-        };
+    pub fn relays(&self) -> Vec<(RelayId, Whose, FiveTuple)> {
+        let relay =
+            |(slot, it): (u32, &Allocation)| (RelayId { slot, generation: it.generation }, it.owner.whose(), it.tuple);
         self.table.iter().map(relay).collect()
     }
 

@@ -127,11 +127,24 @@ impl Server {
 
     /// RFC 6062 §5.2: the client whose Connect waits is told.
     fn on_failed(&mut self, connection: &Connection) {
+        self.tell_waiting(connection, &Refusal::ConnectionTimeoutOrFailure);
+    }
+
+    fn tell_waiting(&mut self, connection: &Connection, refusal: &Refusal) {
         let State::Connecting { request, seal, .. } = &connection.state else { return };
         if let Some(client) = self.table.get(connection.slot).map(|allocation| allocation.tuple) {
             self.counters.refused += 1;
-            let refusal = Refusal::ConnectionTimeoutOrFailure;
-            self.send(client, answer::refusal(*request, &refusal, Some(seal)));
+            self.send(client, answer::refusal(*request, refusal, Some(seal)));
+        }
+    }
+
+    /// Connections to peers that may not be relayed to any more.
+    pub(super) fn refuse(&mut self, connections: &[ConnectionId]) {
+        for &connection in connections {
+            if let Some(refused) = self.connections.remove(connection) {
+                self.tell_waiting(&refused, &Refusal::Forbidden);
+                self.outputs.push_back(Output::Hangup { connection });
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::Mailbox;
 use super::report::Stats;
-use super::shard::{Seed, Shard};
+use super::shard::{Legacy, Seed, Shard};
 
 /// Starts the thread of a shard; returns once it is ready, or with the reason why it is not.
 pub(super) fn spawn(seed: Seed) -> io::Result<JoinHandle<()>> {
@@ -32,11 +32,11 @@ fn keep(mut seed: Seed, ready: &SyncSender<io::Result<()>>) {
     }
     seed.shared.report.set_working(true);
     let _ = ready.send(Ok(()));
-    // The state that a panic may have torn is dropped, but for counters and the list of what has been published.
+    // The state that a panic may have torn is dropped, but for counters, what has been published, and who is shut out.
     while catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
         tracing::error!(shard = seed.index, "a relay shard has panicked; its allocations are lost, it starts again");
         seed.shared.report.set_working(false);
-        let Some(next) = replace(seed, shard.bequeath()) else { return };
+        let Some(next) = replace(seed, &shard.bequeath()) else { return };
         shard = next;
         seed.shared.report.set_working(true);
     }
@@ -45,10 +45,13 @@ fn keep(mut seed: Seed, ready: &SyncSender<io::Result<()>>) {
 
 /// Tries until there is one: without it the clients that the kernel assigns to this shard would wait for nothing. `None`:
 /// it is not wanted any more.
-fn replace(seed: &Seed, before: Stats) -> Option<Shard> {
+fn replace(seed: &Seed, legacy: &Legacy) -> Option<Shard> {
     loop {
-        match Shard::new(seed, before) {
-            Ok(shard) => return Some(shard),
+        match Shard::new(seed, legacy.stats) {
+            Ok(mut shard) => {
+                shard.inherit(legacy);
+                return Some(shard);
+            }
             Err(error) => tracing::error!(shard = seed.index, %error, "the relay shard cannot start again yet"),
         }
         if seed.shared.mailboxes.get(seed.index).is_none_or(Mailbox::holds_stop) {

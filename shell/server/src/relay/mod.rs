@@ -111,6 +111,7 @@ fn launch(config: &Config, bound: listeners::Bound, remains: Vec<Option<Remains>
     let mailboxes: Arc<[Mailbox]> =
         (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(&config.limits, shards.into()));
+    quota.set_realms(&config.realms);
     let relayed = Arc::new(Relayed::default());
     let own = own_addresses()?;
     let nonce_key = shard::random_seed()?;
@@ -173,6 +174,7 @@ impl Handle {
     /// Other realms, origins and secrets than before.
     pub fn set_realms(&self, realms: &Arc<turn::Realms>) {
         *self.realms.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(realms);
+        self.quota.set_realms(realms);
         for mailbox in self.mailboxes.iter() {
             mailbox.order(Order::Realms(Arc::clone(realms)));
         }
@@ -372,6 +374,23 @@ mod tests {
         });
         assert!(goes_on, "the figures began anew: {before:?}, {:?}", relay.stats());
         relay.shutdown();
+    }
+
+    #[test]
+    fn whoever_was_shut_out_stays_out_when_a_shard_starts_again() {
+        let (listen, shards) = (vec![Ipv4Addr::LOCALHOST.into()], NonZeroU16::new(1));
+        let config = Config { listen, port: 0, secret: b"secret".to_vec(), shards, ..Config::default() };
+        let relay = start(config.clone()).expect("the relay starts");
+        let alice = Whom::User("alice".to_owned());
+        assert_eq!(relay.end_and_revoke(&alice), Ok(0));
+        relay.mailboxes[0].order(Order::Panic);
+        assert!(answers(&relay));
+        assert_eq!(relay.stats().restarts, 1);
+        relay.ask_all(Order::Retire).expect("an answer");
+        let parts = relay.ask_all(Order::HandOver).expect("an answer").remove(0);
+        let config = machine_config(&config, (relay.port(), None, None), &[], (0, 1), [0; 32]);
+        let machine = turn::Server::go_on(config, [0; 32], Instant::now(), &parts.snapshot).expect("a snapshot");
+        assert_eq!(machine.revocations().into_iter().map(|(whom, _)| whom).collect::<Vec<_>>(), [alice]);
     }
 
     #[test]

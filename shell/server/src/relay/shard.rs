@@ -78,6 +78,12 @@ impl Seed {
     }
 }
 
+/// What outlives a panic.
+pub(super) struct Legacy {
+    pub(super) stats: Stats,
+    revocations: Vec<(turn::Whom, u64)>,
+}
+
 /// One shard.
 ///
 /// Size: a coordinator of children, one for each kind of socket; each turn borrows several of them apart from each other.
@@ -292,8 +298,9 @@ impl Shard {
         own.plus(self.before)
     }
 
-    /// After a panic: what it has done, with the one restart more that is to follow. All that lived in it is gone.
-    pub(super) fn bequeath(mut self) -> Stats {
+    /// After a panic: what it has done, with the one restart more that is to follow, and whose credentials are refused. All
+    /// that lived in it is gone.
+    pub(super) fn bequeath(mut self) -> Legacy {
         let now = Instant::now();
         self.offloads.last(now, &mut self.machine);
         self.tally.last(now, &mut self.machine);
@@ -303,7 +310,12 @@ impl Shard {
         self.shared.report.write(&last);
         self.shared.quota.forget(self.index);
         self.shared.relayed.forget(self.index);
-        last
+        Legacy { stats: last, revocations: self.machine.revocations() }
+    }
+
+    /// What a shard that has panicked leaves.
+    pub(super) fn inherit(&mut self, legacy: &Legacy) {
+        self.machine.handle_revocations(Instant::now(), &legacy.revocations);
     }
 
     /// Other settings.

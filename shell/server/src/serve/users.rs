@@ -29,7 +29,7 @@ pub struct Users {
     database: TurnUsers,
     down: Arc<AtomicBool>,
     /// Those of authorisation servers, by their names; as they were when the database was looked at last.
-    keys: Arc<ArcSwap<BTreeMap<String, TokenKey>>>,
+    keys: Arc<ArcSwap<TokenKeys>>,
 }
 
 impl Users {
@@ -57,7 +57,7 @@ impl Users {
         if let Name::Kid(kid) = &user.name {
             let known = self.keys.load();
             let account = |key: &TokenKey| Account { username: kid.clone(), secret: Secret::Token(key.clone()) };
-            return known.get(kid).map_or(Answer::Unknown, |key| Answer::Known(account(key)));
+            return key_for(&known, kid, &user.realm).map_or(Answer::Unknown, |key| Answer::Known(account(key)));
         }
         let (started, was_down) = (Instant::now(), self.is_down());
         loop {
@@ -185,9 +185,13 @@ fn realms(facts: &Facts) -> Realms {
             Record::Origin { origin, realm } if fits(realm) => realms.add_origin(origin, realm),
             Record::Option { realm, option, value } if fits(realm) => {
                 let facts = realms.add(realm);
-                if *option == RealmOption::MaxBps && *value > 0 {
+                // Zero bounds nothing.
+                let most = usize::try_from(*value).ok().filter(|&most| most > 0);
+                match option {
                     // There each direction has so many, here both together have twice as many.
-                    facts.bytes_per_second = Some(value.saturating_mul(2));
+                    RealmOption::MaxBps => facts.bytes_per_second = most.map(|_| value.saturating_mul(2)),
+                    RealmOption::TotalQuota => facts.allocations = most,
+                    RealmOption::UserQuota => facts.allocations_per_user = most,
                 }
             }
             Record::Peer { rule, realm, range } if realm.is_empty() || fits(realm) => {
@@ -205,8 +209,15 @@ fn realms(facts: &Facts) -> Realms {
     realms
 }
 
-/// Keys of authorisation servers. Whatever realm one is for: who comes with a token says which realm it wants.
-fn keys(facts: &Facts) -> BTreeMap<String, TokenKey> {
+/// Keys of authorisation servers, by name, each with the realm it is for; an empty one is for any.
+type TokenKeys = BTreeMap<String, (String, TokenKey)>;
+
+/// The key of that name, if who comes with a token wants a realm that it is for.
+fn key_for<'k>(keys: &'k TokenKeys, kid: &str, realm: &str) -> Option<&'k TokenKey> {
+    keys.get(kid).filter(|(of, _)| of.is_empty() || of == realm).map(|(_, key)| key)
+}
+
+fn keys(facts: &Facts) -> TokenKeys {
     let key = |from: &OauthKey| {
         let bytes = BASE64_STANDARD.decode(from.ikm_key.trim()).ok()?;
         let until = (from.lifetime != 0).then(|| from.timestamp.saturating_add(from.lifetime.into()));
@@ -216,7 +227,7 @@ fn keys(facts: &Facts) -> BTreeMap<String, TokenKey> {
     for record in &facts.records {
         if let Record::Key(from) = record {
             match key(from) {
-                Some(key) => drop(keys.insert(from.kid.clone(), key)),
+                Some(key) => drop(keys.insert(from.kid.clone(), (from.realm.clone(), key))),
                 None => tracing::debug!(kid = from.kid, "a key of an authorisation server is none"),
             }
         }
@@ -248,6 +259,9 @@ mod tests {
             Record::Secret { realm: realm(""), value: "nobody's".into() },
             Record::Origin { origin: "https://a.example".into(), realm: realm("west") },
             Record::Option { realm: realm("west"), option: RealmOption::MaxBps, value: 500 },
+            Record::Option { realm: realm("west"), option: RealmOption::TotalQuota, value: 12 },
+            Record::Option { realm: realm("west"), option: RealmOption::UserQuota, value: 3 },
+            Record::Option { realm: realm("south"), option: RealmOption::UserQuota, value: 0 },
             Record::Peer { rule: PeerRule::Denied, realm: realm(""), range: "10.0.0.0-10.0.0.255".into() },
             Record::Peer { rule: PeerRule::Allowed, realm: realm("west"), range: "::1".into() },
             Record::Peer { rule: PeerRule::Allowed, realm: realm("west"), range: "nowhere".into() },
@@ -256,7 +270,8 @@ mod tests {
         expected.add("north");
         expected.add("south").secrets.push(b"logen".to_vec());
         expected.add_origin("https://a.example", "west");
-        expected.add("west").bytes_per_second = Some(1_000);
+        let west = expected.add("west");
+        (west.bytes_per_second, west.allocations, west.allocations_per_user) = (Some(1_000), Some(12), Some(3));
         let range = |text: &str| text.parse().expect("a range");
         expected.peers.deny = vec![range("10.0.0.0/24")];
         expected.add("west").peers.allow = vec![range("::1/128")];
@@ -277,5 +292,20 @@ mod tests {
             key("none", "!", ""),
         ]);
         assert_eq!(keys(&facts).keys().collect::<Vec<_>>(), ["north", "union"]);
+    }
+
+    #[test]
+    fn a_key_is_good_for_its_own_realm_and_one_without_for_any() {
+        let key = |kid: &str, realm: &str| {
+            let ikm_key = "MTIzNDU2Nzg5MDEyMzQ1Ngo=".to_owned();
+            let (kid, realm, as_rs_alg) = (kid.to_owned(), realm.to_owned(), "A128GCM".to_owned());
+            Record::Key(OauthKey { kid, ikm_key, timestamp: 0, lifetime: 0, as_rs_alg, realm })
+        };
+        let mut facts = Facts::default();
+        facts.records.extend([key("of-west", "west"), key("of-all", "")]);
+        let keys = keys(&facts);
+        let is_good = |kid, realm| key_for(&keys, kid, realm).is_some();
+        assert!(is_good("of-west", "west") && !is_good("of-west", "north") && !is_good("of-west", ""));
+        assert!(is_good("of-all", "west") && is_good("of-all", "north") && !is_good("other", "west"));
     }
 }

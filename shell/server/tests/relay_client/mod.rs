@@ -17,7 +17,9 @@ use stun_types::message::{
 use tandem_server::relay::{self, Config, Handle};
 use tandem_stun::credential;
 use tandem_stun::wire::{self, Frame, Packet};
-use turn_types::attribute::{ChannelNumber, ConnectionId, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+use turn_types::attribute::{
+    ChannelNumber, ConnectionId, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+};
 use turn_types::message::{
     ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_ATTEMPT, CONNECTION_BIND, CREATE_PERMISSION, REFRESH,
 };
@@ -266,6 +268,11 @@ impl Client {
 
     pub fn refresh(&mut self) -> Result<(), u16> {
         self.request(REFRESH, |_| Vec::new()).map(|_| ())
+    }
+
+    /// Gives the allocation back.
+    pub fn release(&mut self) -> Result<(), u16> {
+        self.request(REFRESH, |_| vec![Box::new(Lifetime::new(0))]).map(|_| ())
     }
 
     /// Allocates for connections (RFC 6062); the relayed address.

@@ -104,7 +104,7 @@ pub struct OauthKey {
     pub lifetime: u32,
     /// `A256GCM` or `A128GCM`; empty: `A256GCM`.
     pub as_rs_alg: String,
-    /// The realm of those who use it; empty: the default one.
+    /// The realm of those who use it; empty: any.
     pub realm: String,
 }
 

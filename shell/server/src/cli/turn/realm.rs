@@ -21,10 +21,10 @@ pub enum Command {
         /// Bytes per second of one allocation.
         #[arg(long)]
         max_bps: Option<u64>,
-        /// Allocations of all users together. Kept and shown for coturn's sake, not applied here: `relay.allocations` is.
+        /// Allocations of all users together, at the same time; `relay.allocations` bounds those of all realms.
         #[arg(long)]
         total_quota: Option<u64>,
-        /// Allocations of one user. Kept and shown for coturn's sake, not applied here: `relay.allocations_per_user` is.
+        /// Allocations of one user, at the same time, instead of `relay.allocations_per_user`.
         #[arg(long)]
         user_quota: Option<u64>,
         #[command(flatten)]

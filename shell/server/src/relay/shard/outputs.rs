@@ -19,26 +19,26 @@ impl Shard {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Send { to, message } => self.send_message(to, &message),
-                Output::Open { relay, at, advertised, protocol, user, client } => {
-                    let result = match (self.shared.quota.take(self.index, &user), protocol) {
+                Output::Open { relay, at, advertised, protocol, whose, client } => {
+                    let result = match (self.shared.quota.take(self.index, &whose), protocol) {
                         (true, Protocol::Udp) => self.wiring.open(&self.epoll, relay, at, RELAY),
                         (true, Protocol::Tcp) => self.connections.peers.open(&self.epoll, relay, (at, advertised)),
                         (false, _) => Err(OpenRefused::Quota),
                     };
                     if matches!(result, Err(OpenRefused::Taken | OpenRefused::Exhausted)) {
-                        self.shared.quota.release(self.index, &user);
+                        self.shared.quota.release(self.index, &whose);
                     }
                     if result.is_ok() {
-                        self.share(&user);
+                        self.share(&whose.user);
                         self.set_allocated(now, client, true);
                     }
                     self.machine.handle_opened(now, relay, result);
                 }
-                Output::Close { relay, user, client } => {
+                Output::Close { relay, whose, client } => {
                     self.set_allocated(now, client, false);
                     if self.wiring.close(relay) || self.connections.peers.close(relay) {
-                        self.shared.quota.release(self.index, &user);
-                        self.share(&user);
+                        self.shared.quota.release(self.index, &whose);
+                        self.share(&whose.user);
                     }
                 }
                 Output::Connect { relay, connection, peer, whom } => self.connect(relay, connection, (peer, whom)),

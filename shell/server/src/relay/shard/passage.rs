@@ -50,10 +50,10 @@ impl Shard {
                 Err(_) => self.machine.handle_closed(now, tuple),
             }
         }
-        for (relay, user, client) in self.machine.relays() {
+        for (relay, whose, client) in self.machine.relays() {
             let socket = sockets.remove(&relay);
             let opened = socket.is_some_and(|socket| self.wiring.insert(&self.epoll, relay, socket, RELAY).is_ok());
-            if opened && self.shared.quota.take(self.index, &user) && client.transport != Transport::Udp {
+            if opened && self.shared.quota.take(self.index, &whose) && client.transport != Transport::Udp {
                 self.streams.set_allocated(now, client, true);
             }
         }
