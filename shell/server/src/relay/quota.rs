@@ -72,14 +72,14 @@ impl Quota {
         if !inside.admits(user, key, realm) {
             return false;
         }
-        let Some(used) = inside.used.get_mut(shard) else { return false };
-        used.total += 1;
-        increment(&mut used.users, user);
-        increment(&mut used.realms, realm);
-        if let Some(key) = key {
-            increment(&mut used.keys, key);
-        }
-        true
+        inside.count(shard, user, key, realm)
+    }
+
+    /// Counts one that goes on from the program before, whatever the bounds: it has been admitted there, and gives back
+    /// like any other.
+    pub(super) fn adopt(&self, shard: usize, Whose { user, realm }: &Whose) {
+        let key = key_and_tag(user).map(|(key, _)| key);
+        self.lock().count(shard, user, key, realm);
     }
 
     /// Gives one back.
@@ -159,6 +159,18 @@ impl Quota {
 }
 
 impl Inside {
+    /// `false`: there is no such shard.
+    fn count(&mut self, shard: usize, user: &str, key: Option<&str>, realm: &str) -> bool {
+        let Some(used) = self.used.get_mut(shard) else { return false };
+        used.total += 1;
+        increment(&mut used.users, user);
+        increment(&mut used.realms, realm);
+        if let Some(key) = key {
+            increment(&mut used.keys, key);
+        }
+        true
+    }
+
     fn admits(&self, user: &str, key: Option<&str>, realm: &str) -> bool {
         let has = |counts: fn(&Used) -> &HashMap<String, usize>, name: &str| -> usize {
             self.used.iter().filter_map(|used| counts(used).get(name)).sum()
@@ -196,11 +208,11 @@ fn decrement(counts: &mut HashMap<String, usize>, name: &str) {
 mod tests {
     use super::*;
 
-    /// Two for each user, on two shards.
     fn of(user: &str) -> Whose {
         Whose { user: user.to_owned(), realm: "default".to_owned() }
     }
 
+    /// Two for each user, on two shards.
     fn quota() -> Quota {
         Quota::new(&Limits { allocations_per_user: 2, ..Limits::default() }, 2)
     }
@@ -259,6 +271,19 @@ mod tests {
         assert!(quota.take(0, &of("alice")) && quota.take(1, &of("alice")));
         quota.forget(0);
         assert!(quota.take(1, &of("alice")) && !quota.take(1, &of("alice")));
+    }
+
+    #[test]
+    fn what_goes_on_beyond_a_bound_is_counted_and_given_back() {
+        let quota = quota();
+        for shard in [0, 0, 1] {
+            quota.adopt(shard, &of("k1/alice"));
+        }
+        assert_eq!(quota.share_of_all(0), share(2, 3));
+        quota.release(1, &of("k1/alice"));
+        assert!(!quota.take(1, &of("k1/alice")), "two are left");
+        quota.release(0, &of("k1/alice"));
+        assert!(quota.take(1, &of("k1/alice")) && !quota.take(1, &of("k1/alice")));
     }
 
     #[test]

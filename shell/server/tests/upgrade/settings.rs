@@ -69,3 +69,29 @@ fn what_rules_of_realms_allow_goes_on() {
         session["up"]["packets"] == 1
     });
 }
+
+#[test]
+fn what_goes_on_beyond_a_smaller_quota_still_counts() {
+    let home = tempfile::tempdir().expect("a directory");
+    let secret = std::str::from_utf8(SECRET).expect("text");
+    let flags = ["--relay.secret", secret];
+    let mut running = Running::start_with(Path::new(BINARY), home.path(), Ipv4Addr::LOCALHOST.into(), &flags);
+    let mut clients: Vec<_> = (0..9).map(|user| Client::udp(running.relay, &format!("user{user}"))).collect();
+    for client in &mut clients {
+        client.allocate().expect("an allocation");
+    }
+    let mut carol = Client::udp(running.relay, "carol");
+    running.command(&["turn", "realm", "set", "tandem", "--total-quota", "1"]);
+    running.logged("the relay's realms have changed");
+    until("the quota holds", || carol.allocate() == Err(486));
+
+    running.become_another();
+
+    let last = clients.pop();
+    for mut client in clients {
+        client.release().expect("what was beyond the quota went on");
+        assert_eq!(carol.allocate(), Err(486), "others are left");
+    }
+    last.expect("one is left").release().expect("it went on, too");
+    carol.allocate().expect("the realm has none");
+}

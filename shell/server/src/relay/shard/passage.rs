@@ -53,8 +53,11 @@ impl Shard {
         for (relay, whose, client) in self.machine.relays() {
             let socket = sockets.remove(&relay);
             let opened = socket.is_some_and(|socket| self.wiring.insert(&self.epoll, relay, socket, RELAY).is_ok());
-            if opened && self.shared.quota.take(self.index, &whose) && client.transport != Transport::Udp {
-                self.streams.set_allocated(now, client, true);
+            if opened {
+                self.shared.quota.adopt(self.index, &whose);
+                if client.transport != Transport::Udp {
+                    self.streams.set_allocated(now, client, true);
+                }
             }
         }
         self.drain(now);
