@@ -104,7 +104,7 @@ metrics! {
     Gauge TURN_OFFLOADED_CHANNELS = "turn_offloaded_channels", "Channels that the kernel may relay by itself.";
     Counter TURN_DROPPED_PACKETS_TOTAL = "turn_dropped_packets_total", "Packets not relayed: no allocation, channel or permission, a forbidden peer, too many bytes per second.";
     Counter TURN_LOST_PACKETS_TOTAL = "turn_lost_packets_total", "Packets the kernel, a queue between shards or a slow stream did not take.";
-    Counter TURN_LIMITS_MET_TOTAL = "turn_limits_met_total" {"limit"}, "Packets dropped and requests refused because of a bound: `session_bytes`, `session_packets`, `user_bytes`, `key_bytes`, `server_bytes`, `new_peers`, `permissions`, `channels`, `allocations`, `quota` (of a user or key) or `forbidden_peer`.";
+    Counter TURN_LIMITS_MET_TOTAL = "turn_limits_met_total" {"limit"}, "Packets dropped and requests refused because of a bound: `session_bytes`, `session_packets`, `user_bytes`, `key_bytes`, `server_bytes`, `new_peers`, `permissions`, `channels`, `allocations`, `quota` (of a user, key or realm) or `forbidden_peer`.";
     Counter TURN_MALFORMED_TOTAL = "turn_malformed_total", "Bytes that are neither STUN nor ChannelData, or lie about their lengths.";
     Counter STUN_BINDINGS_TOTAL = "stun_bindings_total", "STUN Binding requests answered.";
     Counter TURN_CHALLENGES_TOTAL = "turn_challenges_total", "Answers 401 and 438.";

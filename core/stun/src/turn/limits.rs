@@ -38,7 +38,7 @@ pub enum Limit {
     Channels,
     /// Allocations of all: 300 or 508.
     Allocations,
-    /// Allocations of one user, or of all users of one key: 486.
+    /// Allocations of one user, or of all users of one key or realm: 486.
     Quota,
     /// A peer that must not be relayed to: 403.
     ForbiddenPeer,
