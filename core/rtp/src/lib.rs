@@ -8,6 +8,7 @@
 
 pub mod ext;
 pub mod header;
+pub mod srtp;
 
 mod numbers;
 mod packet;
