@@ -8,6 +8,7 @@
 
 pub mod ext;
 pub mod header;
+pub mod payload;
 pub mod rtcp;
 pub mod srtp;
 
