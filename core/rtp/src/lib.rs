@@ -8,8 +8,12 @@
 
 pub mod ext;
 pub mod header;
+pub mod jitter;
+pub mod nack;
 pub mod payload;
+pub mod red;
 pub mod rtcp;
+pub mod rtx;
 pub mod srtp;
 
 mod numbers;

@@ -38,7 +38,8 @@ fn h264_data(key: bool, sizes: &[usize]) -> Vec<u8> {
     for (index, size) in sizes.iter().enumerate() {
         let header = if key && index == 0 { 0x67 } else if key { 0x65 } else { 0x41 };
         data.extend([0, 0, 0, 1, header]);
-        data.extend((0..*size).map(|place| u8::try_from(1 + place % 250).unwrap()));
+        // The first macroblock of the picture is in the first slice.
+        data.extend((0..*size).map(|place| if place == 0 { 0x88 >> index.min(1) } else { u8::try_from(1 + place % 250).unwrap() }));
     }
     data
 }

@@ -32,6 +32,20 @@ pub fn starts_key_frame(payload: &[u8]) -> bool {
     nal_types(payload).is_some_and(|mut types| types.any(|kind| kind == SPS || kind == IDR))
 }
 
+/// Whether a payload certainly belongs to a picture that began before: a fragment behind the first, or a slice that does
+/// not begin with the first macroblock, which is written as one bit (H.264 §7.3.3, §9.1). Parameter sets and slices with it
+/// may begin a picture.
+pub fn goes_on(payload: &[u8]) -> bool {
+    let is_later_slice = |kind, first: Option<&u8>| (1..=IDR).contains(&kind) && first.is_some_and(|bits| bits & 0x80 == 0);
+    match *payload {
+        [first, header, ref rest @ ..] if nal_type(first) == FU_A => {
+            header & FU_START == 0 || is_later_slice(nal_type(header), rest.first())
+        }
+        [first, ref rest @ ..] => is_later_slice(nal_type(first), rest.first()),
+        [] => false,
+    }
+}
+
 /// Units of an aggregate: 16 bits of size before each.
 struct Units<'a> {
     rest: &'a [u8],
@@ -187,6 +201,12 @@ mod tests {
         assert!(!starts_key_frame(&[0x41, 1]) && !starts_key_frame(&[0x78, 0, 2, 0x41, 1]));
         assert!(!starts_key_frame(&[]) && !starts_key_frame(&[0x7c]) && !starts_key_frame(&[0x78, 0, 9, 0x67]));
         assert!(nal_types(&[0x1a, 5]).is_none(), "an MTAP");
+    }
+
+    #[test]
+    fn later_slices_and_fragments_go_on() {
+        assert!(goes_on(&[0x41, 0x40]) && goes_on(&[0x7c, 0x05, 0x80]) && goes_on(&[0x7c, 0x81, 0x40]));
+        assert!(!goes_on(&[0x41, 0x80]) && !goes_on(&[0x7c, 0x85, 0x88]) && !goes_on(&[0x67, 0x42]) && !goes_on(&[]));
     }
 
     #[test]

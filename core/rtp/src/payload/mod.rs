@@ -74,8 +74,7 @@ impl Codec {
             // A picture begins with its lowest layer.
             Self::Vp9 => vp9::Descriptor::parse(payload).map(|descriptor| descriptor.starts_picture()),
             Self::Av1 => payload.first().filter(|&&first| first & av1::CONTINUES != 0).map(|_| false),
-            // A slice in the middle of a picture looks like one at its start.
-            Self::H264 => None,
+            Self::H264 => h264::goes_on(payload).then_some(false),
         }
     }
 }
