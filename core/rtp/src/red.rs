@@ -135,7 +135,10 @@ mod tests {
     #[test]
     fn what_promises_more_than_it_has_is_refused() {
         let parse = |payload| Blocks::parse(payload, Timestamp(0)).map(Iterator::count);
-        assert_eq!((parse(&[]), parse(&[0x80, 0, 0]), parse(&[0x80, 0, 0, 1]), parse(&[0x80, 0, 0, 1, 0])), (None, None, None, None));
+        assert_eq!(
+            (parse(&[]), parse(&[0x80, 0, 0]), parse(&[0x80, 0, 0, 1]), parse(&[0x80, 0, 0, 1, 0])),
+            (None, None, None, None)
+        );
         assert_eq!((parse(&[0x80, 0, 0, 1, 0, 9]), parse(&[111])), (Some(2), Some(1)));
         assert_eq!(parse(&[0xff; 40]), None);
     }

@@ -1,5 +1,6 @@
 //! A jitter buffer between a network that loses, repeats and reorders, and a decoder that wants whole frames in order.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
 
 use std::time::{Duration, Instant};

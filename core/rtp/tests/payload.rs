@@ -1,5 +1,7 @@
 //! Frames taken apart and put together again, whatever their sizes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use tandem_rtp::Timestamp;
 use tandem_rtp::payload::{Assembler, Codec, Frame, Packetizer, vp8, vp9};
@@ -16,9 +18,15 @@ fn packets(packetizer: &mut Packetizer, frame: &Frame) -> Vec<(Vec<u8>, bool)> {
 
 fn there_and_back(codec: Codec, limit: usize, frame: &Frame) -> Frame {
     let all = packets(&mut Packetizer::new(codec, limit, 0), frame);
-    assert!(all.iter().all(|(payload, _)| payload.len() <= limit || !codec.is_video()), "{codec:?}: no payload is too large");
+    assert!(
+        all.iter().all(|(payload, _)| payload.len() <= limit || !codec.is_video()),
+        "{codec:?}: no payload is too large"
+    );
     let ends: Vec<bool> = all.iter().map(|&(_, last)| last).collect();
-    assert!(ends.last() == Some(&true) && ends.iter().filter(|&&last| last).count() == 1, "{codec:?}: the last one ends it");
+    assert!(
+        ends.last() == Some(&true) && ends.iter().filter(|&&last| last).count() == 1,
+        "{codec:?}: the last one ends it"
+    );
     assert!(all.iter().skip(1).all(|(payload, _)| codec.starts_frame(payload) != Some(true)));
     assert_ne!(codec.starts_frame(&all[0].0), Some(false));
     let mut assembler = Assembler::new(codec, 1 << 20);
@@ -36,10 +44,19 @@ fn vp8_data(key: bool, mut data: Vec<u8>) -> Vec<u8> {
 fn h264_data(key: bool, sizes: &[usize]) -> Vec<u8> {
     let mut data = Vec::new();
     for (index, size) in sizes.iter().enumerate() {
-        let header = if key && index == 0 { 0x67 } else if key { 0x65 } else { 0x41 };
+        let header = if key && index == 0 {
+            0x67
+        } else if key {
+            0x65
+        } else {
+            0x41
+        };
         data.extend([0, 0, 0, 1, header]);
         // The first macroblock of the picture is in the first slice.
-        data.extend((0..*size).map(|place| if place == 0 { 0x88 >> index.min(1) } else { u8::try_from(1 + place % 250).unwrap() }));
+        data.extend(
+            (0..*size)
+                .map(|place| if place == 0 { 0x88 >> index.min(1) } else { u8::try_from(1 + place % 250).unwrap() }),
+        );
     }
     data
 }

@@ -1,5 +1,7 @@
 //! A sender and a receiver back to back: what passes, what is refused, and what a stranger cannot make us remember.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use tandem_rtp::srtp::{Master, Receiver, Refused, Sender, Suite};
 use tandem_rtp::{Malformed, Ssrc};
 
@@ -96,7 +98,9 @@ fn every_changed_bit_is_noticed() {
         for length in 0..control.len() {
             assert!(receiver.unprotect_rtcp(&mut control[..length].to_vec()).is_err());
         }
-        assert!(receiver.unprotect_rtp(&mut media.clone()).is_ok() && receiver.unprotect_rtcp(&mut control.clone()).is_ok());
+        assert!(
+            receiver.unprotect_rtp(&mut media.clone()).is_ok() && receiver.unprotect_rtcp(&mut control.clone()).is_ok()
+        );
     }
 }
 
@@ -133,9 +137,8 @@ fn a_sender_uses_no_index_twice() {
 fn the_rollover_counter_follows_the_sequence_numbers() {
     for suite in [Suite::AeadAes128Gcm, Suite::Aes128CmSha1_80] {
         let (mut sender, mut receiver) = pair(suite);
-        let sent: Vec<_> = (0..=40_u16)
-            .map(|step| protect(&mut sender, &media(SSRC, 65_516_u16.wrapping_add(step))))
-            .collect();
+        let sent: Vec<_> =
+            (0..=40_u16).map(|step| protect(&mut sender, &media(SSRC, 65_516_u16.wrapping_add(step)))).collect();
         assert_eq!(sender.rollover(Ssrc(SSRC)), Some(1));
         // Late ones belong to the rollover before, early ones to the one after.
         for index in [0, 25, 10, 40, 19, 20, 18] {
@@ -145,7 +148,9 @@ fn the_rollover_counter_follows_the_sequence_numbers() {
         let (mut late, mut knowing) = (pair(suite).1, pair(suite).1);
         assert_eq!(late.unprotect_rtp(&mut sent[30].clone()), Err(Refused::Forged), "who comes late cannot know");
         knowing.go_on(Ssrc(SSRC), 1, 9).unwrap();
-        assert!(knowing.unprotect_rtp(&mut sent[29].clone()).is_ok() && knowing.unprotect_rtp(&mut sent[5].clone()).is_ok());
+        assert!(
+            knowing.unprotect_rtp(&mut sent[29].clone()).is_ok() && knowing.unprotect_rtp(&mut sent[5].clone()).is_ok()
+        );
     }
 }
 
@@ -198,10 +203,10 @@ fn a_buffer_without_room_is_refused() {
     let mut packet = media(SSRC, 1);
     packet.extend([0; 15]);
     assert_eq!(sender.protect_rtp(&mut packet, 124), Err(Refused::NoRoom { expected: 140, got: 139 }));
-    assert_eq!(sender.protect_rtp(&mut packet, usize::MAX).unwrap_err(), Refused::NoRoom {
-        expected: usize::MAX,
-        got: 139
-    });
+    assert_eq!(
+        sender.protect_rtp(&mut packet, usize::MAX).unwrap_err(),
+        Refused::NoRoom { expected: usize::MAX, got: 139 }
+    );
     let mut packet = [control(SSRC), vec![0; 19]].concat();
     assert_eq!(sender.protect_rtcp(&mut packet, 32), Err(Refused::NoRoom { expected: 52, got: 51 }));
     let mut nothing = [0; 40];

@@ -1,5 +1,7 @@
 //! Ours beside `rtc-srtp`: what either protects the other reads, in all suites and both ways.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};

@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-stun", &[]),
     ("tandem-dtls", &[]),
     ("tandem-webrtc", &["tandem-dtls"]),
+    ("tandem-rtp", &[]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
     ("tandem-policy", &[]),
@@ -34,7 +35,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] = &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-stun", "tandem-webrtc"];
+const CORE: &[&str] =
+    &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-rtp", "tandem-stun", "tandem-webrtc"];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
@@ -72,7 +74,8 @@ const WORLDLY: &[&str] = &[
 
 /// Known and borne. `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
 /// `tandem-dtls` seeds the `rand` of `dimpl`; the keys of key exchanges come from the operating system inside `ring`, as
-/// they must (`docs/decisions/0006`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves.
+/// they must (`docs/decisions/0006`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves. `ring`
+/// is in `tandem-rtp`, too, which only encrypts with it and draws nothing.
 const BORNE: &[(&str, &str)] = &[
     ("tandem-stun", "rand"),
     ("tandem-stun", "getrandom"),
@@ -80,6 +83,7 @@ const BORNE: &[(&str, &str)] = &[
     ("tandem-dtls", "getrandom"),
     ("tandem-webrtc", "rand"),
     ("tandem-webrtc", "getrandom"),
+    ("tandem-rtp", "getrandom"),
 ];
 
 /// External protocol libraries, drivers and brokers: each is named by this crate and no other (its tests aside).

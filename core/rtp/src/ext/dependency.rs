@@ -129,15 +129,7 @@ impl DependencyDescriptor {
             }
         }
         let frame = structure.as_deref().or(known)?.read_frame(&mut bits, template_id, custom)?;
-        Some(Self {
-            start_of_frame,
-            end_of_frame,
-            frame_number,
-            template_id,
-            structure,
-            active_decode_targets,
-            frame,
-        })
+        Some(Self { start_of_frame, end_of_frame, frame_number, template_id, structure, active_decode_targets, frame })
     }
 
     /// Appends the element's value: the descriptor told against its own structure, or the one that is known. Nothing is
@@ -152,7 +144,8 @@ impl DependencyDescriptor {
         bits.write(u32::from(self.template_id), 6);
         bits.write(u32::from(self.frame_number), 16);
         let own = &self.frame.template;
-        let custom = [own.dtis != template.dtis, own.fdiffs != template.fdiffs, own.chain_fdiffs != template.chain_fdiffs];
+        let custom =
+            [own.dtis != template.dtis, own.fdiffs != template.fdiffs, own.chain_fdiffs != template.chain_fdiffs];
         // All targets are active where a structure begins.
         let all = self.structure.as_ref().map(|structure| structure.all_targets());
         let active = self.active_decode_targets.filter(|&active| Some(active) != all);
@@ -191,7 +184,9 @@ impl Structure {
     /// The highest layers a decode target takes part in: of space, and of time (`decode_target_layers()`).
     pub fn layers_of(&self, target: usize) -> (u8, u8) {
         let present = self.templates.iter().filter(|template| template.dti(target) != Dti::NotPresent);
-        present.fold((0, 0), |(spatial, temporal), template| (spatial.max(template.spatial), temporal.max(template.temporal)))
+        present.fold((0, 0), |(spatial, temporal), template| {
+            (spatial.max(template.spatial), temporal.max(template.temporal))
+        })
     }
 
     fn read(bits: &mut Reader<'_>) -> Option<Self> {
@@ -325,7 +320,13 @@ impl Template {
         if fdiffs {
             for &fdiff in &self.fdiffs {
                 let value = u32::from(fdiff.wrapping_sub(1) & 0x0fff);
-                let size: u8 = if value < 16 { 1 } else if value < 256 { 2 } else { 3 };
+                let size: u8 = if value < 16 {
+                    1
+                } else if value < 256 {
+                    2
+                } else {
+                    3
+                };
                 bits.write(u32::from(size), 2);
                 bits.write(value, 4 * usize::from(size));
             }
@@ -436,19 +437,21 @@ mod tests {
         let structure = read.structure.unwrap();
         assert_eq!([0, 1, 2].map(|target| structure.layers_of(target)), [(0, 0), (0, 1), (0, 2)]);
         assert_eq!(read.frame.resolution, Some(Resolution { width: 1_280, height: 720 }));
-        assert_eq!([0, 1, 2, 3].map(|t| structure.template(62).unwrap().dti(t)), [
-            Dti::NotPresent,
-            Dti::Discardable,
-            Dti::Switch,
-            Dti::NotPresent
-        ]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|t| structure.template(62).unwrap().dti(t)),
+            [Dti::NotPresent, Dti::Discardable, Dti::Switch, Dti::NotPresent]
+        );
     }
 
     #[test]
     fn a_later_frame_is_three_bytes() {
         let known = l1t3();
         let read = DependencyDescriptor::parse(&[0xc0, 0, 9], Some(&known)).unwrap();
-        assert_eq!((read.frame.template.temporal, read.frame.template.fdiffs.as_slice()), (2, &[1][..]), "offset 60 + 4 wraps");
+        assert_eq!(
+            (read.frame.template.temporal, read.frame.template.fdiffs.as_slice()),
+            (2, &[1][..]),
+            "offset 60 + 4 wraps"
+        );
         assert_eq!(DependencyDescriptor::parse(&[0xc0, 0, 9], None), None, "no structure yet");
         assert_eq!(DependencyDescriptor::parse(&[0xc1, 0, 9], Some(&known)), None, "no such template");
         let mut bytes = Vec::new();
@@ -470,6 +473,43 @@ mod tests {
         // Whatever is cut off of it is missed.
         for length in MANDATORY + 1..bytes.len() {
             assert_eq!(DependencyDescriptor::parse(&bytes[..length], Some(&known)), None, "{length}");
+        }
+    }
+
+    /// L3T3 as Chromium sent it: a key frame's first packet, and packets of later frames with and without a mask of what is
+    /// active.
+    #[test]
+    fn descriptors_of_a_browser() {
+        let hex = |text: &str| -> Vec<u8> {
+            let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+            (0..text.len()).step_by(2).map(digit).collect()
+        };
+        let first = hex(
+            "c1017280081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082b04a0941b820\
+             ac1282503157f974000ca864330e222222eca8655304224230eca877530077004200ef008601df010d",
+        );
+        let key = DependencyDescriptor::parse(&first, None).unwrap();
+        assert_eq!((key.start_of_frame, key.end_of_frame, key.frame_number), (true, true, 0x0172));
+        let structure = key.structure.clone().unwrap();
+        assert_eq!((structure.decode_targets, structure.chains, structure.protected_by.len()), (9, 3, 9));
+        assert_eq!((0..9).map(|target| structure.layers_of(target)).max(), Some((2, 2)));
+        assert_eq!(
+            structure.resolutions.iter().map(|size| (size.width, size.height)).collect::<Vec<_>>(),
+            [(120, 67), (240, 135), (480, 270)]
+        );
+        let mut again = Vec::new();
+        assert!(key.write(None, &mut again));
+        assert_eq!(again, first);
+        for (text, spatial, temporal, active) in
+            [("86017340fc", 1, 0, Some(0b11_1111)), ("c3017540fc", 0, 2, Some(0b11_1111)), ("8b0174", 2, 0, None)]
+        {
+            let bytes = hex(text);
+            let read = DependencyDescriptor::parse(&bytes, Some(&structure)).unwrap();
+            let layer = (read.frame.template.spatial, read.frame.template.temporal);
+            assert_eq!((layer, read.active_decode_targets), ((spatial, temporal), active), "{text}");
+            let mut again = Vec::new();
+            assert!(read.write(Some(&structure), &mut again));
+            assert_eq!(again, bytes);
         }
     }
 

@@ -56,7 +56,12 @@ impl VideoLayers {
         }
         for (stream, mask) in (0_u8..).zip(masks).take(streams) {
             let spatials = (0..4).filter(|spatial| mask >> spatial & 1 != 0);
-            layers.extend(spatials.map(|spatial| SpatialLayer { stream, spatial, kilobits: SmallVec::new(), size: None }));
+            layers.extend(spatials.map(|spatial| SpatialLayer {
+                stream,
+                spatial,
+                kilobits: SmallVec::new(),
+                size: None,
+            }));
         }
         let rest = read_rates(&mut layers, rest)?;
         read_sizes(&mut layers, rest)?;

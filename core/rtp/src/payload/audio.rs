@@ -59,7 +59,10 @@ mod tests {
         assert_eq!(micros(&[3 << 3 | 2]), Some(120_000), "two of 60 ms");
         assert_eq!(micros(&[13 << 3]), Some(20_000), "hybrid");
         assert_eq!(micros(&[1 << 3 | 3, 3]), Some(60_000), "three of 20 ms");
-        assert_eq!((micros(&[1 << 3 | 3, 7]), micros(&[1 << 3 | 3, 0]), micros(&[3]), micros(&[])), (None, None, None, None));
+        assert_eq!(
+            (micros(&[1 << 3 | 3, 7]), micros(&[1 << 3 | 3, 0]), micros(&[3]), micros(&[])),
+            (None, None, None, None)
+        );
         assert!(is_stereo(&[0xfc]) && !is_stereo(&[0xf8]));
     }
 

@@ -293,7 +293,9 @@ mod tests {
 
     #[test]
     fn a_key_frame_begins_a_sequence() {
-        assert!(starts_key_frame(&[0x18, 0x0a]) && !starts_key_frame(&[0x10, 0x0a]) && !starts_key_frame(&[0x98, 0x0a]));
+        assert!(
+            starts_key_frame(&[0x18, 0x0a]) && !starts_key_frame(&[0x10, 0x0a]) && !starts_key_frame(&[0x98, 0x0a])
+        );
         assert!(!starts_key_frame(&[0x18]) && !starts_key_frame(&[]));
     }
 

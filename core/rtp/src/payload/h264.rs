@@ -36,7 +36,8 @@ pub fn starts_key_frame(payload: &[u8]) -> bool {
 /// not begin with the first macroblock, which is written as one bit (H.264 §7.3.3, §9.1). Parameter sets and slices with it
 /// may begin a picture.
 pub fn goes_on(payload: &[u8]) -> bool {
-    let is_later_slice = |kind, first: Option<&u8>| (1..=IDR).contains(&kind) && first.is_some_and(|bits| bits & 0x80 == 0);
+    let is_later_slice =
+        |kind, first: Option<&u8>| (1..=IDR).contains(&kind) && first.is_some_and(|bits| bits & 0x80 == 0);
     match *payload {
         [first, header, ref rest @ ..] if nal_type(first) == FU_A => {
             header & FU_START == 0 || is_later_slice(nal_type(header), rest.first())

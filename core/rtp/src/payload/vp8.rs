@@ -182,16 +182,19 @@ mod tests {
     fn every_field_is_found() {
         let payload = [0xb2, 0xf0, 0x92, 0x34, 7, 0b1010_0011, 0xaa];
         let descriptor = Descriptor::parse(&payload).unwrap();
-        assert_eq!(descriptor, Descriptor {
-            non_reference: true,
-            start: true,
-            partition: 2,
-            picture: Some(PictureId::Long(0x1234)),
-            tl0_picture: Some(7),
-            temporal: Some((2, true)),
-            key_index: Some(3),
-            length: 6,
-        });
+        assert_eq!(
+            descriptor,
+            Descriptor {
+                non_reference: true,
+                start: true,
+                partition: 2,
+                picture: Some(PictureId::Long(0x1234)),
+                tl0_picture: Some(7),
+                temporal: Some((2, true)),
+                key_index: Some(3),
+                length: 6,
+            }
+        );
         for length in 0..6 {
             assert_eq!(Descriptor::parse(&payload[..length]), None, "{length}");
         }

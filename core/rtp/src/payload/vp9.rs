@@ -87,14 +87,14 @@ impl<'a> Descriptor<'a> {
         let (inter_predicted, flexible) = (is(0x40), is(0x10));
         let layer = if is(0x20) { Some(Layer::parse(&mut rest, flexible)?) } else { None };
         let mut differences = SmallVec::new();
-        while flexible && inter_predicted {
+        let mut more = flexible && inter_predicted;
+        while more {
             let difference = take(&mut rest)?;
             differences.push(difference >> 1);
-            match (difference & 1, differences.len()) {
-                (0, _) => break,
-                // There are no more than three reference frames.
-                (_, 3..) => return None,
-                _ => {}
+            more = difference & 1 != 0;
+            // There are no more than three reference frames.
+            if more && differences.len() == 3 {
+                return None;
             }
         }
         let structure = if is(0x02) { Some(Structure::parse(&mut rest)?) } else { None };
@@ -245,13 +245,10 @@ mod tests {
         let descriptor = Descriptor::parse(&payload).unwrap();
         assert_eq!((descriptor.picture, descriptor.length), (Some(PictureId::Long(0x1234)), 5));
         assert!(descriptor.start && !descriptor.end && descriptor.not_for_upper && descriptor.inter_predicted);
-        assert_eq!(descriptor.layer, Some(Layer {
-            temporal: 2,
-            switching_point: true,
-            spatial: 1,
-            inter_layer: true,
-            tl0_picture: Some(77)
-        }));
+        assert_eq!(
+            descriptor.layer,
+            Some(Layer { temporal: 2, switching_point: true, spatial: 1, inter_layer: true, tl0_picture: Some(77) })
+        );
         assert!(!descriptor.starts_picture(), "an upper layer");
         for length in 0..5 {
             assert_eq!(Descriptor::parse(&payload[..length]), None, "{length}");
@@ -270,20 +267,38 @@ mod tests {
     #[test]
     fn the_structure_tells_sizes_and_the_group() {
         let payload = [
-            0b1000_1010, 0x05, 0b0011_1000, 0x01, 0x40, 0, 0xb4, 0x02, 0x80, 0x01, 0x68, 2, 0b0001_0000, 0b0010_1000, 1, 2,
+            0b1000_1010,
+            0x05,
+            0b0011_1000,
+            0x01,
+            0x40,
+            0,
+            0xb4,
+            0x02,
+            0x80,
+            0x01,
+            0x68,
+            2,
+            0b0001_0000,
+            0b0010_1000,
+            1,
+            2,
             0xaa,
         ];
         let descriptor = Descriptor::parse(&payload).unwrap();
         assert_eq!(descriptor.length, 16);
         let structure = descriptor.structure.unwrap();
-        assert_eq!((structure.spatial_layers, structure.resolutions.as_slice()), (2, &[
-            Resolution { width: 320, height: 180 },
-            Resolution { width: 640, height: 360 }
-        ][..]));
-        assert_eq!(structure.group().collect::<Vec<_>>(), [
-            GroupPicture { temporal: 0, switching_point: true, differences: &[] },
-            GroupPicture { temporal: 1, switching_point: false, differences: &[1, 2] }
-        ]);
+        assert_eq!(
+            (structure.spatial_layers, structure.resolutions.as_slice()),
+            (2, &[Resolution { width: 320, height: 180 }, Resolution { width: 640, height: 360 }][..])
+        );
+        assert_eq!(
+            structure.group().collect::<Vec<_>>(),
+            [
+                GroupPicture { temporal: 0, switching_point: true, differences: &[] },
+                GroupPicture { temporal: 1, switching_point: false, differences: &[1, 2] }
+            ]
+        );
         for length in 0..16 {
             assert_eq!(Descriptor::parse(&payload[..length]), None, "{length}");
         }

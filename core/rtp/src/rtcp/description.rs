@@ -161,13 +161,19 @@ mod tests {
         let body = [0, 0, 0, 1, 1, 1, b'a', 2, 1, b'b', 0, 0, 0, 0, 0, 2, 1, 2, b'c', b'd', 0, 0, 0, 0];
         let told = SourceDescription::parse(Raw { count: 2, kind: 202, body: &body }).unwrap();
         let all: Vec<_> = told.chunks().flat_map(|chunk| chunk.items().map(move |item| (chunk.ssrc, item))).collect();
-        assert_eq!(all, [
-            (Ssrc(1), Item { kind: 1, text: b"a" }),
-            (Ssrc(1), Item { kind: 2, text: b"b" }),
-            (Ssrc(2), Item { kind: 1, text: b"cd" })
-        ]);
+        assert_eq!(
+            all,
+            [
+                (Ssrc(1), Item { kind: 1, text: b"a" }),
+                (Ssrc(1), Item { kind: 2, text: b"b" }),
+                (Ssrc(2), Item { kind: 1, text: b"cd" })
+            ]
+        );
         assert!(SourceDescription::parse(Raw { count: 3, kind: 202, body: &body }).is_none());
-        assert!(SourceDescription::parse(Raw { count: 2, kind: 202, body: &body[..20] }).is_none(), "no null at the end");
+        assert!(
+            SourceDescription::parse(Raw { count: 2, kind: 202, body: &body[..20] }).is_none(),
+            "no null at the end"
+        );
         let long = [0, 0, 0, 1, 1, 200, 0, 0];
         assert!(SourceDescription::parse(Raw { count: 1, kind: 202, body: &long }).is_none());
     }

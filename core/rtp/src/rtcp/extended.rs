@@ -81,9 +81,9 @@ impl<'a> DelaySinceLastReport<'a> {
     /// Receiver, the middle of its reference time, and the time since.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (Ssrc, u32, u32)> + use<'a> {
         let word = u32::from_be_bytes;
-        self.entries
-            .iter()
-            .map(move |&[a, b, c, d, e, f, g, h, i, j, k, l]| (Ssrc(word([a, b, c, d])), word([e, f, g, h]), word([i, j, k, l])))
+        self.entries.iter().map(move |&[a, b, c, d, e, f, g, h, i, j, k, l]| {
+            (Ssrc(word([a, b, c, d])), word([e, f, g, h]), word([i, j, k, l]))
+        })
     }
 }
 
@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn blocks_are_read_as_they_were_written() {
         let mut metrics = [0; 32];
-        (metrics[3], metrics[4], metrics[5], metrics[13], metrics[20], metrics[22], metrics[23]) = (9, 10, 11, 50, 93, 127, 41);
+        (metrics[3], metrics[4], metrics[5], metrics[13], metrics[20], metrics[22], metrics[23]) =
+            (9, 10, 11, 50, 93, 127, 41);
         let mut buffer = [0; 200];
         let mut writer = Writer::new(&mut buffer);
         writer.reference_time(Ssrc(1), 0x0102_0304_0506_0708).unwrap();
@@ -150,7 +151,8 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        let [Block::ReferenceTime(0x0102_0304_0506_0708), Block::DelaySinceLast(delays), Block::Voip(voip)] = blocks.as_slice()
+        let [Block::ReferenceTime(0x0102_0304_0506_0708), Block::DelaySinceLast(delays), Block::Voip(voip)] =
+            blocks.as_slice()
         else {
             panic!("{blocks:?}")
         };
@@ -163,10 +165,13 @@ mod tests {
     fn blocks_of_other_types_and_sizes_are_handed_on() {
         let body = [0, 0, 0, 1, 42, 7, 0, 1, 1, 2, 3, 4, RRTR, 0, 0, 0];
         let reports = ExtendedReports::parse(&body).unwrap();
-        assert_eq!(reports.blocks().collect::<Vec<_>>(), [
-            Block::Unknown { kind: 42, specific: 7, data: &[1, 2, 3, 4] },
-            Block::Unknown { kind: RRTR, specific: 0, data: &[] }
-        ]);
+        assert_eq!(
+            reports.blocks().collect::<Vec<_>>(),
+            [
+                Block::Unknown { kind: 42, specific: 7, data: &[1, 2, 3, 4] },
+                Block::Unknown { kind: RRTR, specific: 0, data: &[] }
+            ]
+        );
         assert!(ExtendedReports::parse(&body[..11]).is_none());
         assert!(ExtendedReports::parse(&[0, 0, 0, 1, 42, 7, 0xff, 0xff]).is_none());
     }

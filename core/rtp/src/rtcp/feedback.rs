@@ -137,22 +137,30 @@ mod tests {
     fn missing_packets_are_told_in_pairs() {
         let missing = [65_534, 65_535, 0, 14, 15, 100];
         let pairs: Vec<_> = NackPair::of(missing).collect();
-        assert_eq!(pairs, [
-            NackPair { first: 65_534, following: 0b1000_0000_0000_0011 },
-            NackPair { first: 15, following: 0 },
-            NackPair { first: 100, following: 0 }
-        ]);
+        assert_eq!(
+            pairs,
+            [
+                NackPair { first: 65_534, following: 0b1000_0000_0000_0011 },
+                NackPair { first: 15, following: 0 },
+                NackPair { first: 100, following: 0 }
+            ]
+        );
         let mut buffer = [0; 64];
         let mut writer = Writer::new(&mut buffer);
         writer.nack(Ssrc(1), Ssrc(2), missing).unwrap();
         let length = writer.finish();
         let Some(Ok(Packet::Nack(nack))) = Packets::new(&buffer[..length]).next() else { panic!("no NACK") };
-        assert_eq!((nack.sender, nack.media, nack.sequences().collect::<Vec<_>>()), (Ssrc(1), Ssrc(2), missing.to_vec()));
+        assert_eq!(
+            (nack.sender, nack.media, nack.sequences().collect::<Vec<_>>()),
+            (Ssrc(1), Ssrc(2), missing.to_vec())
+        );
     }
 
     #[test]
     fn rates_keep_eighteen_bits() {
-        for (bitrate, kept) in [(0, 0), (262_143, 262_143), (262_145, 262_144), (2_500_000, 2_500_000), (u64::MAX, 0x3ffff << 46)] {
+        for (bitrate, kept) in
+            [(0, 0), (262_143, 262_143), (262_145, 262_144), (2_500_000, 2_500_000), (u64::MAX, 0x3ffff << 46)]
+        {
             let mut buffer = [0; 64];
             let mut writer = Writer::new(&mut buffer);
             writer.remb(Ssrc(1), bitrate, &[Ssrc(7), Ssrc(8)]).unwrap();

@@ -222,10 +222,13 @@ mod tests {
     fn unknown_types_and_formats_are_handed_on() {
         let compound = [0x9f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0x83, 250, 0, 0];
         let packets: Vec<_> = Packets::new(&compound).map(Result::unwrap).collect();
-        assert_eq!(packets, [
-            Packet::Unknown(Raw { count: 31, kind: 205, body: &[0, 0, 0, 1, 0, 0, 0, 2] }),
-            Packet::Unknown(Raw { count: 3, kind: 250, body: &[] }),
-        ]);
+        assert_eq!(
+            packets,
+            [
+                Packet::Unknown(Raw { count: 31, kind: 205, body: &[0, 0, 0, 1, 0, 0, 0, 2] }),
+                Packet::Unknown(Raw { count: 3, kind: 250, body: &[] }),
+            ]
+        );
     }
 
     #[test]

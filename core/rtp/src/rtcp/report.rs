@@ -130,7 +130,7 @@ mod tests {
             cumulative_lost: -1,
             highest: 0x0001_46e1,
             jitter: 273,
-            last_sender_report: 0x9f36_432,
+            last_sender_report: 0x09f3_6432,
             delay: 150_137,
         }
     }

@@ -410,18 +410,21 @@ mod tests {
         // Two small, then of one-bit ones: lost, small; of two-bit ones: large, lost.
         let rest = [0x20, 0x02, 0x90, 0x00, 4, 8, 12];
         let at = |ticks: i64| 128_000 + ticks * 250;
-        assert_eq!(statuses(5, &rest).unwrap(), [
-            Status::Received { sequence: 0xfffe, at: at(4) },
-            Status::Received { sequence: 0xffff, at: at(12) },
-            Status::Lost { first: 0, count: 1 },
-            Status::Received { sequence: 1, at: at(24) },
-            Status::Lost { first: 2, count: 1 },
-        ]);
+        assert_eq!(
+            statuses(5, &rest).unwrap(),
+            [
+                Status::Received { sequence: 0xfffe, at: at(4) },
+                Status::Received { sequence: 0xffff, at: at(12) },
+                Status::Lost { first: 0, count: 1 },
+                Status::Received { sequence: 1, at: at(24) },
+                Status::Lost { first: 2, count: 1 },
+            ]
+        );
         let rest = [0xe0, 0x00, 0xff, 0xff];
-        assert_eq!(statuses(2, &rest).unwrap(), [
-            Status::Received { sequence: 0xfffe, at: at(-1) },
-            Status::Lost { first: 0xffff, count: 1 }
-        ]);
+        assert_eq!(
+            statuses(2, &rest).unwrap(),
+            [Status::Received { sequence: 0xfffe, at: at(-1) }, Status::Lost { first: 0xffff, count: 1 }]
+        );
     }
 
     #[test]
@@ -432,7 +435,11 @@ mod tests {
         assert_eq!(statuses(1, &[0x60, 0x01, 1]), None, "reserved");
         assert_eq!(statuses(1, &[0x00, 0x00]), None, "an empty run goes nowhere");
         assert_eq!(statuses(0, &[]), Some(vec![]));
-        assert_eq!(statuses(2, &[0x3f, 0xff, 1, 1]).map(|all| all.len()), Some(2), "a run may say more than is told of");
+        assert_eq!(
+            statuses(2, &[0x3f, 0xff, 1, 1]).map(|all| all.len()),
+            Some(2),
+            "a run may say more than is told of"
+        );
     }
 
     #[test]
@@ -461,24 +468,32 @@ mod tests {
     fn arrivals_are_told_as_they_were_recorded() {
         let mut recorder = Recorder::new();
         // Out of order, one twice, one lost, one much later.
-        for (sequence, at) in [(65_534, 1_000_000), (0, 1_002_000), (65_535, 1_001_000), (0, 1_009_000), (2, 1_900_000)] {
+        for (sequence, at) in [(65_534, 1_000_000), (0, 1_002_000), (65_535, 1_001_000), (0, 1_009_000), (2, 1_900_000)]
+        {
             recorder.on_packet(sequence, at);
         }
-        assert_eq!(written(&mut recorder, 1_200), [(65_534, 0, vec![
-            Status::Received { sequence: 65_534, at: 1_000_000 },
-            Status::Received { sequence: 65_535, at: 1_001_000 },
-            Status::Received { sequence: 0, at: 1_002_000 },
-            Status::Lost { first: 1, count: 1 },
-            Status::Received { sequence: 2, at: 1_900_000 },
-        ])]);
+        assert_eq!(
+            written(&mut recorder, 1_200),
+            [(
+                65_534,
+                0,
+                vec![
+                    Status::Received { sequence: 65_534, at: 1_000_000 },
+                    Status::Received { sequence: 65_535, at: 1_001_000 },
+                    Status::Received { sequence: 0, at: 1_002_000 },
+                    Status::Lost { first: 1, count: 1 },
+                    Status::Received { sequence: 2, at: 1_900_000 },
+                ]
+            )]
+        );
         // What was lost in between belongs to the next; what was told of is not told again.
         recorder.on_packet(1, 1_950_000);
         recorder.on_packet(5, 1_960_000);
         let again = written(&mut recorder, 1_200);
-        assert_eq!((again[0].0, again[0].1, &again[0].2[..2]), (3, 1, &[
-            Status::Lost { first: 3, count: 1 },
-            Status::Lost { first: 4, count: 1 }
-        ][..]));
+        assert_eq!(
+            (again[0].0, again[0].1, &again[0].2[..2]),
+            (3, 1, &[Status::Lost { first: 3, count: 1 }, Status::Lost { first: 4, count: 1 }][..])
+        );
         assert_eq!(again.len(), 1);
     }
 

@@ -188,7 +188,7 @@ impl<'b> Writer<'b> {
         let room = self.buffer.get_mut(self.at..).ok_or(NoRoom)?;
         let mut body = Body { room, at: HEAD };
         fill(&mut body)?;
-        while body.at % 4 != 0 {
+        while !body.at.is_multiple_of(4) {
             body.put(&[0])?;
         }
         let end = body.at;

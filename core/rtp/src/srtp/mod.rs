@@ -349,6 +349,9 @@ mod tests {
         assert_eq!(media, hex("800f1234decafbadcafebabef1d9de17ff251ff1aa007774b0b4b40da08d9d9a5b3a55d8873b"));
         let key = "000102030405060708090a0b0c0d0e0fa0a1a2a3a4a5a6a7a8a9aaab";
         let (media, _) = protected(Suite::AeadAes128Gcm, key, 1);
-        assert_eq!(media, hex("800f1234decafbadcafebabec5002ede04cfdd2eb91159e0880aa06ed2976826f796b201df3131a127e8a392"));
+        assert_eq!(
+            media,
+            hex("800f1234decafbadcafebabec5002ede04cfdd2eb91159e0880aa06ed2976826f796b201df3131a127e8a392")
+        );
     }
 }

@@ -18,11 +18,13 @@ pub(super) struct Transform {
     salt: Zeroizing<[u8; 14]>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lies on the heap, once for each key")]
 enum Cipher {
     Cm { aes: Aes, auth: Hmac<Sha1> },
     Gcm(LessSafeKey),
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lies on the heap, once for each key")]
 enum Aes {
     Of128(Aes128Enc),
     Of256(Aes256Enc),
@@ -47,8 +49,7 @@ impl Transform {
             Use::Rtcp => 3,
         };
         let aes = Aes::new(master.key());
-        let (mut key, mut auth, mut salt) =
-            (Zeroizing::new([0; 32]), Zeroizing::new([0; 20]), Zeroizing::new([0; 14]));
+        let (mut key, mut auth, mut salt) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 20]), Zeroizing::new([0; 14]));
         let length = master.suite.key_length();
         let key = key.get_mut(..length).unwrap_or_default();
         aes.derive(&master.salt, label, key);
@@ -84,8 +85,11 @@ impl Transform {
             }
             Cipher::Gcm(key) => {
                 let (header, rest) = packet.split_at_mut_checked(head)?;
-                let made =
-                    key.seal_in_place_separate_tag(self.nonce(at), aead::Aad::from(&*header), rest.get_mut(..end - head)?);
+                let made = key.seal_in_place_separate_tag(
+                    self.nonce(at),
+                    aead::Aad::from(&*header),
+                    rest.get_mut(..end - head)?,
+                );
                 rest.get_mut(end - head..end - head + tag)?.copy_from_slice(made.ok()?.as_ref());
             }
         }
@@ -252,8 +256,12 @@ impl Aes {
     /// Counter mode: adds the key stream.
     fn apply(&self, iv: &[u8; 16], bytes: &mut [u8]) {
         match self {
-            Self::Of128(aes) => StreamCipherCoreWrapper::from_core(Ctr::inner_iv_init(aes, iv.into())).apply_keystream(bytes),
-            Self::Of256(aes) => StreamCipherCoreWrapper::from_core(Ctr::inner_iv_init(aes, iv.into())).apply_keystream(bytes),
+            Self::Of128(aes) => {
+                StreamCipherCoreWrapper::from_core(Ctr::inner_iv_init(aes, iv.into())).apply_keystream(bytes)
+            }
+            Self::Of256(aes) => {
+                StreamCipherCoreWrapper::from_core(Ctr::inner_iv_init(aes, iv.into())).apply_keystream(bytes)
+            }
         }
     }
 
@@ -340,7 +348,8 @@ mod tests {
     /// RFC 7714 §16.1.1, §16.1.2, §16.2.1, §16.2.2.
     #[test]
     fn media_in_galois_counter_mode() {
-        let plain = hex("8040f17b8041f8d35501a0b247616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573");
+        let plain =
+            hex("8040f17b8041f8d35501a0b247616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573");
         let of_128 = "f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833899d7f27beb16a9152cf765ee4390cce";
         let of_256 = "32b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799b87b7aa3db36dfffd6b0f9bb7878d7a76c13";
         let at = At { ssrc: Ssrc(0x5501_a0b2), index: 0xf17b };
@@ -358,9 +367,15 @@ mod tests {
     /// RFC 7714 §17.1, §17.2, §17.3.
     #[test]
     fn control_in_galois_counter_mode() {
-        let plain = hex("81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61deadbeefdeadbeefdeadbeefdeadbeefdeadbeef");
-        let of_128 = hex("81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4");
-        let of_256 = hex("81c8000d4d617273d50ae4d1f5ce5d304ba297e47d470c282c3ece5dbffe0a50a2eaa5c1110555be8415f658c61de0476f1b6fad1d1eb30c4446839f57ff6f6cb26ac3be800005d4");
+        let plain = hex(
+            "81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+        );
+        let of_128 = hex(
+            "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4",
+        );
+        let of_256 = hex(
+            "81c8000d4d617273d50ae4d1f5ce5d304ba297e47d470c282c3ece5dbffe0a50a2eaa5c1110555be8415f658c61de0476f1b6fad1d1eb30c4446839f57ff6f6cb26ac3be800005d4",
+        );
         let at = At { ssrc: Ssrc(0x4d61_7273), index: 0x5d4 };
         for (suite, sealed) in [(Suite::AeadAes128Gcm, of_128), (Suite::AeadAes256Gcm, of_256)] {
             let mut packet = plain.clone();
