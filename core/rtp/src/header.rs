@@ -98,16 +98,23 @@ impl<'b> Writer<'b> {
     }
 
     /// Appends an element (RFC 8285). The first that does not fit the one-byte form turns all of them into the two-byte
-    /// form, which the peer must have agreed to (`extmap-allow-mixed`).
+    /// form, which the peer must have agreed to (`extmap-allow-mixed`). What is refused leaves no trace.
     pub fn extension(&mut self, id: u8, value: &[u8]) -> Result<(), NoRoom> {
-        if self.at == self.sources_end {
-            self.at += EXTENSION_HEAD;
+        let length = u8::try_from(value.len()).map_err(|_| NoRoom { needed: value.len(), room: 255 })?;
+        let widens = self.form == Form::OneByte && !Form::OneByte.fits(id, value.len());
+        let start = self.at.max(self.sources_end + EXTENSION_HEAD);
+        let form = if widens { Form::TwoByte } else { self.form };
+        let head = form.head(id, length);
+        let wider = if widens { self.elements().count() } else { 0 };
+        let (needed, room) = (start + wider + head.len() + value.len(), self.buffer.len());
+        if needed > room {
+            return Err(NoRoom { needed, room });
         }
-        if self.form == Form::OneByte && !Form::OneByte.fits(id, value.len()) {
+        self.at = start;
+        if widens {
             self.widen()?;
         }
-        let length = u8::try_from(value.len()).map_err(|_| NoRoom { needed: value.len(), room: 255 })?;
-        self.push(self.form.head(id, length).as_slice())?;
+        self.push(head.as_slice())?;
         self.push(value)
     }
 
@@ -143,7 +150,7 @@ impl<'b> Writer<'b> {
         Ok(self.at)
     }
 
-    /// Writes the elements there are in the two-byte form.
+    /// Writes the elements there are in the two-byte form; `extension` has seen that there is room.
     fn widen(&mut self) -> Result<(), NoRoom> {
         let start = self.sources_end + EXTENSION_HEAD;
         // In the one-byte form there are 14 ids of at most 17 bytes each; more are repetitions, which nobody needs.
@@ -157,6 +164,11 @@ impl<'b> Writer<'b> {
             self.extension(id, value)?;
         }
         Ok(())
+    }
+
+    fn elements(&self) -> ext::Elements<'_> {
+        let start = self.sources_end + EXTENSION_HEAD;
+        ext::Elements::new(self.form.profile(), self.buffer.get(start..self.at).unwrap_or_default())
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
@@ -225,6 +237,12 @@ mod tests {
         assert_eq!(writer.payload(&[0; 13]), Err(NoRoom { needed: 25, room: 24 }));
         let mut writer = Writer::new(&mut buffer, &header(), &[]).unwrap();
         assert_eq!(writer.extension(1, &[0; 8]), Err(NoRoom { needed: 25, room: 24 }));
+        assert_eq!(writer.payload(&[0; 12]), Ok(24), "and leaves no trace");
+        let mut writer = Writer::new(&mut buffer, &header(), &[]).unwrap();
+        writer.extension(1, &[9; 4]).unwrap();
+        assert_eq!(writer.extension(20, &[0; 2]), Err(NoRoom { needed: 26, room: 24 }));
+        let length = writer.payload(&[]).unwrap();
+        assert_eq!(Packet::parse(&buffer[..length]).unwrap().extensions().collect::<Vec<_>>(), [(1, &[9; 4][..])]);
         let mut writer = Writer::new(&mut buffer, &header(), &[]).unwrap();
         assert_eq!(writer.extension(1, &[0; 256]), Err(NoRoom { needed: 256, room: 255 }));
     }

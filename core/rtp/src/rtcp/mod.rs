@@ -108,7 +108,8 @@ pub enum Malformed {
     },
 }
 
-/// Iterates over the packets of a compound. Ends after the first malformed one: where the next begins is not known then.
+/// Iterates over the packets of a compound. A body that promises more than it has is told of and passed over; after a
+/// header that cannot be true nothing follows, as it is not known where.
 #[derive(Clone, Debug)]
 pub struct Packets<'a> {
     rest: &'a [u8],
@@ -146,11 +147,11 @@ impl<'a> Iterator for Packets<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let packet = self.take().and_then(Packet::of);
-        if packet.is_err() {
+        let raw = self.take();
+        if raw.is_err() {
             self.rest = &[];
         }
-        Some(packet)
+        Some(raw.and_then(Packet::of))
     }
 }
 
@@ -239,6 +240,16 @@ mod tests {
         assert_eq!(Packets::new(&[0x80, 201, 0]).next(), Some(Err(Malformed::TooShort { got: 3 })));
         assert_eq!(Packets::new(&[0x40, 201, 0, 0]).next(), Some(Err(Malformed::Version { got: 1 })));
         assert_eq!(Packets::new(&[]).next(), None);
+    }
+
+    #[test]
+    fn a_broken_body_hides_nothing_behind_it() {
+        let compound = [0x82, 203, 0, 1, 0, 0, 0, 1, 0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+        let packets: Vec<_> = Packets::new(&compound).collect();
+        assert_eq!(
+            packets,
+            [Err(Malformed::Body { kind: 203, got: 4 }), Ok(Packet::Pli { sender: Ssrc(1), media: Ssrc(2) })]
+        );
     }
 
     #[test]

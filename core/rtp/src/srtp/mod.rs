@@ -111,10 +111,14 @@ impl Sender {
         let text = packet.get(..length).unwrap_or_default();
         let layout = Layout::of(text, Padding::Encrypted)?;
         let (ssrc, wire) = identity(text);
-        let index = self.streams.check(ssrc, wire)?;
+        let (index, known) = self.streams.check(ssrc, wire)?;
         let parts = Parts { head: layout.payload, end: length, tag };
-        self.rtp.seal_rtp(packet, parts, At { ssrc, index }).ok_or(Refused::Forged)?;
-        self.streams.mark(ssrc, index);
+        let sealed = self.rtp.seal_rtp(packet, parts, At { ssrc, index });
+        sealed.ok_or(Refused::NoRoom { expected: length + tag, got: length })?;
+        match known {
+            Some(window) => window.mark(index),
+            None => self.streams.begin(ssrc, index),
+        }
         Ok(length + tag)
     }
 
@@ -128,18 +132,13 @@ impl Sender {
             return Err(Refused::KeyUsedUp);
         }
         let at = At { ssrc, index: self.control_index };
-        self.rtcp.seal_rtcp(packet, length, at).ok_or(Refused::Forged)?;
+        let sealed = self.rtcp.seal_rtcp(packet, length, at);
+        sealed.ok_or(Refused::NoRoom { expected: length + more, got: length })?;
         self.control_index += 1;
         Ok(length + more)
     }
 
-    /// Says from which rollover counter and sequence number a stream goes on, one that another sender of the same key has
-    /// begun. All below it is used up.
-    pub fn go_on(&mut self, ssrc: Ssrc, roc: u32, sequence: u16) -> Result<(), Refused> {
-        self.streams.go_on(ssrc, roc, sequence)
-    }
-
-    /// The rollover counter of a stream, as a session description or key agreement may have to tell it.
+    /// The rollover counter of a stream: what a receiver that comes late has to be told.
     pub fn rollover(&self, ssrc: Ssrc) -> Option<u32> {
         self.streams.rollover(ssrc)
     }
@@ -179,10 +178,13 @@ impl Receiver {
         let short = Refused::TooShort { expected: layout.payload + tag, got: packet.len() };
         let end = packet.len().checked_sub(tag).filter(|&end| end >= layout.payload).ok_or(short)?;
         let (ssrc, wire) = identity(packet);
-        let index = self.streams.check(ssrc, wire)?;
+        let (index, known) = self.streams.check(ssrc, wire)?;
         let parts = Parts { head: layout.payload, end, tag };
         self.rtp.open_rtp(packet, parts, At { ssrc, index }).map_err(|_| Refused::Forged)?;
-        self.streams.mark(ssrc, index);
+        match known {
+            Some(window) => window.mark(index),
+            None => self.streams.begin(ssrc, index),
+        }
         Ok(end)
     }
 
@@ -195,13 +197,17 @@ impl Receiver {
         let word = packet.get(..place).and_then(<[u8]>::last_chunk).copied().unwrap_or_default();
         let word = u32::from_be_bytes(word);
         let (encrypted, index) = (word >> 31 != 0, u64::from(word & 0x7fff_ffff));
-        self.control.check_index(ssrc, index)?;
+        let known = self.control.check_index(ssrc, index)?;
         let end = self.rtcp.open_rtcp(packet, At { ssrc, index }, encrypted).map_err(|_| Refused::Forged)?;
-        self.control.mark(ssrc, index);
+        match known {
+            Some(window) => window.mark(index),
+            None => self.control.begin(ssrc, index),
+        }
         Ok(end)
     }
 
-    /// Says which rollover counter a stream has reached that began long before we came (RFC 3711 §3.3.1).
+    /// Says which rollover counter a stream has reached that began long before we came (RFC 3711 §3.3.1). Without it a
+    /// stream's first packet is taken to be before the first rollover, as the RFC has it.
     pub fn go_on(&mut self, ssrc: Ssrc, roc: u32, sequence: u16) -> Result<(), Refused> {
         self.streams.go_on(ssrc, roc, sequence)
     }
@@ -247,35 +253,43 @@ impl Streams {
         Self { known: BTreeMap::new(), limit }
     }
 
-    /// The index of a media packet, if it may pass.
-    fn check(&self, ssrc: Ssrc, wire: u16) -> Result<u64, Refused> {
-        let index = match self.known.get(&ssrc) {
-            Some(window) => window.index_of(wire).ok_or(Refused::TooOld)?,
-            None => u64::from(wire),
+    /// The index of a media packet, if it may pass, and what has been of its stream, if anything.
+    fn check(&mut self, ssrc: Ssrc, wire: u16) -> Result<(u64, Option<&mut Window>), Refused> {
+        let room = self.room();
+        let Some(window) = self.known.get_mut(&ssrc) else {
+            room?;
+            return Ok((u64::from(wire), None));
         };
+        let index = window.index_of(wire).ok_or(Refused::TooOld)?;
         if index > MEDIA_MAX {
             return Err(Refused::KeyUsedUp);
         }
-        self.check_index(ssrc, index)?;
-        Ok(index)
+        window.check(index)?;
+        Ok((index, Some(window)))
     }
 
-    fn check_index(&self, ssrc: Ssrc, index: u64) -> Result<(), Refused> {
-        match self.known.get(&ssrc) {
-            Some(window) => Ok(window.check(index)?),
-            None if self.known.len() >= self.limit => Err(Refused::TooManyStreams { limit: self.limit }),
-            None => Ok(()),
-        }
+    fn check_index(&mut self, ssrc: Ssrc, index: u64) -> Result<Option<&mut Window>, Refused> {
+        let room = self.room();
+        let Some(window) = self.known.get_mut(&ssrc) else {
+            room?;
+            return Ok(None);
+        };
+        window.check(index)?;
+        Ok(Some(window))
     }
 
-    /// After it was authentic.
-    fn mark(&mut self, ssrc: Ssrc, index: u64) {
-        self.known.entry(ssrc).and_modify(|window| window.mark(index)).or_insert_with(|| Window::new(index));
+    fn room(&self) -> Result<(), Refused> {
+        if self.known.len() < self.limit { Ok(()) } else { Err(Refused::TooManyStreams { limit: self.limit }) }
+    }
+
+    /// Only after its first packet was authentic.
+    fn begin(&mut self, ssrc: Ssrc, index: u64) {
+        self.known.insert(ssrc, Window::new(index));
     }
 
     fn go_on(&mut self, ssrc: Ssrc, roc: u32, wire: u16) -> Result<(), Refused> {
-        if self.known.len() >= self.limit && !self.known.contains_key(&ssrc) {
-            return Err(Refused::TooManyStreams { limit: self.limit });
+        if !self.known.contains_key(&ssrc) {
+            self.room()?;
         }
         self.known.insert(ssrc, Window::at_rollover(roc, wire));
         Ok(())

@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use zeroize::Zeroize;
 
-/// A value on the heap whose bytes are overwritten when it is dropped. It must not own other memory: that is not reached.
+/// A value on the heap whose bytes are overwritten when it is dropped. It must not own other memory: that is not
+/// reached, and neither is what the compiler left on the stack while it made the value.
 pub(super) struct Wiped<T>(Box<MaybeUninit<T>>);
 
 impl<T> Wiped<T> {

@@ -190,7 +190,7 @@ fn some_instant() -> Instant {
 /// Any bytes as control packets; what is understood is written, and understood again.
 pub fn rtcp(bytes: &[u8]) {
     let mut buffer = vec![0; bytes.len() + 64];
-    for packet in Packets::new(bytes).map_while(Result::ok) {
+    for packet in Packets::new(bytes).filter_map(Result::ok) {
         let mut writer = rtcp::Writer::new(&mut buffer);
         if write_again(&packet, &mut writer, bytes.len()) {
             let length = writer.finish();
