@@ -104,7 +104,9 @@ fn pictures_are_counted() {
 }
 
 #[test]
-fn what_is_no_av1_is_refused() {
+fn what_is_no_stream_of_units_is_refused() {
+    let bare = frame(true, vec![0x65, 1, 2]);
+    assert!(Packetizer::new(Codec::H264, 1_200, 0).packetize(&bare, |_, _| {}).is_err(), "no start code");
     let broken = frame(true, vec![0x0a, 200, 1]);
     assert!(Packetizer::new(Codec::Av1, 1_200, 0).packetize(&broken, |_, _| {}).is_err());
 }

@@ -102,7 +102,15 @@ fn append_unit(parts: &[&[u8]], data: &mut Vec<u8>) {
     parts.iter().for_each(|part| data.extend_from_slice(part));
 }
 
-pub(super) fn packetize(frame: &Frame, limit: usize, scratch: &mut Vec<u8>, each: &mut impl FnMut(&[u8], bool)) {
+pub(super) fn packetize(
+    frame: &Frame,
+    limit: usize,
+    scratch: &mut Vec<u8>,
+    each: &mut impl FnMut(&[u8], bool),
+) -> Result<(), Malformed> {
+    if annex_b(&frame.data).next().is_none() {
+        return Err(Malformed::TooShort);
+    }
     // Delimiters and filler are for byte streams.
     let mut units = annex_b(&frame.data)
         .filter(|unit| unit.first().is_some_and(|&header| !matches!(nal_type(header), AUD | FILLER)))
@@ -125,6 +133,7 @@ pub(super) fn packetize(frame: &Frame, limit: usize, scratch: &mut Vec<u8>, each
         }
         each(if scratch.is_empty() { unit } else { scratch }, units.peek().is_none());
     }
+    Ok(())
 }
 
 fn aggregate(unit: &[u8], scratch: &mut Vec<u8>) {

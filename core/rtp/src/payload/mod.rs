@@ -196,7 +196,7 @@ impl Packetizer {
             Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => each(&frame.data, true),
             Codec::Vp8 => vp8::packetize(frame, picture, limit, scratch, &mut each),
             Codec::Vp9 => vp9::packetize(frame, picture, limit, scratch, &mut each),
-            Codec::H264 => h264::packetize(frame, limit, scratch, &mut each),
+            Codec::H264 => h264::packetize(frame, limit, scratch, &mut each)?,
             Codec::Av1 => av1::packetize(frame, limit, scratch, &mut each)?,
         }
         self.picture = (picture + 1) & 0x7fff;

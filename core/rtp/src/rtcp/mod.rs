@@ -176,6 +176,12 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Whether a datagram of a port that media and control share is control: its packet type is one of 192 to 223, which media
+/// does not use there (RFC 5761 §4). Protection does not hide it.
+pub fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, 192..=223, ..])
+}
+
 /// An SSRC and what follows it.
 fn ssrc(bytes: &[u8]) -> Option<(Ssrc, &[u8])> {
     let (&ssrc, rest) = bytes.split_first_chunk()?;
@@ -217,6 +223,12 @@ mod tests {
         let packets: Vec<_> = Packets::new(&compound).map(Result::unwrap).collect();
         assert!(matches!(packets[0], Packet::ReceiverReport(ref report) if report.sender == Ssrc(1)));
         assert_eq!(packets[1..], [Packet::Pli { sender: Ssrc(1), media: Ssrc(2) }]);
+    }
+
+    #[test]
+    fn media_and_control_share_a_port() {
+        assert!(is_rtcp(&[0x80, 200]) && is_rtcp(&[0xbf, 223]) && is_rtcp(&[0x81, 192]));
+        assert!(!is_rtcp(&[0x80, 96]) && !is_rtcp(&[0x80, 96 | 0x80]) && !is_rtcp(&[0x7f, 200]) && !is_rtcp(&[0x80]));
     }
 
     #[test]
