@@ -132,6 +132,12 @@ impl Master {
         Self::of(suite, key, salt).ok_or(error)
     }
 
+    /// Key and salt apart, as a handshake may hand them over.
+    pub fn from_parts(suite: Suite, key: &[u8], salt: &[u8]) -> Result<Self, KeyLength> {
+        let got = key.len() + salt.len();
+        Self::of(suite, key, salt).ok_or(KeyLength { expected: suite.key_length() + suite.salt_length(), got })
+    }
+
     /// What a DTLS handshake exports (RFC 5764 §4.2): for what we send, and for what we receive.
     pub fn from_dtls(suite: Suite, exported: &[u8], role: DtlsRole) -> Result<(Self, Self), KeyLength> {
         let (key, salt) = (suite.key_length(), suite.salt_length());
@@ -203,6 +209,11 @@ mod tests {
         let refused = KeyLength { expected: 30, got: 29 };
         assert_eq!(Master::new(Suite::Aes128CmSha1_80, &[0; 29]).err(), Some(refused));
         assert!(Master::new(Suite::Aes128CmSha1_80, &[0; 31]).is_err());
+        assert!(Master::from_parts(Suite::Aes128CmSha1_80, &[0; 14], &[0; 16]).is_err(), "the wrong way around");
+        let (whole, parts) =
+            (Master::new(Suite::AeadAes128Gcm, &[3; 28]), Master::from_parts(Suite::AeadAes128Gcm, &[3; 16], &[3; 12]));
+        let (whole, parts) = (whole.unwrap(), parts.unwrap());
+        assert_eq!((whole.key(), &whole.salt[..]), (parts.key(), &parts.salt[..]));
         assert!(Master::from_dtls(Suite::AeadAes256Gcm, &[0; 87], DtlsRole::Client).is_err());
         assert!(Master::from_dtls(Suite::AeadAes256Gcm, &[0; 89], DtlsRole::Client).is_err());
     }
