@@ -9,6 +9,7 @@
 //! Whether a picture behind a loss can be shown is the decoder's business, and asking for a key frame the caller's.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::numbers::{SeqNo, Timestamp};
@@ -76,6 +77,8 @@ struct Place {
     end: SeqNo,
     /// Whether a frame begins at `next`; otherwise packets are dropped until one does.
     begun: bool,
+    /// Whether that is certain to be the first: until then packets from before it may come, overtaken, and are welcome.
+    settled: bool,
     /// Time and marker of the packet before `end`, if that has been.
     before: Option<(Timestamp, bool)>,
     /// Since when packets behind the hole at `end` wait.
@@ -84,7 +87,7 @@ struct Place {
 
 impl Place {
     const fn at(number: SeqNo) -> Self {
-        Self { next: number, end: number, begun: false, before: None, since: None }
+        Self { next: number, end: number, begun: false, settled: false, before: None, since: None }
     }
 }
 
@@ -143,8 +146,11 @@ impl Buffer {
 
     /// The number of a packet, unless its turn is over.
     fn number_of(&mut self, wire: u16) -> Option<SeqNo> {
-        if let Some(place) = &self.place {
+        if let Some(place) = &mut self.place {
             let number = place.end.near(wire);
+            if !place.settled && number < place.next && place.next.0 - number.0 <= OVERTAKEN {
+                *place = Place { since: place.since, ..Place::at(number) };
+            }
             if number >= place.next {
                 self.late = 0;
                 return Some(number);
@@ -178,10 +184,20 @@ impl Buffer {
                 }
                 continue;
             }
-            if !place.begun && !begins(self.codec, slot, place.before) {
-                self.take(number);
-                self.lose(1);
-                (place.next, place.before) = (place.end, Some((timestamp, marker)));
+            let begins = place.begun || begins(self.codec, slot, place.before);
+            if !begins && !place.settled {
+                place.before = Some((timestamp, marker));
+                continue;
+            }
+            if !place.begun && place.next < place.end {
+                // What is here and begins no frame; the frame that begins stays.
+                let dropped = if begins { place.next.0..number.0 } else { place.next.0..place.end.0 };
+                place.next = SeqNo(dropped.end);
+                self.drop_packets(dropped);
+            }
+            place.settled = true;
+            if !begins {
+                place.before = Some((timestamp, marker));
                 continue;
             }
             // Where another time begins, a frame without a marker has ended.
@@ -195,7 +211,8 @@ impl Buffer {
                 place.next = place.end;
             }
         }
-        let behind = self.waiting.range(place.end..).next().map(|(_, slot)| slot.at);
+        let waits_from = if place.settled { place.end } else { place.next };
+        let behind = self.waiting.range(waits_from..).next().map(|(_, slot)| slot.at);
         place.since = if place.end == from { place.since.into_iter().chain(behind).min() } else { behind };
         self.place = Some(place);
     }
@@ -204,14 +221,23 @@ impl Buffer {
     fn skip(&mut self) {
         let Some(place) = &mut self.place else { return };
         let (next, end) = (place.next, place.end);
+        if !place.settled {
+            *place = Place { settled: true, ..Place::at(next) };
+            return self.advance();
+        }
         let behind = self.waiting.range(end..).next().map(|(&number, _)| number);
         match behind {
-            Some(behind) => *place = Place::at(behind),
+            Some(behind) => *place = Place { settled: true, ..Place::at(behind) },
             None => (place.next, place.begun) = (end, false),
         }
-        (next.0..end.0).for_each(|number| drop(self.take(SeqNo(number))));
-        self.lose(behind.unwrap_or(end).0 - next.0);
+        self.drop_packets(next.0..end.0);
+        self.lose(behind.map_or(0, |behind| behind.0 - end.0));
         self.advance();
+    }
+
+    fn drop_packets(&mut self, numbers: Range<u64>) {
+        self.lose(numbers.end - numbers.start);
+        numbers.for_each(|number| drop(self.take(SeqNo(number))));
     }
 
     /// Puts the packets of a frame together.
@@ -237,6 +263,9 @@ impl Buffer {
     }
 
     fn lose(&mut self, more: u64) {
+        if more == 0 {
+            return;
+        }
         match self.output.back_mut() {
             Some(Output::Lost { packets }) => *packets += more,
             Some(Output::Frame(_)) | None => self.output.push_back(Output::Lost { packets: more }),
@@ -253,3 +282,5 @@ fn begins(codec: Codec, slot: &Slot, before: Option<(Timestamp, bool)>) -> bool 
 
 /// So many late packets in a row are a new beginning (compare RFC 3550 §A.1, which takes two in order).
 const RESTART: u32 = 100;
+/// So many packets may be overtaken by the first.
+const OVERTAKEN: u64 = 100;

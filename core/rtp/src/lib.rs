@@ -11,6 +11,7 @@ pub mod header;
 pub mod jitter;
 pub mod nack;
 pub mod payload;
+pub mod reception;
 pub mod red;
 pub mod rtcp;
 pub mod rtx;

@@ -120,6 +120,24 @@ fn a_stream_that_is_met_in_the_middle_begins_with_the_next_frame() {
 }
 
 #[test]
+fn a_first_packet_that_was_overtaken_is_waited_for() {
+    let (frames, packets) = stream(Codec::Vp8, &[900, 10], 65_535);
+    let (mut buffer, now) = (Buffer::new(Codec::Vp8, config()), Instant::now());
+    let mut out = Vec::new();
+    for index in [2, 1, 4, 0, 3, 5] {
+        out.extend(handle(&mut buffer, now, &packets[index]));
+    }
+    assert_eq!(out, frames.into_iter().map(Output::Frame).collect::<Vec<_>>());
+    // But not for ever.
+    let mut buffer = Buffer::new(Codec::Vp8, config());
+    assert_eq!(handle(&mut buffer, now, &packets[2]), []);
+    assert_eq!(buffer.poll_timeout(), Some(now + 100 * MS));
+    buffer.handle_timeout(now + 100 * MS);
+    assert_eq!((drain(&mut buffer), buffer.poll_timeout()), (vec![Output::Lost { packets: 1 }], None));
+    assert_eq!(handle(&mut buffer, now, &packets[0]), [], "its turn is over");
+}
+
+#[test]
 fn lost_audio_is_told_and_the_rest_goes_on() {
     let (frames, packets) = stream(Codec::Opus, &[50; 4], 100);
     let (mut buffer, now) = (Buffer::new(Codec::Opus, config()), Instant::now());

@@ -247,13 +247,18 @@ impl SymbolChunk {
 }
 
 /// Remembers arrivals and writes feedback about them. Time is handed in as microseconds since any moment.
+///
+/// What has been told of as lost and comes after all is told of again, with what followed it: so a sender learns that it was
+/// overtaken only.
 #[derive(Debug, Default)]
 pub struct Recorder {
     extended: Extended,
-    /// In order of their numbers; at most [`KEPT`].
+    /// In order of their numbers; at most [`KEPT`]. Those below `next` have been told of.
     arrivals: VecDeque<(SeqNo, i64)>,
-    /// Feedback goes on behind the last packet of the last one.
+    /// Where the next feedback goes on.
     next: Option<SeqNo>,
+    /// What is below has been forgotten.
+    floor: Option<SeqNo>,
     number: u8,
 }
 
@@ -263,39 +268,38 @@ impl Recorder {
         Self::default()
     }
 
-    /// A packet with this transport sequence number has arrived. A second arrival, one that earlier feedback has passed, and
-    /// the oldest of too many are not told of.
+    /// A packet with this transport sequence number has arrived. A second arrival, one that comes very late, and the oldest
+    /// of too many are not told of.
     pub fn on_packet(&mut self, sequence: u16, at: i64) {
         let number = self.extended.extend(sequence);
-        if self.next.is_some_and(|next| number < next) {
-            return;
-        }
-        let place = self.arrivals.partition_point(|&(known, _)| known < number);
-        if self.arrivals.get(place).is_some_and(|&(known, _)| known == number) {
+        let place = self.place_of(number);
+        let forgotten = self.floor.is_some_and(|floor| number < floor);
+        if forgotten || self.arrivals.get(place).is_some_and(|&(known, _)| known == number) {
             return;
         }
         self.arrivals.insert(place, (number, at));
+        self.next = self.next.map(|next| next.min(number));
         if self.arrivals.len() > KEPT {
-            self.arrivals.pop_front();
+            self.forget_first();
         }
     }
 
-    /// How many arrivals have not been told of.
+    /// How many arrivals are to be told of.
     pub fn waiting(&self) -> usize {
-        self.arrivals.len()
+        self.arrivals.len() - self.told()
     }
 
     /// Appends one feedback packet about as many arrivals as fit; says whether there were any.
     pub fn write(&mut self, writer: &mut Writer<'_>, sender: Ssrc, media: Ssrc) -> Result<bool, NoRoom> {
-        let Some(&(earliest, base)) = self.arrivals.front() else { return Ok(false) };
+        let told = self.told();
+        let Some(&(earliest, base)) = self.arrivals.get(told) else { return Ok(false) };
         // What was lost behind the last feedback belongs to this one.
         let first = self.next.filter(|next| earliest.0 - next.0 < GAP).unwrap_or(earliest);
         let reference = base.div_euclid(REFERENCE);
-        let batch = Batch::of(&self.arrivals, first, reference, writer.room());
-        let last = self.arrivals.get(batch.arrivals.saturating_sub(1)).ok_or(NoRoom)?.0;
-        if batch.arrivals == 0 {
+        let batch = Batch::of(self.arrivals.range(told..), first, reference, writer.room());
+        let Some(&(last, time)) = batch.arrivals.checked_sub(1).and_then(|last| self.arrivals.get(told + last)) else {
             return Err(NoRoom);
-        }
+        };
         let number = self.number;
         writer.packet(RTPFB, TWCC, |body| {
             body.word(sender.0)?;
@@ -307,10 +311,27 @@ impl Recorder {
             write_chunks(&batch.symbols, body)?;
             body.put(&batch.deltas)
         })?;
-        self.arrivals.drain(..batch.arrivals);
         self.next = Some(last.next());
         self.number = number.wrapping_add(1);
+        while self.arrivals.front().is_some_and(|&(number, at)| number <= last && time.saturating_sub(at) > LATE) {
+            self.forget_first();
+        }
         Ok(true)
+    }
+
+    fn told(&self) -> usize {
+        self.next.map_or(0, |next| self.place_of(next))
+    }
+
+    fn place_of(&self, number: SeqNo) -> usize {
+        self.arrivals.partition_point(|&(known, _)| known < number)
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((number, _)) = self.arrivals.pop_front() {
+            self.floor = Some(number.next());
+            self.next = self.next.map(|next| next.max(number.next()));
+        }
     }
 }
 
@@ -323,7 +344,7 @@ struct Batch {
 
 impl Batch {
     /// As many arrivals from the front as fit so many bytes, and whose times and numbers are near enough to each other.
-    fn of(arrivals: &VecDeque<(SeqNo, i64)>, first: SeqNo, reference: i64, room: usize) -> Self {
+    fn of<'r>(arrivals: impl Iterator<Item = &'r (SeqNo, i64)>, first: SeqNo, reference: i64, room: usize) -> Self {
         let mut batch = Self { symbols: Vec::new(), deltas: Vec::new(), arrivals: 0 };
         let (mut expected, mut time) = (first, reference * (REFERENCE / DELTA));
         for &(number, at) in arrivals {
@@ -390,6 +411,8 @@ const FIXED: usize = 20;
 /// A hole of so many packets begins a feedback packet of its own.
 const GAP: u64 = 2_000;
 const KEPT: usize = 4_096;
+/// So many microseconds after it, an arrival that has been told of is forgotten; what comes from before it then is too late.
+const LATE: i64 = 500_000;
 
 #[cfg(test)]
 mod tests {
@@ -486,15 +509,17 @@ mod tests {
                 ]
             )]
         );
-        // What was lost in between belongs to the next; what was told of is not told again.
-        recorder.on_packet(1, 1_950_000);
+        // What was lost in between belongs to the next.
         recorder.on_packet(5, 1_960_000);
-        let again = written(&mut recorder, 1_200);
-        assert_eq!(
-            (again[0].0, again[0].1, &again[0].2[..2]),
-            (3, 1, &[Status::Lost { first: 3, count: 1 }, Status::Lost { first: 4, count: 1 }][..])
-        );
-        assert_eq!(again.len(), 1);
+        let lost = |first| Status::Lost { first, count: 1 };
+        let received = |sequence, at| Status::Received { sequence, at };
+        assert_eq!(written(&mut recorder, 1_200), [(3, 1, vec![lost(3), lost(4), received(5, 1_960_000)])]);
+        // What comes after all is told of with what followed it; a second time, or far too late, it is not.
+        recorder.on_packet(4, 1_970_000);
+        recorder.on_packet(5, 1_980_000);
+        recorder.on_packet(65_534, 1_980_000);
+        let again = vec![received(4, 1_970_000), received(5, 1_960_000)];
+        assert_eq!(written(&mut recorder, 1_200), [(4, 2, again)]);
     }
 
     #[test]
