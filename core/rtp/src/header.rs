@@ -2,7 +2,7 @@
 
 use crate::ext::{self, Form};
 use crate::numbers::{PayloadType, Ssrc, Timestamp};
-use crate::packet::{EXTENSION, FIXED, MARKER, Malformed, Packet};
+use crate::packet::{EXTENSION, FIXED, MARKER, Malformed, PADDING, Packet};
 
 /// What differs from packet to packet, and from subscriber to subscriber (RFC 3550 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,22 @@ impl<'b> Writer<'b> {
         Ok(head + payload.len())
     }
 
+    /// Appends so many bytes of padding and no payload: a packet that fills a link, to find out what it takes. Zero is one.
+    pub fn padding(mut self, count: u8) -> Result<usize, NoRoom> {
+        let count = count.max(1);
+        let head = self.close()?;
+        let (end, room) = (head + usize::from(count), self.buffer.len());
+        let padding = self.buffer.get_mut(head..end).ok_or(NoRoom { needed: end, room })?;
+        padding.fill(0);
+        if let Some(last) = padding.last_mut() {
+            *last = count;
+        }
+        if let Some(first) = self.buffer.first_mut() {
+            *first |= PADDING;
+        }
+        Ok(end)
+    }
+
     /// Closes the header and hands the room behind it to whoever fills in the payload; says how long the header is.
     pub fn payload_room(mut self) -> Result<(usize, &'b mut [u8]), NoRoom> {
         let head = self.close()?;
@@ -245,6 +261,21 @@ mod tests {
         assert_eq!(Packet::parse(&buffer[..length]).unwrap().extensions().collect::<Vec<_>>(), [(1, &[9; 4][..])]);
         let mut writer = Writer::new(&mut buffer, &header(), &[]).unwrap();
         assert_eq!(writer.extension(1, &[0; 256]), Err(NoRoom { needed: 256, room: 255 }));
+    }
+
+    #[test]
+    fn padding_alone_is_a_packet_too() {
+        let mut buffer = [0xff; 300];
+        for count in [0, 1, 255] {
+            let mut writer = Writer::new(&mut buffer, &header(), &[]).unwrap();
+            writer.extension(3, &[1, 2]).unwrap();
+            let length = writer.padding(count).unwrap();
+            let packet = Packet::parse(&buffer[..length]).unwrap();
+            assert_eq!((packet.payload(), packet.padding()), (&[][..], usize::from(count.max(1))));
+            assert!(buffer[20..length - 1].iter().all(|&byte| byte == 0));
+        }
+        let writer = Writer::new(&mut buffer[..20], &header(), &[]).unwrap();
+        assert_eq!(writer.padding(9), Err(NoRoom { needed: 21, room: 20 }));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A receiver remembers a stream only after a packet of it was authentic, and at most as many as it is told. A sender
-//! refuses to encrypt two packets under one index: in Galois/counter mode that would give the key away.
+//! refuses to encrypt two packets under one index: in Galois/counter mode that would give the key away. A lost packet goes
+//! again in a stream of its own (RFC 4588), or as the very bytes it was.
 
 mod suite;
 mod transform;
