@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-webrtc", &["tandem-dtls"]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
+    ("tandem-sdp", &[]),
     ("tandem-policy", &[]),
     ("tandem-engine", &["tandem-api", "tandem-policy"]),
     ("tandem-store", &["tandem-api", "tandem-engine"]),
@@ -34,7 +35,15 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] = &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-stun", "tandem-webrtc"];
+const CORE: &[&str] = &[
+    "tandem-api",
+    "tandem-dtls",
+    "tandem-engine",
+    "tandem-policy",
+    "tandem-sdp",
+    "tandem-stun",
+    "tandem-webrtc",
+];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
