@@ -43,6 +43,11 @@ pub use group::{Group, Mid};
 pub use h264::{Level, Profile as H264Profile, ProfileLevel};
 pub use layers::{Activity, Alternative, Layer, Rid, RidId, Simulcast, Way};
 pub use malformed::Malformed;
+pub use negotiate::{
+    Agent, Agreed, AgreedCodec, AgreedExtension, DataLine, IceRole, Incoming, Line, MediaLine, Misuse, Numbers,
+    OurCodec, OurData, OurDtls, OurIce, OurLine, OurSource, OurTransport, Ours, Pace, Plain, Refused, RemoteIce,
+    Retransmission, Security, Side, Transport, Why, accept, negotiate, offer,
+};
 pub use opus::Opus;
 pub use parameters::Parameters;
 pub use parse::{Limits, parse, parse_within};

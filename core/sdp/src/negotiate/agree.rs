@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agreed::{
-    Agreed, AgreedCodec, AgreedExtension, DataLine, IceRole, Incoming, Line, MediaLine, Numbers, RemoteIce, RtcpPath,
+    Agreed, AgreedCodec, AgreedExtension, DataLine, IceRole, Incoming, Line, MediaLine, Numbers, Pace, RemoteIce,
     Security, Side, Transport,
 };
-use super::bundle::Bundles;
-use super::matching::same;
-use super::ours::Pace;
+use super::bundle::{Bundles, Groups};
+use super::matching::{rtx_of, same};
 use super::refused::Refused;
 use crate::attribute::Attribute;
 use crate::codec::Codec;
@@ -29,35 +28,30 @@ pub(super) struct Pair<'a> {
 }
 
 /// Reads both. `before` is what was agreed on before these.
-pub(super) fn agree(
-    side: Side,
-    offer: &Session,
-    answer: &Session,
-    before: Option<&Agreed>,
-) -> Result<Agreed, Refused> {
+pub(super) fn agree(side: Side, offer: &Session, answer: &Session, before: Option<&Agreed>) -> Result<Agreed, Refused> {
     check_lines(offer, answer)?;
     let initiator = before.map_or(side, |before| before.initiator);
-    let bundles = Bundles::of_answer(offer, answer)?;
+    let groups = (Groups::read(offer)?, Groups::read(answer)?);
+    let bundles = Bundles::of_answer(&groups.0, answer)?;
     let (mut lines, mut transports) = (Vec::new(), Vec::<Transport>::new());
     let mut places = BTreeMap::new();
     for (at, (offered, answered)) in offer.sections().zip(answer.sections()).enumerate() {
         let pair = Pair { offer: offered, answer: answered, side, at };
-        if !pair.is_alive(&bundles) {
-            lines.push(Line::Free);
-            continue;
-        }
         let tagged = bundles.tagged(at);
-        let transport = *places.entry(tagged).or_insert(transports.len());
-        if transport == transports.len() {
-            let (Some(offered), Some(answered)) = (offer.section(tagged), answer.section(tagged)) else {
-                return Err(Refused::Lines { expected: offer.media.len(), got: answer.media.len() });
-            };
-            transports.push(Pair { offer: offered, answer: answered, side, at: tagged }.transport(initiator)?);
-        }
-        if let Some(transport) = transports.get_mut(transport) {
+        let place = places.get(&tagged).copied().unwrap_or(transports.len());
+        let line = if pair.is_alive(&bundles) { pair.line(place) } else { Line::Free };
+        if let Some(transport) = transports.get_mut(place) {
+            transport.lines.extend((line != Line::Free).then_some(at));
+        } else if line != Line::Free {
+            let described = (groups.0.describing(tagged), groups.1.describing(tagged));
+            let sections = offer.section(described.0).zip(answer.section(described.1));
+            let (offer, answer) = sections.unwrap_or((offered, answered));
+            let mut transport = Pair { offer, answer, side, at: tagged }.transport(initiator)?;
             transport.lines.push(at);
+            transports.push(transport);
+            places.insert(tagged, place);
         }
-        lines.push(pair.line(transport));
+        lines.push(line);
     }
     let (local, remote) = match side {
         Side::Offerer => (offer, answer),
@@ -121,7 +115,8 @@ impl<'a> Pair<'a> {
 
     /// An m-line lives if both give it a port, or share one that has it.
     fn is_alive(self, bundles: &Bundles) -> bool {
-        let offered = self.offer.media.port != 0 || (self.offer.has(&Attribute::BundleOnly) && bundles.contains(self.at));
+        let offered =
+            self.offer.media.port != 0 || (self.offer.has(&Attribute::BundleOnly) && bundles.contains(self.at));
         offered && self.answer.media.port != 0
     }
 
@@ -163,9 +158,8 @@ impl<'a> Pair<'a> {
                 sources: remote.sources(),
                 groups: remote.source_groups().cloned().collect(),
                 offered_layers: ids(&remote.layers(Way::Send)),
-                layers: self.layers(Way::Receive),
+                layers: self.layers(),
             },
-            outgoing: self.layers(Way::Send),
             pace: Pace { ptime: remote.ptime(), maxptime: remote.maxptime(), bandwidth: remote.bandwidth() },
         })
     }
@@ -178,11 +172,12 @@ impl<'a> Pair<'a> {
         for codec in answered.iter().filter(|codec| !codec.format.is_rtx()) {
             let of_number = |o: &&Codec| o.number == codec.number && same(&o.format, &codec.format);
             let counterpart = offered.iter().find(of_number);
-            let Some(counterpart) = counterpart.or_else(|| offered.iter().find(|o| same(&o.format, &codec.format))) else {
+            let Some(counterpart) = counterpart.or_else(|| offered.iter().find(|o| same(&o.format, &codec.format)))
+            else {
                 continue;
             };
-            let retransmission = Self::rtx_of(&offered, counterpart).zip(Self::rtx_of(&answered, codec));
-            agreed.push(self.codec(counterpart, codec, retransmission));
+            let retransmission = rtx_of(&offered, counterpart).zip(rtx_of(&answered, codec));
+            agreed.push(self.codec(counterpart, codec, retransmission.map(|(o, a)| (o.number, a.number))));
         }
         agreed
     }
@@ -204,15 +199,6 @@ impl<'a> Pair<'a> {
             retransmission,
             feedback: local.feedback.iter().filter(|feedback| remote.feedback.contains(feedback)).cloned().collect(),
         }
-    }
-
-    /// RFC 4588 §8.6: `apt` names what is sent again.
-    fn rtx_of(codecs: &[Codec], codec: &Codec) -> Option<u8> {
-        let again = |other: &&Codec| {
-            let apt = other.format.parameters.number("apt");
-            other.format.is_rtx() && other.format.clock == codec.format.clock && apt == Some(codec.number)
-        };
-        codecs.iter().find(again).map(|rtx| rtx.number)
     }
 
     /// RFC 8285 §6: an answer repeats those it takes, with their numbers.
@@ -239,10 +225,10 @@ impl<'a> Pair<'a> {
             .collect()
     }
 
-    /// Encodings that go our way: those that both name.
-    fn layers(self, way: Way) -> Vec<RidId> {
-        let theirs: BTreeSet<_> = self.remote().layers(way.other()).into_iter().map(|rid| &rid.id).collect();
-        let ours = self.local().layers(way);
+    /// Encodings that come to us: those that both name.
+    fn layers(self) -> Vec<RidId> {
+        let theirs: BTreeSet<_> = self.remote().layers(Way::Send).into_iter().map(|rid| &rid.id).collect();
+        let ours = self.local().layers(Way::Receive);
         ours.into_iter().map(|rid| &rid.id).filter(|id| theirs.contains(id)).cloned().collect()
     }
 
@@ -254,11 +240,8 @@ impl<'a> Pair<'a> {
             return Err(Refused::NoMux { line: self.at });
         }
         let destination = |place: Option<(&crate::address::Host, u16)>| place.map(|(host, port)| (host.clone(), port));
-        let rtcp = match muxed || is_data {
-            true => RtcpPath::Muxed,
-            false => RtcpPath::Separate(destination(remote.rtcp())),
-        };
         let ice = self.ice(initiator);
+        let rtcp = if ice.is_some() || muxed || is_data { None } else { destination(remote.rtcp()) };
         let destination = if ice.is_some() { None } else { destination(remote.destination()) };
         Ok(Transport { lines: Vec::new(), ice, security: self.security()?, destination, rtcp })
     }
@@ -330,4 +313,3 @@ impl<'a> Pair<'a> {
 fn ids(rids: &[&Rid]) -> Vec<RidId> {
     rids.iter().map(|rid| rid.id.clone()).collect()
 }
-

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::history::History;
-use super::ours::Pace;
 use crate::address::Host;
 use crate::candidate::Candidate;
 use crate::codec::{Feedback, Format};
@@ -76,10 +75,19 @@ pub struct MediaLine {
     pub reduced_size: bool,
     /// What they send.
     pub incoming: Incoming,
-    /// The encodings that we send.
-    pub outgoing: Vec<RidId>,
     /// What packets they like.
     pub pace: Pace,
+}
+
+/// What packets one end likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Milliseconds of media in a packet.
+    pub ptime: Option<u16>,
+    /// Milliseconds at most.
+    pub maxptime: Option<u16>,
+    /// Bits per second.
+    pub bandwidth: Option<u64>,
 }
 
 /// A codec both have.
@@ -160,8 +168,8 @@ pub struct Transport {
     pub security: Security,
     /// Where they are, if there is no ICE.
     pub destination: Option<(Host, u16)>,
-    /// Where their RTCP is.
-    pub rtcp: RtcpPath,
+    /// Where their RTCP is, if neither ICE tells nor it goes where RTP goes.
+    pub rtcp: Option<(Host, u16)>,
 }
 
 /// The other end's ICE agent.
@@ -213,15 +221,6 @@ pub enum Security {
     },
 }
 
-/// Where RTCP goes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RtcpPath {
-    /// Where RTP goes.
-    Muxed,
-    /// Somewhere else, if it is known.
-    Separate(Option<(Host, u16)>),
-}
-
 /// Why we have refused an m-line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
@@ -242,7 +241,7 @@ pub enum Why {
     /// Nothing in common.
     #[error("expected one of our codecs, got {offered}")]
     NoCodec {
-        /// What was offered, cut.
+        /// Their names.
         offered: String,
     },
     /// It would need a transport of its own, and has none.
@@ -255,18 +254,15 @@ pub enum Why {
     #[error("expected ICE credentials")]
     NoIce,
     /// Nothing in common.
-    #[error("expected protection of media that we have, got {got}")]
-    NoProtection {
-        /// What was offered.
-        got: &'static str,
-    },
+    #[error("expected a fingerprint, or a key of a suite that we have")]
+    NoProtection,
     /// Nobody would begin the handshake.
     #[error("expected `a=setup` of `actpass`, `active` or `passive`")]
     NoSetup,
 }
 
 impl Agreed {
-    /// M-lines whose place may be taken by another, RFC 9429 §5.2.2.
+    /// M-lines whose place may be taken by another, of any kind (RFC 9429 §5.2.2).
     pub fn free_lines(&self) -> impl Iterator<Item = usize> {
         self.lines.iter().zip(0..).filter(|(line, _)| matches!(line, Line::Free)).map(|(_, at)| at)
     }
@@ -312,15 +308,6 @@ impl Line {
         match self {
             Self::Media(media) => Some(media),
             Self::Free | Self::Data(_) => None,
-        }
-    }
-}
-
-impl Side {
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Offerer => Self::Answerer,
-            Self::Answerer => Self::Offerer,
         }
     }
 }

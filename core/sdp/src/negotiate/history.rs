@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::matching::same;
-use super::ours::OurExtension;
 use crate::address::number;
 use crate::codec::{Format, MAX_PAYLOAD_TYPE};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
@@ -70,15 +69,15 @@ impl History {
     }
 
     /// The number of a header extension.
-    pub(crate) fn extension_id(&mut self, extension: &OurExtension) -> Option<u16> {
-        let had = self.extensions.iter().find(|(_, uri)| **uri == extension.uri);
+    pub(crate) fn extension_id(&mut self, uri: &Token) -> Option<u16> {
+        let had = self.extensions.iter().find(|(_, known)| *known == uri);
         if let Some((id, _)) = had {
             return Some(*id);
         }
         // 15 means the end of extensions in the one-byte form (RFC 8285 §4.2).
         let mut possible = (1..=MAX_ONE_BYTE).chain(MAX_ONE_BYTE + 2..=MAX_TWO_BYTE);
         let id = possible.find(|id| !self.extensions.contains_key(id))?;
-        self.extensions.insert(id, extension.uri.clone());
+        self.extensions.insert(id, uri.clone());
         Some(id)
     }
 }

@@ -1,7 +1,7 @@
 //! Whether two formats are the same codec, and which parameters an answer has. Most parameters say what the receiver likes and
 //! need no agreement; those that change what the bytes mean must be equal.
 
-use crate::codec::Format;
+use crate::codec::{Codec, Format};
 use crate::h264::ProfileLevel;
 use crate::parameters::Parameters;
 
@@ -26,6 +26,15 @@ fn same_h264(a: &Parameters, b: &Parameters) -> bool {
     profiles.is_some_and(|(a, b)| a.common(b).is_some()) && mode(a) == mode(b)
 }
 
+/// The retransmissions of a codec: `apt` names what is sent again (RFC 4588 §8.6).
+pub(crate) fn rtx_of<'a>(codecs: &'a [Codec], codec: &Codec) -> Option<&'a Codec> {
+    let again = |other: &&Codec| {
+        let apt = other.format.parameters.number("apt");
+        other.format.is_rtx() && other.format.clock == codec.format.clock && apt == Some(codec.number)
+    };
+    codecs.iter().find(again)
+}
+
 /// The parameters of our answer to `offered`, where our own are those of `ours`.
 pub(crate) fn answer(offered: &Format, ours: &Format) -> Parameters {
     let (theirs, mine) = (&offered.parameters, &ours.parameters);
@@ -38,7 +47,8 @@ pub(crate) fn answer(offered: &Format, ours: &Format) -> Parameters {
         Parameters::parse(&common_events(theirs.bare().unwrap_or(ALL_EVENTS), mine.bare().unwrap_or(ALL_EVENTS)))
     } else if name("G729") {
         // RFC 7261 §3.4: comfort noise of annex B if both have it.
-        let refused = |parameters: &Parameters| parameters.value("annexb").is_some_and(|v| v.eq_ignore_ascii_case("no"));
+        let refused =
+            |parameters: &Parameters| parameters.value("annexb").is_some_and(|v| v.eq_ignore_ascii_case("no"));
         if refused(theirs) || refused(mine) { mine.clone().with("annexb", "no") } else { mine.clone() }
     } else if name("iLBC") {
         // RFC 3952 §5: 30 unless both say 20.
@@ -146,7 +156,12 @@ mod tests {
     #[test]
     fn what_changes_the_bytes_must_be_equal() {
         for (name, a, b, expected) in [
-            ("H264", "profile-level-id=42e01f;packetization-mode=1", "profile-level-id=42e034;packetization-mode=1", true),
+            (
+                "H264",
+                "profile-level-id=42e01f;packetization-mode=1",
+                "profile-level-id=42e034;packetization-mode=1",
+                true,
+            ),
             ("H264", "profile-level-id=42e01f;packetization-mode=1", "profile-level-id=42e01f", false),
             ("H264", "profile-level-id=42e01f", "profile-level-id=42001f", false),
             ("H264", "profile-level-id=42e01f", "profile-level-id=4de01f", true),

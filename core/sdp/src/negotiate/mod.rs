@@ -22,13 +22,12 @@ mod refused;
 mod write;
 
 pub use agreed::{
-    Agreed, AgreedCodec, AgreedExtension, DataLine, IceRole, Incoming, Line, MediaLine, Numbers, RemoteIce, RtcpPath,
+    Agreed, AgreedCodec, AgreedExtension, DataLine, IceRole, Incoming, Line, MediaLine, Numbers, Pace, RemoteIce,
     Security, Side, Transport, Why,
 };
 pub use answer::negotiate;
 pub use offer::{accept, offer};
 pub use ours::{
-    Agent, Breadth, Bundle, Gathering, Mux, Need, OurCodec, OurData, OurDtls, OurExtension, OurIce, OurLayers, OurLine,
-    OurSource, OurStreams, OurTransport, Ours, Pace, Plain, Retransmission,
+    Agent, OurCodec, OurData, OurDtls, OurIce, OurLine, OurSource, OurTransport, Ours, Plain, Retransmission,
 };
 pub use refused::{Misuse, Refused};

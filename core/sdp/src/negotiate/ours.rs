@@ -8,8 +8,6 @@ use crate::codec::{Feedback, Format};
 use crate::crypto::{Key, Suite};
 use crate::direction::Direction;
 use crate::dtls::{Fingerprint, Role};
-use crate::group::Mid;
-use crate::layers::RidId;
 use crate::section::Credentials;
 use crate::session::Kind;
 use crate::source::{Msid, Ssrc};
@@ -20,52 +18,29 @@ use crate::text::Token;
 pub struct Ours {
     /// Names the session in `o=`; the same for as long as it lives.
     pub session: u64,
-    /// Of the machine, for `o=`.
-    pub address: IpAddr,
-    /// For each kind of media, the best first.
+    /// For each kind of media, the best first. Each line may have others.
     pub codecs: BTreeMap<Kind, Vec<OurCodec>>,
-    /// Header extensions.
-    pub extensions: Vec<OurExtension>,
-    /// How packets travel, for all m-lines that share a transport or have none of their own.
+    /// Header extensions we understand, for each kind of media.
+    pub extensions: BTreeMap<Kind, Vec<Token>>,
+    /// What m-lines travel over that have no transport of their own. With ICE they share it (RFC 9143); without, there can
+    /// be one of them.
     pub transport: OurTransport,
     /// Data channels, if we have any.
     pub data: Option<OurData>,
     /// One for each m-line; `None` refuses it in an answer and ends it in an offer.
     pub lines: Vec<Option<OurLine>>,
-    /// For m-lines of an offer beyond `lines`; `None` refuses them.
-    pub unlisted: Option<OurLine>,
-    /// Whether m-lines share a transport.
-    pub bundle: Bundle,
-    /// How many codecs an answer has.
-    pub breadth: Breadth,
-}
-
-/// Whether m-lines share a transport, RFC 9143.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bundle {
-    /// Each has its own.
-    Never,
-    /// All that can, do: in an offer, those without a transport of their own; in an answer, those offered so.
-    Always,
-}
-
-/// How many codecs an answer has, RFC 3264 §6.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breadth {
-    /// All that both have: any may be sent at any time.
-    All,
-    /// The best one, and what helps it: for phones that bear no change.
-    Best,
+    /// For m-lines of somebody's offer beyond `lines`: the first of its kind. Where there is none, the m-line is refused.
+    pub others: Vec<OurLine>,
 }
 
 /// A codec of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OurCodec {
-    /// What it is; its parameters say what we like to receive.
+    /// What it is; its parameters say what we like to receive. `red` for audio names the codec it repeats by itself.
     pub format: Format,
     /// What feedback we give and understand.
     pub feedback: Vec<Feedback>,
-    /// Whether packets may be sent again in a stream of their own (RFC 4588).
+    /// Whether packets may be sent again in a stream of their own.
     pub retransmission: Retransmission,
     /// Which payload type to offer it as, if that is free.
     pub number: Option<u8>,
@@ -76,31 +51,17 @@ pub struct OurCodec {
 pub enum Retransmission {
     /// No.
     Never,
-    /// As `rtx`.
+    /// As `rtx`, RFC 4588.
     Rtx,
-}
-
-/// A header extension of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OurExtension {
-    /// Which.
-    pub uri: Token,
-    /// For these kinds of media.
-    pub kinds: Vec<Kind>,
-    /// Whether we send it, or understand it.
-    pub direction: Direction,
 }
 
 /// How our packets travel.
 #[derive(Clone, Debug)]
 pub struct OurTransport {
-    /// Where we are: the default candidate with ICE, or [`OurTransport::LATER`].
+    /// Where we are. [`OurTransport::LATER`] where only ICE can tell: then there is no going without it.
     pub address: SocketAddr,
-    /// Where our RTCP is, if not at the port after that of RTP and not multiplexed.
-    pub rtcp: Option<SocketAddr>,
-    /// Whether RTP and RTCP share a port.
-    pub mux: Mux,
-    /// Ours, if we have it.
+    /// Ours, if we have it. With it, RTP and RTCP share a port (RFC 8858); without it they do if both can, and else RTCP is
+    /// at the port after that of RTP.
     pub ice: Option<OurIce>,
     /// Ours, if we have it.
     pub dtls: Option<OurDtls>,
@@ -108,17 +69,6 @@ pub struct OurTransport {
     pub sdes: Vec<(Suite, Key)>,
     /// Whether media may go unprotected.
     pub plain: Plain,
-}
-
-/// Whether RTP and RTCP share a port, RFC 5761.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mux {
-    /// No.
-    Never,
-    /// If the other end can.
-    IfBoth,
-    /// Without it there is no media (RFC 8858).
-    Required,
 }
 
 /// Whether media may go unprotected.
@@ -130,21 +80,15 @@ pub enum Plain {
     Allowed,
 }
 
-/// Our ICE agent.
+/// Our ICE agent. Its candidates are all there are.
 #[derive(Clone, Debug)]
 pub struct OurIce {
     /// Change them to restart.
     pub credentials: Credentials,
     /// What kind of agent it is.
     pub agent: Agent,
-    /// Whether we go without, where the other end has none.
-    pub need: Need,
-    /// `trickle`.
-    pub options: Vec<Token>,
-    /// What is found so far.
+    /// Where it is.
     pub candidates: Vec<Candidate>,
-    /// Whether that is all.
-    pub gathering: Gathering,
 }
 
 /// What kind of ICE agent, RFC 8445 §2.5.
@@ -154,24 +98,6 @@ pub enum Agent {
     Full,
     /// Answers checks.
     Lite,
-}
-
-/// Whether we go without something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Where the other end does not have it.
-    IfBoth,
-    /// Never.
-    Required,
-}
-
-/// Whether there will be more candidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gathering {
-    /// There may be.
-    Trickling,
-    /// These are all.
-    Complete,
 }
 
 /// Our end of DTLS.
@@ -195,31 +121,20 @@ pub struct OurData {
 /// What we want of an m-line.
 #[derive(Clone, Debug)]
 pub struct OurLine {
-    /// What to offer. An answer has what is offered.
+    /// What to offer; one of another kind in somebody's offer is refused. [`Kind::Application`] is data channels.
     pub kind: Kind,
-    /// What to call it in an offer. `None`: as it is called, or anything free.
-    pub mid: Option<Mid>,
     /// Whether we send, and receive.
     pub direction: Direction,
-    /// What we send.
-    pub sends: OurStreams,
+    /// What we send: the stream and the track of each.
+    pub msids: Vec<Msid>,
+    /// What we send: the sources.
+    pub sources: Vec<OurSource>,
     /// In place of those of the kind.
     pub codecs: Option<Vec<OurCodec>>,
-    /// Several encodings of one track.
-    pub layers: OurLayers,
+    /// As many encodings of an offered simulcast are taken.
+    pub layers: usize,
     /// A transport of its own, which is never shared.
     pub transport: Option<OurTransport>,
-    /// What packets we like.
-    pub pace: Pace,
-}
-
-/// What we send at an m-line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OurStreams {
-    /// Stream and track of each.
-    pub msids: Vec<Msid>,
-    /// Sources.
-    pub sources: Vec<OurSource>,
 }
 
 /// A source of ours.
@@ -233,64 +148,30 @@ pub struct OurSource {
     pub cname: Token,
 }
 
-/// Which encodings we take and send.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OurLayers {
-    /// As many of an offered simulcast are taken.
-    pub most: usize,
-    /// Those to ask for, in an offer.
-    pub receive: Vec<RidId>,
-    /// Those to send, if the other end takes them.
-    pub send: Vec<RidId>,
-}
-
-/// What packets one end likes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pace {
-    /// Milliseconds of media in a packet.
-    pub ptime: Option<u16>,
-    /// Milliseconds at most.
-    pub maxptime: Option<u16>,
-    /// Bits per second.
-    pub bandwidth: Option<u64>,
-}
-
 impl OurTransport {
-    /// The address of somebody whose candidates come later, RFC 8840 §4.1.1.
+    /// The address of somebody whom ICE finds, RFC 8840 §4.1.1.
     pub const LATER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9);
 
     /// As browsers want it: ICE, DTLS, one port.
     pub const fn webrtc(ice: OurIce, dtls: OurDtls) -> Self {
-        Self {
-            address: Self::LATER,
-            rtcp: None,
-            mux: Mux::Required,
-            ice: Some(ice),
-            dtls: Some(dtls),
-            sdes: Vec::new(),
-            plain: Plain::Refused,
-        }
+        Self { address: Self::LATER, ice: Some(ice), dtls: Some(dtls), sdes: Vec::new(), plain: Plain::Refused }
     }
 
     /// As old phones want it: one address, no protection.
     pub const fn plain(address: SocketAddr) -> Self {
-        Self { address, rtcp: None, mux: Mux::IfBoth, ice: None, dtls: None, sdes: Vec::new(), plain: Plain::Allowed }
+        Self { address, ice: None, dtls: None, sdes: Vec::new(), plain: Plain::Allowed }
+    }
+
+    /// As newer phones want it: one address, keys in the description.
+    pub const fn sdes(address: SocketAddr, keys: Vec<(Suite, Key)>) -> Self {
+        Self { address, ice: None, dtls: None, sdes: keys, plain: Plain::Refused }
     }
 }
 
 impl OurLine {
     /// An m-line that has nothing to send yet.
-    pub fn new(kind: Kind, direction: Direction) -> Self {
-        Self {
-            kind,
-            mid: None,
-            direction,
-            sends: OurStreams::default(),
-            codecs: None,
-            layers: OurLayers::default(),
-            transport: None,
-            pace: Pace::default(),
-        }
+    pub const fn new(kind: Kind, direction: Direction) -> Self {
+        Self { kind, direction, msids: Vec::new(), sources: Vec::new(), codecs: None, layers: 0, transport: None }
     }
 }
 
@@ -302,14 +183,28 @@ impl OurCodec {
 }
 
 impl Ours {
-    /// The transport of an m-line.
-    pub(crate) fn transport_of<'a>(&'a self, line: &'a OurLine) -> &'a OurTransport {
-        line.transport.as_ref().unwrap_or(&self.transport)
+    /// What is wanted of an m-line of somebody's offer.
+    pub(crate) fn wanted(&self, line: usize, kind: &Kind) -> Option<&OurLine> {
+        match self.lines.get(line) {
+            Some(listed) => listed.as_ref().filter(|wanted| wanted.kind == *kind),
+            None => self.others.iter().find(|wanted| wanted.kind == *kind),
+        }
+    }
+
+    /// Our ICE agent: there is one, however many transports it finds.
+    pub(crate) fn agent(&self) -> Option<&OurIce> {
+        let mut own = self.lines.iter().flatten().filter_map(|line| line.transport.as_ref()?.ice.as_ref());
+        self.transport.ice.as_ref().or_else(|| own.next())
     }
 
     /// The codecs of an m-line.
-    pub(crate) fn codecs_of<'a>(&'a self, line: &'a OurLine, kind: &Kind) -> &'a [OurCodec] {
-        let usual = || self.codecs.get(kind).map_or(&[][..], Vec::as_slice);
+    pub(crate) fn codecs_of<'a>(&'a self, line: &'a OurLine) -> &'a [OurCodec] {
+        let usual = || self.codecs.get(&line.kind).map_or(&[][..], Vec::as_slice);
         line.codecs.as_deref().unwrap_or_else(usual)
+    }
+
+    /// The header extensions of an m-line.
+    pub(crate) fn extensions_of(&self, line: &OurLine) -> &[Token] {
+        self.extensions.get(&line.kind).map_or(&[], Vec::as_slice)
     }
 }

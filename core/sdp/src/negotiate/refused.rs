@@ -100,14 +100,6 @@ pub enum Misuse {
         /// What is wanted.
         wanted: String,
     },
-    /// An m-line that lives is to have another identity, or two are to have one.
-    #[error("m-line {line}: `a=mid:{wanted}` cannot be its identity")]
-    MidTaken {
-        /// Counted from 0.
-        line: usize,
-        /// What is wanted.
-        wanted: String,
-    },
     /// It shares no transport and has none.
     #[error("m-line {line}: it needs a transport of its own")]
     NoTransport {
