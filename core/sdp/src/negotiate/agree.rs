@@ -257,7 +257,8 @@ impl<'a> Pair<'a> {
             role: if controls { IceRole::Controlling } else { IceRole::Controlled },
             is_lite,
             options: remote.ice_options().to_vec(),
-            candidates: remote.candidates().cloned().collect(),
+            // Those of RTCP are of no use: with ICE it goes where RTP goes.
+            candidates: remote.candidates().filter(|candidate| candidate.component == 1).cloned().collect(),
             is_complete: remote.has_all_candidates(),
         })
     }

@@ -51,7 +51,9 @@ impl<'a> Offerer<'a> {
                 return Err(Misuse::KindChanged { line: at, is, wanted });
             }
             Some((mid, _)) => mid.cloned(),
-            None => self.fresh_mid(),
+            None if self.ours.transport_of(wanted).ice.is_some() => self.fresh_mid(),
+            // Nothing would tell telephones apart by it.
+            None => None,
         };
         let carriage = self.carriage(at, wanted, mid.as_ref(), living.is_some())?;
         match wanted.kind {
@@ -95,7 +97,7 @@ impl<'a> Offerer<'a> {
         mid: Option<&Mid>,
         lives: bool,
     ) -> Result<Carriage<'a>, Misuse> {
-        let transport = wanted.transport.as_ref().unwrap_or(&self.ours.transport);
+        let transport = self.ours.transport_of(wanted);
         let ice = transport.ice.as_ref();
         let place = match (&wanted.transport, ice, mid) {
             (Some(_), _, _) => Place::Tagged,
@@ -197,7 +199,9 @@ impl<'a> Offerer<'a> {
         if !self.sharing.is_empty() {
             attributes.push(write::bundle(self.sharing));
         }
-        attributes.push(Attribute::ExtmapAllowMixed);
+        if media.iter().flat_map(|media| &media.attributes).any(|attribute| matches!(attribute, Attribute::Extmap(_))) {
+            attributes.push(Attribute::ExtmapAllowMixed);
+        }
         if let Some(ice) = self.ours.agent() {
             attributes.extend(write::agent(ice, ["trickle", "ice2"].map(Token::ours).to_vec()));
         }

@@ -197,6 +197,11 @@ impl Ours {
         self.transport.ice.as_ref().or_else(|| own.next())
     }
 
+    /// What an m-line travels over.
+    pub(crate) fn transport_of<'a>(&'a self, line: &'a OurLine) -> &'a OurTransport {
+        line.transport.as_ref().unwrap_or(&self.transport)
+    }
+
     /// The codecs of an m-line.
     pub(crate) fn codecs_of<'a>(&'a self, line: &'a OurLine) -> &'a [OurCodec] {
         let usual = || self.codecs.get(&line.kind).map_or(&[][..], Vec::as_slice);

@@ -76,17 +76,9 @@ impl Carriage<'_> {
 
 /// An m-line with nothing in it yet.
 pub(super) fn media(kind: Kind, protocol: Protocol, mid: Option<&Mid>) -> Media {
-    Media {
-        kind,
-        port: 0,
-        ports: None,
-        protocol,
-        formats: Vec::new(),
-        title: None,
-        connections: Vec::new(),
-        bandwidths: Vec::new(),
-        attributes: mid.cloned().map(Attribute::Mid).into_iter().collect(),
-    }
+    let mut media = Media::new(kind, 0, None, protocol, Vec::new());
+    media.attributes.extend(mid.cloned().map(Attribute::Mid));
+    media
 }
 
 /// An m-line that is refused or has ended. It keeps its identity: browsers tell m-lines by it.
@@ -156,17 +148,7 @@ pub(super) fn session(
     let version = before.map_or(0, |before| before.origin.version);
     let origin =
         Origin { user: Token::ours("-"), id: Token::ours(&id.to_string()), version, address: Address::from(address) };
-    let mut session = Session {
-        origin,
-        name: Text::ours("-"),
-        notes: Vec::new(),
-        connection: None,
-        bandwidths: Vec::new(),
-        times: vec![Time::default()],
-        zones: None,
-        attributes,
-        media,
-    };
+    let mut session = Session { times: vec![Time::default()], attributes, media, ..Session::new(origin) };
     if before != Some(&session) {
         session.origin.version = version.wrapping_add(1);
     }
