@@ -35,15 +35,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] = &[
-    "tandem-api",
-    "tandem-dtls",
-    "tandem-engine",
-    "tandem-policy",
-    "tandem-sdp",
-    "tandem-stun",
-    "tandem-webrtc",
-];
+const CORE: &[&str] =
+    &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-sdp", "tandem-stun", "tandem-webrtc"];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
