@@ -90,16 +90,15 @@ impl Attribute {
     /// Reads what stands after `a=`.
     pub fn parse(text: &str) -> Result<Self, Expected> {
         let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
+        let name = name.trim_end_matches(' ');
         let read = match value {
-            None => Self::parse_flag(name.trim_end_matches(' ')),
+            None => Self::parse_flag(name),
             Some(value) => Self::parse_value(name, value),
         };
         match read {
             Some(Ok(attribute)) => Ok(attribute),
             Some(Err(expected)) if STRICT.contains(&name) => Err(expected),
-            Some(Err(_)) | None => {
-                Unknown::new(name.trim_end_matches(' '), value).map(Self::Unknown).ok_or("an attribute")
-            }
+            Some(Err(_)) | None => Unknown::new(name, value).map(Self::Unknown).ok_or("an attribute"),
         }
     }
 
@@ -320,5 +319,12 @@ mod tests {
             assert_eq!(read.to_string(), odd);
         }
         assert!(Attribute::parse("").is_err() && Attribute::parse("a b:c").is_err());
+    }
+
+    #[test]
+    fn blanks_behind_a_name_do_not_make_it_another() {
+        assert!(matches!(Attribute::parse("rtpmap  :96 VP8/90000"), Ok(Attribute::Rtpmap(_))));
+        assert_eq!(Attribute::parse("rtcp-mux "), Ok(Attribute::RtcpMux));
+        assert!(Attribute::parse("fingerprint :sha-256 00").is_err());
     }
 }
