@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-rtp", &[]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
+    ("tandem-sdp", &[]),
     ("tandem-policy", &[]),
     ("tandem-engine", &["tandem-api", "tandem-policy"]),
     ("tandem-store", &["tandem-api", "tandem-engine"]),
@@ -35,8 +36,16 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below the purity line.
-const CORE: &[&str] =
-    &["tandem-api", "tandem-dtls", "tandem-engine", "tandem-policy", "tandem-rtp", "tandem-stun", "tandem-webrtc"];
+const CORE: &[&str] = &[
+    "tandem-api",
+    "tandem-dtls",
+    "tandem-engine",
+    "tandem-policy",
+    "tandem-rtp",
+    "tandem-sdp",
+    "tandem-stun",
+    "tandem-webrtc",
+];
 
 /// Async runtimes, sockets, files, clocks, operating-system randomness, locks: nowhere in the tree of a core crate.
 const WORLDLY: &[&str] = &[
