@@ -17,6 +17,7 @@ pub mod rtcp;
 pub mod rtx;
 pub mod srtp;
 
+mod leb128;
 mod numbers;
 mod packet;
 

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::Resolution;
 use super::bits::Reader;
+use crate::leb128;
 
 /// What a sender intends to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl VideoLayers {
         }
         for layer in &layers {
             let rates = layer.kilobits.iter().take(4);
-            rates.for_each(|&rate| write_leb128(rate, out));
+            rates.for_each(|&rate| leb128::write(rate.into(), out));
             if layer.kilobits.is_empty() {
                 out.push(0);
             }
@@ -117,7 +118,7 @@ fn read_rates<'a>(layers: &mut [SpatialLayer], bytes: &'a [u8]) -> Option<&'a [u
     let mut counts = Reader::new(counts);
     for layer in layers {
         for _ in 0..=counts.read(2)? {
-            let (rate, behind) = read_leb128(rest)?;
+            let (rate, behind) = leb128::read(rest, 5)?;
             layer.kilobits.push(rate);
             rest = behind;
         }
@@ -138,29 +139,6 @@ fn read_sizes(layers: &mut [SpatialLayer], mut bytes: &[u8]) -> Option<()> {
         bytes = rest;
     }
     Some(())
-}
-
-fn read_leb128(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut value = 0_u64;
-    for (place, &byte) in bytes.iter().enumerate().take(5) {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some((u32::try_from(value).ok()?, bytes.get(place + 1..)?));
-        }
-    }
-    None
-}
-
-fn write_leb128(mut value: u32, out: &mut Vec<u8>) {
-    loop {
-        let [.., low] = value.to_be_bytes();
-        value >>= 7;
-        if value == 0 {
-            out.push(low & 0x7f);
-            return;
-        }
-        out.push(low | 0x80);
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! ```
 
 use super::{Frame, Malformed};
+use crate::leb128;
 
 /// Whether the first element continues the last one of the packet before (Z).
 pub const CONTINUES: u8 = 0x80;
@@ -51,7 +52,7 @@ impl<'a> Iterator for Walk<'a> {
                 return Some(Some(std::mem::take(&mut self.rest)));
             }
         }
-        let taken = read_leb128(self.rest).and_then(|(size, behind)| behind.split_at_checked(size));
+        let taken = leb128::read(self.rest, leb128::LONGEST).and_then(|(size, behind)| behind.split_at_checked(size));
         let Some((element, behind)) = taken else {
             (self.rest, self.left) = (&[], 0);
             return Some(None);
@@ -92,7 +93,7 @@ fn append_obu(obu: &[u8], data: &mut Vec<u8>) -> Result<(), Malformed> {
     let (&first, extension) = header.split_first().ok_or(Malformed::TooShort)?;
     data.push(first | HAS_SIZE);
     data.extend_from_slice(extension);
-    write_leb128(body.len(), data);
+    leb128::write(body.len() as u64, data);
     data.extend_from_slice(body);
     Ok(())
 }
@@ -112,7 +113,7 @@ impl<'a> Obu<'a> {
         if first & HAS_SIZE == 0 {
             return Some((Self { header, body: rest }, &[]));
         }
-        let (size, rest) = read_leb128(rest)?;
+        let (size, rest) = leb128::read(rest, leb128::LONGEST)?;
         let (body, rest) = rest.split_at_checked(size)?;
         Some((Self { header, body }, rest))
     }
@@ -209,7 +210,7 @@ impl Filling<'_> {
     fn close_last(&mut self) {
         let Some(last) = self.last.take() else { return };
         let element = self.scratch.split_off(last);
-        write_leb128(element.len(), self.scratch);
+        leb128::write(element.len() as u64, self.scratch);
         self.scratch.extend_from_slice(&element);
     }
 }
@@ -219,30 +220,6 @@ fn take_into(from: &mut &[u8], limit: usize, out: &mut Vec<u8>) {
     let (taken, rest) = from.split_at(from.len().min(limit.saturating_sub(out.len())));
     out.extend_from_slice(taken);
     *from = rest;
-}
-
-fn read_leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0_u64;
-    // AV1 §4.10.5: at most eight bytes.
-    for (place, &byte) in bytes.iter().enumerate().take(8) {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, bytes.get(place + 1..)?));
-        }
-    }
-    None
-}
-
-fn write_leb128(mut value: usize, out: &mut Vec<u8>) {
-    loop {
-        let [.., low] = value.to_be_bytes();
-        value >>= 7;
-        if value == 0 {
-            out.push(low & 0x7f);
-            return;
-        }
-        out.push(low | 0x80);
-    }
 }
 
 const fn leb128_length(value: usize) -> usize {
@@ -303,8 +280,9 @@ mod tests {
     fn lengths_of_lengths() {
         for value in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
             let mut bytes = Vec::new();
-            write_leb128(value, &mut bytes);
-            assert_eq!((bytes.len(), read_leb128(&bytes)), (leb128_length(value), Some((value, &[][..]))));
+            leb128::write(value as u64, &mut bytes);
+            assert_eq!(bytes.len(), leb128_length(value));
+            assert_eq!(leb128::read(&bytes, leb128::LONGEST), Some((value, &[][..])));
         }
     }
 }
