@@ -143,6 +143,8 @@ export const relay: Shape<typeof english> = {
       blocked: "Keine Antwort. Das Netzwerk oder eine Firewall vor dem Server lässt hier nichts durch.",
       refused: "Der Server lässt die Zugangsdaten nicht gelten.",
     },
+    untrusted:
+      "Keine Antwort. Entweder lässt das Netzwerk oder eine Firewall hier nichts durch, oder der Browser vertraut dem Zertifikat des Servers nicht: Das tut er nie, wo der Server es selbst gemacht hat.",
     waiting: "Noch nicht versucht.",
     verdicts: {
       all: "Jeder Weg zum Relay ist offen. Gespräche werden ihren finden.",

@@ -161,6 +161,8 @@ export const relay = {
       untried: "Not tried: it takes two ways that work.",
     },
     why: WHY,
+    untrusted:
+      "No answer. Either the network or a firewall lets nothing through here, or the browser does not trust the server's certificate: it never does where the server has made that itself.",
     waiting: "Not tried yet.",
     verdicts: VERDICTS,
     ms: (n: number) => `${n} ms`,
