@@ -136,6 +136,33 @@ fn a_telephone_with_keys_gets_the_best_suite_of_both() {
 }
 
 #[test]
+fn keys_of_an_answer_that_weaken_what_was_offered_are_refused() {
+    let at = |port: u16| OurTransport::sdes(format!("203.0.113.5:{port}").parse().expect("an address"), keys());
+    let offered = offer(None, &telephone(at(20_000))).expect("an offer");
+    let answer = negotiate(&offered, None, &telephone(at(30_000))).expect("an answer").local.to_string();
+    let crypto = answer.lines().find(|line| line.starts_with("a=crypto:")).expect("a key");
+    for weaker in [" UNENCRYPTED_SRTP", " UNAUTHENTICATED_SRTP", " KDR=1", "|2^20|1:4"] {
+        let answer = parse(&answer.replace(crypto, &format!("{crypto}{weaker}"))).expect("a description");
+        let refused = accept(&offered, &answer, None).map(|_| ());
+        assert_eq!(refused, Err(Refused::NoProtection { line: 0 }), "{weaker}");
+    }
+}
+
+#[test]
+fn of_two_keys_with_one_tag_the_one_that_was_answered_is_meant() {
+    let key = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+    let crypto = format!(
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 {key} UNENCRYPTED_SRTP\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 {key}\r\n"
+    );
+    let offer = parse(&format!("{}{crypto}", TELEPHONE.replace("RTP/AVP", "RTP/SAVP"))).expect("a description");
+    let ours = telephone(OurTransport::sdes("203.0.113.5:20000".parse().expect("an address"), keys()));
+    let agreed = negotiate(&offer, None, &ours).expect("an answer");
+    let Security::Sdes { theirs, .. } = &agreed.transports[0].security else { panic!("keys") };
+    assert!(theirs.is_usable(), "{theirs:?}");
+}
+
+#[test]
 fn a_telephone_is_offered_lines_of_their_own() {
     let address = |port: u16| format!("203.0.113.5:{port}").parse().expect("an address");
     let mut ours = telephone(OurTransport::sdes(address(20_000), keys()));

@@ -12,6 +12,7 @@ use super::matching::{rtx_of, same};
 use super::refused::Refused;
 use crate::attribute::Attribute;
 use crate::codec::Codec;
+use crate::crypto::Crypto;
 use crate::dtls::{Role, Setup};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
 use crate::layers::{Rid, RidId, Way};
@@ -274,9 +275,12 @@ impl<'a> Pair<'a> {
             let tls_id = remote.tls_id().cloned();
             return Ok(Security::Dtls { role: self.dtls_role()?, fingerprints, tls_id });
         }
-        // RFC 4568 §5.1.2: the answer repeats the tag of what it takes.
-        if let Some(answered) = self.answer.cryptos().next()
-            && let Some(offered) = self.offer.cryptos().find(|o| o.tag == answered.tag && o.suite == answered.suite)
+        // RFC 4568 §5.1.2: the answer repeats the tag of what it takes. Its parameters are its own, and may ask for less.
+        let meant = |offered: &&Crypto, answered: &Crypto| {
+            offered.tag == answered.tag && offered.suite == answered.suite && offered.is_usable()
+        };
+        if let Some(answered) = self.answer.cryptos().next().filter(|answered| answered.is_usable())
+            && let Some(offered) = self.offer.cryptos().find(|offered| meant(offered, answered))
             && !profile.is_dtls()
         {
             let (ours, theirs) = match self.side {
