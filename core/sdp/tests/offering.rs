@@ -203,6 +203,17 @@ fn an_ice_restart_is_seen() {
 }
 
 #[test]
+fn an_ice_restart_is_seen_while_the_first_line_ends() {
+    let text = world::text("chromium", "call-ice-restart-offer");
+    let before = negotiate(&read("chromium", "call-recycled-offer"), None, &server()).expect("an answer");
+    assert!(before.transports[0].lines.len() > 1, "{:?}", before.transports);
+    let (head, rest) = text.split_once("m=audio ").expect("an m-line");
+    let (_, rest) = rest.split_once(' ').expect("a port");
+    let ended = parse(&format!("{head}m=audio 0 {rest}")).expect("a description");
+    assert!(before.is_ice_restart(&ended));
+}
+
+#[test]
 fn nothing_is_offered_that_cannot_be() {
     let line = |kind| vec![Some(OurLine::new(kind, Direction::SendRecv))];
     let no_codec = offer(None, &with(line(Kind::Text)));
