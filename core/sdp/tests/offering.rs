@@ -214,6 +214,20 @@ fn an_ice_restart_is_seen_while_the_first_line_ends() {
 }
 
 #[test]
+fn an_answer_that_takes_the_shared_transport_apart_is_refused() {
+    // RFC 9429 §5.2.1: what was offered is one transport, and there is no second one to be reached at.
+    let ours = with(vec![Some(forwarded(Kind::Audio, 1, "mic")), Some(forwarded(Kind::Video, 2, "cam"))]);
+    let before = round(None, &ours);
+    let offer = offer(Some(&before.0), &ours).expect("an offer");
+    let answer = browser(&offer, Some(&before.1)).local.to_string();
+    for group in ["a=group:BUNDLE 0\r\n", "a=group:BUNDLE 1\r\n", "", "a=group:BUNDLE 0\r\na=group:BUNDLE 1\r\n"] {
+        let apart = parse(&answer.replace("a=group:BUNDLE 0 1\r\n", group)).expect("a description");
+        let refused = accept(&offer, &apart, Some(&before.0)).map(|_| ());
+        assert_eq!(refused, Err(Refused::Apart { line: 1 }), "{group}");
+    }
+}
+
+#[test]
 fn nothing_is_offered_that_cannot_be() {
     let line = |kind| vec![Some(OurLine::new(kind, Direction::SendRecv))];
     let no_codec = offer(None, &with(line(Kind::Text)));
