@@ -3,8 +3,8 @@
 mod world;
 
 use tandem_sdp::{
-    Agreed, Direction, Host, Kind, Line, OurLine, OurTransport, Ours, Refused, Role, Security, Session, Suite, Why,
-    accept, negotiate, offer, parse,
+    Agreed, Direction, Host, Kind, Line, OurLine, OurTransport, Ours, Refused, Role, Security, Session, Setup, Suite,
+    Why, accept, negotiate, offer, parse,
 };
 use world::{keys, media, read, server, telephone, text};
 
@@ -74,6 +74,21 @@ fn a_role_that_is_agreed_on_stays() {
     assert_eq!(role(&negotiate(&offered, None, &ours).expect("an answer")), Role::Client);
     let passive = changed("call-offer", "actpass", "passive");
     assert_eq!(role(&negotiate(&passive, None, &server()).expect("an answer")), Role::Client);
+}
+
+#[test]
+fn who_shares_a_transport_has_one_role_in_it() {
+    // A line comes to those whose role was agreed on while we liked another.
+    let mut ours = server();
+    let lines = |agreed: &Agreed| agreed.local.sections().filter_map(|section| section.setup()).collect::<Vec<_>>();
+    let audio = text("chromium", "call-offer");
+    let (head, _) = audio.split_once("m=video").expect("two m-lines");
+    let alone = parse(&head.replace("BUNDLE 0 1", "BUNDLE 0")).expect("a description");
+    let before = negotiate(&alone, None, &ours).expect("an answer");
+    assert_eq!(lines(&before), [Setup::Passive]);
+    ours.transport.dtls.as_mut().expect("DTLS").role = Role::Client;
+    let both = negotiate(&read("chromium", "call-offer"), Some(&before), &ours).expect("an answer");
+    assert_eq!(lines(&both), [Setup::Passive, Setup::Passive]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl<'a> Answerer<'a> {
         {
             let role = match offered.setup() {
                 // RFC 8842 §5.3: a role that is agreed on stays.
-                Some(Setup::ActPass) => self.before.and_then(|before| before.dtls_role(at)).unwrap_or(dtls.role),
+                Some(Setup::ActPass) => self.role_before(at).unwrap_or(dtls.role),
                 // RFC 4145 §4: who says nothing is active.
                 Some(Setup::Active) | None => Role::Server,
                 Some(Setup::Passive) => Role::Client,
@@ -170,6 +170,13 @@ impl<'a> Answerer<'a> {
             None if !profile.is_protected() && transport.plain == Plain::Allowed => Ok(Protection::Plain),
             None => Err(Why::NoProtection),
         }
+    }
+
+    /// Our role in the DTLS of an m-line, or of those that it shares a transport with: another may be new among them.
+    fn role_before(&self, at: usize) -> Option<Role> {
+        let group = self.offer.section(at).and_then(|offered| self.groups.group_of(offered.mid()));
+        let members = group.map_or(&[][..], |group| self.groups.members(group));
+        members.iter().chain([&at]).find_map(|line| self.before?.dtls_role(*line))
     }
 
     fn rtp(&self, offered: Section<'a>, wanted: &OurLine, media: &mut Media) -> Result<(), Why> {
