@@ -228,6 +228,29 @@ fn an_answer_that_takes_the_shared_transport_apart_is_refused() {
 }
 
 #[test]
+fn a_simulcast_that_comes_to_us_is_in_our_next_offer() {
+    for browser in world::BROWSERS {
+        let before = negotiate(&read(browser, "simulcast-offer"), None, &server()).expect("an answer");
+        let camera = OurLine { layers: 2, ..OurLine::new(Kind::Video, Direction::RecvOnly) };
+        let audio = before.lines[0].media().map(|_| OurLine::new(Kind::Audio, Direction::RecvOnly));
+        let ours = with(vec![audio, Some(camera.clone()), Some(forwarded(Kind::Audio, 1, "mic"))]);
+        let next = offer(Some(&before), &ours).expect("an offer").to_string();
+        assert!(next.contains("a=rid:q recv\r\na=rid:h recv\r\na=simulcast:recv q;h\r\n"), "{browser}: {next}");
+        // The packets of an encoding say which it is.
+        let section = parse(&next).expect("a description");
+        let uris: Vec<_> =
+            section.section(1).expect("a section").extensions().map(|e| e.uri.as_str().to_owned()).collect();
+        assert!(uris.iter().any(|uri| uri == world::RID) && uris.iter().any(|uri| uri == world::RRID), "{uris:?}");
+        // Nobody sends them where we send.
+        let section = section.section(2).expect("a section");
+        assert!(section.simulcast().is_none() && section.extensions().all(|e| e.uri.as_str() != world::RID));
+        // Where none is wanted any longer, none is asked for.
+        let one = with(vec![None, Some(OurLine { layers: 0, ..camera })]);
+        assert!(!offer(Some(&before), &one).expect("an offer").to_string().contains("simulcast"));
+    }
+}
+
+#[test]
 fn nothing_is_offered_that_cannot_be() {
     let line = |kind| vec![Some(OurLine::new(kind, Direction::SendRecv))];
     let no_codec = offer(None, &with(line(Kind::Text)));

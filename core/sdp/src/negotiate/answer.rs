@@ -18,7 +18,7 @@ use crate::crypto::Crypto;
 use crate::dtls::{Role, Setup};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
 use crate::group::Mid;
-use crate::layers::{Layer, Rid, Simulcast, Way};
+use crate::layers::{Rid, Way};
 use crate::section::Section;
 use crate::session::{Kind, Media, Profile, Protocol, Session};
 use crate::text::Token;
@@ -196,7 +196,7 @@ impl<'a> Answerer<'a> {
         media.attributes.extend(echoed.into_iter().filter(|flag| offered.has(flag)));
         codecs.iter().for_each(|codec| write::codec(media, codec));
         if direction.receives() {
-            media.attributes.extend(layers(offered, &codecs, wanted.layers));
+            write::layers(media, layers(offered, &codecs, wanted.layers));
         }
         Ok(())
     }
@@ -276,20 +276,9 @@ fn extensions(offered: Section<'_>, known: &[Token]) -> Vec<Attribute> {
 }
 
 /// The first of the offered encodings that we can take, RFC 8853 §5.3.2, RFC 8851 §6.2.2.
-fn layers(offered: Section<'_>, codecs: &[Codec], most: usize) -> Vec<Attribute> {
-    let possible = |number: &u8| codecs.iter().any(|codec| codec.number == *number);
-    let mut simulcast = Simulcast::default();
-    let mut attributes = Vec::new();
-    for rid in offered.layers(Way::Send).into_iter().filter(|rid| rid.is_understood()) {
-        let numbers: Vec<u8> = rid.numbers.iter().copied().filter(possible).collect();
-        if simulcast.receive.len() >= most || numbers.is_empty() != rid.numbers.is_empty() {
-            continue;
-        }
-        simulcast.receive.push(Layer::of(rid.id.clone()));
-        attributes.push(Attribute::Rid(Rid { way: Way::Receive, numbers, ..rid.clone() }));
-    }
-    if !attributes.is_empty() {
-        attributes.push(Attribute::Simulcast(simulcast));
-    }
-    attributes
+fn layers(offered: Section<'_>, codecs: &[Codec], most: usize) -> Vec<Rid> {
+    let taken = |rid: &&Rid| rid.is_understood();
+    let as_ours = |rid: &Rid| Rid { way: Way::Receive, ..rid.clone() };
+    let theirs = offered.layers(Way::Send).into_iter().filter(taken).map(as_ours);
+    theirs.filter_map(|rid| write::possible(rid, codecs)).take(most).collect()
 }

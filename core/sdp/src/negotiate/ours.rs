@@ -131,7 +131,7 @@ pub struct OurLine {
     pub sources: Vec<OurSource>,
     /// In place of those of the kind.
     pub codecs: Option<Vec<OurCodec>>,
-    /// As many encodings of an offered simulcast are taken.
+    /// As many encodings of an offered simulcast are taken, and asked for again in offers of ours.
     pub layers: usize,
     /// A transport of its own, which is never shared.
     pub transport: Option<OurTransport>,
