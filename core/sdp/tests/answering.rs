@@ -53,10 +53,32 @@ fn who_shares_a_transport_may_say_it_once() {
     assert_eq!(agreed.transports.len(), 1);
     assert_eq!(agreed.transports[0].lines, [0, 1, 2], "{:?}", agreed.refused);
     // The one that says it is refused: it says it nevertheless.
-    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    let mut deaf = server();
+    deaf.codecs.remove(&Kind::Audio);
     let agreed = negotiate(&offer, None, &deaf).expect("an answer");
     assert_eq!(agreed.transports[0].lines, [1, 2], "{:?}", agreed.refused);
     assert_eq!(agreed.transports[0].ice.as_ref().map(|ice| ice.credentials.ufrag.as_str()), Some("46e11585"));
+}
+
+#[test]
+fn a_line_whose_transport_others_share_is_left_idle_rather_than_refused() {
+    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    for browser in world::BROWSERS {
+        for name in ["call-offer", "max-bundle-offer"] {
+            let agreed = negotiate(&read(browser, name), None, &deaf).expect("an answer");
+            let idle = media(&agreed.lines[0]);
+            assert_eq!((idle.direction, agreed.local.media[0].port), (Direction::Inactive, 9), "{browser} {name}");
+            assert_eq!(agreed.transports[0].lines[..2], [0, 1], "{browser} {name}");
+            assert!(agreed.refused.is_empty(), "{:?}", agreed.refused);
+        }
+    }
+    // Nobody shares it, or nobody who is wanted: then it is refused.
+    let blind = Ours { others: server().others.split_off(2), ..server() };
+    assert_eq!(why(&read("chromium", "call-offer"), &blind, 0), Why::NotWanted);
+    assert_eq!(why(&changed("call-offer", "a=group", "a=groups"), &deaf, 0), Why::NotWanted);
+    // Who is not the first of them is refused.
+    let blind = Ours { others: server().others.into_iter().filter(|l| l.kind != Kind::Video).collect(), ..server() };
+    assert_eq!(why(&read("chromium", "max-bundle-offer"), &blind, 1), Why::NotWanted);
 }
 
 #[test]

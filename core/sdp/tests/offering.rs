@@ -184,9 +184,10 @@ fn an_answer_must_be_one_to_the_offer() {
 fn an_answer_may_refuse_lines() {
     let ours = with(vec![Some(forwarded(Kind::Audio, 1, "mic")), Some(forwarded(Kind::Video, 2, "cam"))]);
     let offer = offer(None, &ours).expect("an offer");
-    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    let mut deaf = server();
+    deaf.codecs.remove(&Kind::Audio);
     let theirs = negotiate(&offer, None, &deaf).expect("an answer");
-    assert_eq!(theirs.refused.get(&0), Some(&Why::NotWanted));
+    assert_eq!(theirs.refused.get(&0), Some(&Why::NoCodec { offered: "opus, red".into() }));
     let agreed = accept(&offer, &theirs.local, None).expect("agreement");
     assert_eq!(agreed.lines[0], Line::Free);
     assert_eq!(media(&agreed.lines[1]).direction, Direction::SendOnly);

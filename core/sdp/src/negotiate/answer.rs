@@ -15,6 +15,7 @@ use crate::address::number;
 use crate::attribute::Attribute;
 use crate::codec::Codec;
 use crate::crypto::Crypto;
+use crate::direction::Direction;
 use crate::dtls::{Role, Setup};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
 use crate::group::Mid;
@@ -70,24 +71,49 @@ impl<'a> Answerer<'a> {
         if offered.media.port == 0 && !bundle_only {
             return Err(Why::Ended);
         }
-        let wanted = self.ours.wanted(at, &offered.media.kind).ok_or(Why::NotWanted)?;
-        let Some(transport) = &wanted.transport else {
-            let tenant = group.map_or(Tenant::Line(at), Tenant::Group);
-            if self.tenant.is_some_and(|other| other != tenant) {
-                return Err(Why::NoTransport);
+        match self.ours.wanted(at, &offered.media.kind) {
+            Some(wanted) => match &wanted.transport {
+                None => self.shared(at, offered, wanted),
+                Some(_) if bundle_only => Err(Why::NoTransport),
+                Some(transport) => self.media(at, offered, wanted, (transport, Place::Tagged)),
+            },
+            None if self.carries_others(at, offered) => {
+                let idle = OurLine::new(offered.media.kind.clone(), Direction::Inactive);
+                self.shared(at, offered, &idle).map_err(|_| Why::NotWanted)
             }
-            let place = if self.tenant.is_none() { Place::Tagged } else { Place::Shared };
-            let media = self.media(at, offered, wanted, (&self.ours.transport, place))?;
-            self.tenant = Some(tenant);
-            if group.is_some() {
-                self.sharing.insert(at);
-            }
-            return Ok(media);
-        };
-        if bundle_only {
+            None => Err(Why::NotWanted),
+        }
+    }
+
+    /// An m-line on the transport that there is for all.
+    fn shared(&mut self, at: usize, offered: Section<'a>, wanted: &OurLine) -> Result<Media, Why> {
+        let group = self.groups.group_of(offered.mid());
+        let tenant = group.map_or(Tenant::Line(at), Tenant::Group);
+        if self.tenant.is_some_and(|other| other != tenant) {
             return Err(Why::NoTransport);
         }
-        self.media(at, offered, wanted, (transport, Place::Tagged))
+        let place = if self.tenant.is_none() { Place::Tagged } else { Place::Shared };
+        let media = self.media(at, offered, wanted, (&self.ours.transport, place))?;
+        self.tenant = Some(tenant);
+        if group.is_some() {
+            self.sharing.insert(at);
+        }
+        Ok(media)
+    }
+
+    /// Whether others that are wanted travel over what is described at this m-line. Deviation: RFC 9143 §7.3.1 has the next of
+    /// them take over when this one is refused. Chromium takes no such answer once a session has begun, and none to an offer
+    /// with `max-bundle`. Data channels cannot be idle.
+    fn carries_others(&self, at: usize, offered: Section<'a>) -> bool {
+        let group = self.groups.group_of(offered.mid()).filter(|_| self.sharing.is_empty());
+        let shares = |line: &usize| {
+            let Some(other) = self.offer.section(*line) else { return false };
+            let alive = other.media.port != 0 || other.has(&Attribute::BundleOnly);
+            let wanted = self.ours.wanted(*line, &other.media.kind);
+            alive && wanted.is_some_and(|wanted| wanted.transport.is_none())
+        };
+        let members = group.map_or(&[][..], |group| self.groups.members(group));
+        offered.media.kind != Kind::Application && members.iter().any(|line| *line > at && shares(line))
     }
 
     fn media(
@@ -267,7 +293,7 @@ fn extensions(offered: Section<'_>, known: &[Token]) -> Vec<Attribute> {
     let mut attributes: Vec<_> = mixed.then_some(Attribute::ExtmapAllowMixed).into_iter().collect();
     for extmap in offered.extensions().filter(|extmap| extmap.id <= most && known.contains(&extmap.uri)) {
         if ids.insert(extmap.id) && uris.insert(&extmap.uri) {
-            let direction = extmap.direction.map(crate::direction::Direction::reversed);
+            let direction = extmap.direction.map(Direction::reversed);
             let (id, uri) = (extmap.id, extmap.uri.clone());
             attributes.push(Attribute::Extmap(Extmap { id, direction, uri, attributes: None }));
         }
