@@ -216,7 +216,7 @@ fn an_ice_restart_is_seen_while_the_first_line_ends() {
 
 #[test]
 fn an_answer_that_takes_the_shared_transport_apart_is_refused() {
-    // RFC 9429 §5.2.1: what was offered is one transport, and there is no second one to be reached at.
+    // There is one transport of ours, and no second place to be reached at.
     let ours = with(vec![Some(forwarded(Kind::Audio, 1, "mic")), Some(forwarded(Kind::Video, 2, "cam"))]);
     let before = round(None, &ours);
     let offer = offer(Some(&before.0), &ours).expect("an offer");
