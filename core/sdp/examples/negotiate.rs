@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   > answer 5120\n…           an offer of as many bytes; our answer comes back
+//!   > answer 5120 video\n…     the same, but of what it would begin, only this is wanted
 //!   > offer 0 audio,-,video\n  our next offer, with these m-lines; it comes back
 //!   > accept 4711\n…           the answer to it; what is agreed on comes back
 //!   > forget 0\n               begins anew
@@ -48,7 +49,10 @@ impl Server {
     fn does(&mut self, verb: &str, lines: &str, text: &str) -> Result<String, Box<dyn Error>> {
         match verb {
             "answer" => {
-                let agreed = negotiate(&parse(text)?, self.agreed.as_ref(), &server())?;
+                let mut ours = server();
+                ours.others
+                    .retain(|line| lines.is_empty() || lines.split(',').any(|kind| kind == line.kind.to_string()));
+                let agreed = negotiate(&parse(text)?, self.agreed.as_ref(), &ours)?;
                 let answer = agreed.local.to_string();
                 self.agreed = Some(agreed);
                 Ok(answer)
@@ -80,6 +84,7 @@ fn line(kind: &str, at: u32) -> Option<OurLine> {
         "video" => Some(forwarded(Kind::Video, at * 10, &format!("track-{at}"))),
         "data" => Some(OurLine::new(Kind::Application, Direction::SendRecv)),
         "heard" => Some(OurLine::new(Kind::Audio, Direction::RecvOnly)),
+        "seen" => Some(OurLine { layers: 3, ..OurLine::new(Kind::Video, Direction::RecvOnly) }),
         _ => None,
     }
 }
@@ -91,7 +96,8 @@ fn told(line: &Line) -> String {
         Line::Data(_) => format!("{mid} data"),
         Line::Media(media) => {
             let best = media.codecs.first().map(|codec| format!("{} {}", codec.format.name, codec.send));
-            format!("{mid} {} {:?} {}", media.kind, media.direction, best.unwrap_or_default())
+            let layers: String = media.incoming.layers.iter().map(|layer| format!(" {}", layer.as_str())).collect();
+            format!("{mid} {} {:?} {}{layers}", media.kind, media.direction, best.unwrap_or_default())
         }
     }
 }

@@ -73,13 +73,14 @@ pub struct Mki {
 }
 
 impl Crypto {
-    /// Whether we can do what it asks for: a suite we know, one key, and no parameter that changes the protection (RFC 4568
-    /// §6.3 has one refuse what one does not know). `WSH` is a hint.
+    /// Whether we can do what it asks for: a suite we know, one key without an identifier in each packet, and no parameter that
+    /// changes the protection (RFC 4568 §6.3 has one refuse what one does not know). `WSH` is a hint.
     pub fn is_usable(&self) -> bool {
         let known = !matches!(self.suite, Suite::Other(_));
         let harmless =
             |parameter: &Token| parameter.as_str().starts_with("WSH=") || parameter.as_str().starts_with('-');
-        known && self.keys.len() == 1 && self.parameters.iter().all(harmless)
+        let alone = matches!(self.keys.as_slice(), [key] if key.mki.is_none());
+        known && alone && self.parameters.iter().all(harmless)
     }
 
     pub(crate) fn parse(value: &str) -> Result<Self, Expected> {
@@ -267,6 +268,9 @@ mod tests {
             assert!(!crypto(&format!("1 AES_CM_128_HMAC_SHA1_80 {key} {bad}")).is_usable(), "{bad}");
         }
         assert!(!crypto(&format!("1 AES_CM_128_HMAC_SHA1_80 {key};{key}")).is_usable());
+        // Its packets carry the identifier, which nothing of ours writes or takes off.
+        assert!(!crypto(&format!("1 AES_CM_128_HMAC_SHA1_80 {key}|2^20|1:4")).is_usable());
+        assert!(crypto(&format!("1 AES_CM_128_HMAC_SHA1_80 {key}|2^20")).is_usable());
         assert!(!crypto("1 F8_128_HMAC_SHA1_80 inline:AAAA").is_usable());
     }
 

@@ -3,8 +3,8 @@
 mod world;
 
 use tandem_sdp::{
-    Agreed, Direction, Host, Kind, Line, OurLine, OurTransport, Ours, Refused, Role, Security, Session, Suite, Why,
-    accept, negotiate, offer, parse,
+    Agreed, Direction, Host, Kind, Line, OurLine, OurTransport, Ours, Refused, Role, Security, Session, Setup, Suite,
+    Why, accept, negotiate, offer, parse,
 };
 use world::{keys, media, read, server, telephone, text};
 
@@ -53,10 +53,32 @@ fn who_shares_a_transport_may_say_it_once() {
     assert_eq!(agreed.transports.len(), 1);
     assert_eq!(agreed.transports[0].lines, [0, 1, 2], "{:?}", agreed.refused);
     // The one that says it is refused: it says it nevertheless.
-    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    let mut deaf = server();
+    deaf.codecs.remove(&Kind::Audio);
     let agreed = negotiate(&offer, None, &deaf).expect("an answer");
     assert_eq!(agreed.transports[0].lines, [1, 2], "{:?}", agreed.refused);
     assert_eq!(agreed.transports[0].ice.as_ref().map(|ice| ice.credentials.ufrag.as_str()), Some("46e11585"));
+}
+
+#[test]
+fn a_line_whose_transport_others_share_is_left_idle_rather_than_refused() {
+    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    for browser in world::BROWSERS {
+        for name in ["call-offer", "max-bundle-offer"] {
+            let agreed = negotiate(&read(browser, name), None, &deaf).expect("an answer");
+            let idle = media(&agreed.lines[0]);
+            assert_eq!((idle.direction, agreed.local.media[0].port), (Direction::Inactive, 9), "{browser} {name}");
+            assert_eq!(agreed.transports[0].lines[..2], [0, 1], "{browser} {name}");
+            assert!(agreed.refused.is_empty(), "{:?}", agreed.refused);
+        }
+    }
+    // Nobody shares it, or nobody who is wanted: then it is refused.
+    let blind = Ours { others: server().others.split_off(2), ..server() };
+    assert_eq!(why(&read("chromium", "call-offer"), &blind, 0), Why::NotWanted);
+    assert_eq!(why(&changed("call-offer", "a=group", "a=groups"), &deaf, 0), Why::NotWanted);
+    // Who is not the first of them is refused.
+    let blind = Ours { others: server().others.into_iter().filter(|l| l.kind != Kind::Video).collect(), ..server() };
+    assert_eq!(why(&read("chromium", "max-bundle-offer"), &blind, 1), Why::NotWanted);
 }
 
 #[test]
@@ -74,6 +96,21 @@ fn a_role_that_is_agreed_on_stays() {
     assert_eq!(role(&negotiate(&offered, None, &ours).expect("an answer")), Role::Client);
     let passive = changed("call-offer", "actpass", "passive");
     assert_eq!(role(&negotiate(&passive, None, &server()).expect("an answer")), Role::Client);
+}
+
+#[test]
+fn who_shares_a_transport_has_one_role_in_it() {
+    // A line comes to those whose role was agreed on while we liked another.
+    let mut ours = server();
+    let lines = |agreed: &Agreed| agreed.local.sections().filter_map(|section| section.setup()).collect::<Vec<_>>();
+    let audio = text("chromium", "call-offer");
+    let (head, _) = audio.split_once("m=video").expect("two m-lines");
+    let alone = parse(&head.replace("BUNDLE 0 1", "BUNDLE 0")).expect("a description");
+    let before = negotiate(&alone, None, &ours).expect("an answer");
+    assert_eq!(lines(&before), [Setup::Passive]);
+    ours.transport.dtls.as_mut().expect("DTLS").role = Role::Client;
+    let both = negotiate(&read("chromium", "call-offer"), Some(&before), &ours).expect("an answer");
+    assert_eq!(lines(&both), [Setup::Passive, Setup::Passive]);
 }
 
 #[test]
@@ -133,6 +170,33 @@ fn a_telephone_with_keys_gets_the_best_suite_of_both() {
     let insists = parse(&TELEPHONE.replace("RTP/AVP", "RTP/SAVP")).expect("a description");
     let plain = telephone(OurTransport::plain("203.0.113.5:20000".parse().expect("an address")));
     assert_eq!(why(&insists, &plain, 0), Why::NoProtection);
+}
+
+#[test]
+fn keys_of_an_answer_that_weaken_what_was_offered_are_refused() {
+    let at = |port: u16| OurTransport::sdes(format!("203.0.113.5:{port}").parse().expect("an address"), keys());
+    let offered = offer(None, &telephone(at(20_000))).expect("an offer");
+    let answer = negotiate(&offered, None, &telephone(at(30_000))).expect("an answer").local.to_string();
+    let crypto = answer.lines().find(|line| line.starts_with("a=crypto:")).expect("a key");
+    for weaker in [" UNENCRYPTED_SRTP", " UNAUTHENTICATED_SRTP", " KDR=1", "|2^20|1:4"] {
+        let answer = parse(&answer.replace(crypto, &format!("{crypto}{weaker}"))).expect("a description");
+        let refused = accept(&offered, &answer, None).map(|_| ());
+        assert_eq!(refused, Err(Refused::NoProtection { line: 0 }), "{weaker}");
+    }
+}
+
+#[test]
+fn of_two_keys_with_one_tag_the_one_that_was_answered_is_meant() {
+    let key = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+    let crypto = format!(
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 {key} UNENCRYPTED_SRTP\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 {key}\r\n"
+    );
+    let offer = parse(&format!("{}{crypto}", TELEPHONE.replace("RTP/AVP", "RTP/SAVP"))).expect("a description");
+    let ours = telephone(OurTransport::sdes("203.0.113.5:20000".parse().expect("an address"), keys()));
+    let agreed = negotiate(&offer, None, &ours).expect("an answer");
+    let Security::Sdes { theirs, .. } = &agreed.transports[0].security else { panic!("keys") };
+    assert!(theirs.is_usable(), "{theirs:?}");
 }
 
 #[test]

@@ -184,9 +184,10 @@ fn an_answer_must_be_one_to_the_offer() {
 fn an_answer_may_refuse_lines() {
     let ours = with(vec![Some(forwarded(Kind::Audio, 1, "mic")), Some(forwarded(Kind::Video, 2, "cam"))]);
     let offer = offer(None, &ours).expect("an offer");
-    let deaf = Ours { others: server().others.split_off(1), ..server() };
+    let mut deaf = server();
+    deaf.codecs.remove(&Kind::Audio);
     let theirs = negotiate(&offer, None, &deaf).expect("an answer");
-    assert_eq!(theirs.refused.get(&0), Some(&Why::NotWanted));
+    assert_eq!(theirs.refused.get(&0), Some(&Why::NoCodec { offered: "opus, red".into() }));
     let agreed = accept(&offer, &theirs.local, None).expect("agreement");
     assert_eq!(agreed.lines[0], Line::Free);
     assert_eq!(media(&agreed.lines[1]).direction, Direction::SendOnly);
@@ -199,6 +200,54 @@ fn an_ice_restart_is_seen() {
         let before = negotiate(&read(browser, "call-recycled-offer"), None, &server()).expect("an answer");
         assert!(before.is_ice_restart(&read(browser, "call-ice-restart-offer")), "{browser}");
         assert!(!before.is_ice_restart(&read(browser, "call-recycled-offer")), "{browser}");
+    }
+}
+
+#[test]
+fn an_ice_restart_is_seen_while_the_first_line_ends() {
+    let text = world::text("chromium", "call-ice-restart-offer");
+    let before = negotiate(&read("chromium", "call-recycled-offer"), None, &server()).expect("an answer");
+    assert!(before.transports[0].lines.len() > 1, "{:?}", before.transports);
+    let (head, rest) = text.split_once("m=audio ").expect("an m-line");
+    let (_, rest) = rest.split_once(' ').expect("a port");
+    let ended = parse(&format!("{head}m=audio 0 {rest}")).expect("a description");
+    assert!(before.is_ice_restart(&ended));
+}
+
+#[test]
+fn an_answer_that_takes_the_shared_transport_apart_is_refused() {
+    // There is one transport of ours, and no second place to be reached at.
+    let ours = with(vec![Some(forwarded(Kind::Audio, 1, "mic")), Some(forwarded(Kind::Video, 2, "cam"))]);
+    let before = round(None, &ours);
+    let offer = offer(Some(&before.0), &ours).expect("an offer");
+    let answer = browser(&offer, Some(&before.1)).local.to_string();
+    for group in ["a=group:BUNDLE 0\r\n", "a=group:BUNDLE 1\r\n", "", "a=group:BUNDLE 0\r\na=group:BUNDLE 1\r\n"] {
+        let apart = parse(&answer.replace("a=group:BUNDLE 0 1\r\n", group)).expect("a description");
+        let refused = accept(&offer, &apart, Some(&before.0)).map(|_| ());
+        assert_eq!(refused, Err(Refused::Apart { line: 1 }), "{group}");
+    }
+}
+
+#[test]
+fn a_simulcast_that_comes_to_us_is_in_our_next_offer() {
+    for browser in world::BROWSERS {
+        let before = negotiate(&read(browser, "simulcast-offer"), None, &server()).expect("an answer");
+        let camera = OurLine { layers: 2, ..OurLine::new(Kind::Video, Direction::RecvOnly) };
+        let audio = before.lines[0].media().map(|_| OurLine::new(Kind::Audio, Direction::RecvOnly));
+        let ours = with(vec![audio, Some(camera.clone()), Some(forwarded(Kind::Audio, 1, "mic"))]);
+        let next = offer(Some(&before), &ours).expect("an offer").to_string();
+        assert!(next.contains("a=rid:q recv\r\na=rid:h recv\r\na=simulcast:recv q;h\r\n"), "{browser}: {next}");
+        // The packets of an encoding say which it is.
+        let section = parse(&next).expect("a description");
+        let uris: Vec<_> =
+            section.section(1).expect("a section").extensions().map(|e| e.uri.as_str().to_owned()).collect();
+        assert!(uris.iter().any(|uri| uri == world::RID) && uris.iter().any(|uri| uri == world::RRID), "{uris:?}");
+        // Nobody sends them where we send.
+        let section = section.section(2).expect("a section");
+        assert!(section.simulcast().is_none() && section.extensions().all(|e| e.uri.as_str() != world::RID));
+        // Where none is wanted any longer, none is asked for.
+        let one = with(vec![None, Some(OurLine { layers: 0, ..camera })]);
+        assert!(!offer(Some(&before), &one).expect("an offer").to_string().contains("simulcast"));
     }
 }
 

@@ -18,11 +18,12 @@ export class Negotiator {
     return new Negotiator(spawn(program, { stdio: ["pipe", "pipe", "inherit"] }));
   }
 
-  answer(offer: string): Promise<string> {
-    return this.ask("answer", offer);
+  /** Of what the offer would begin, only these kinds are wanted; all, if there are none. */
+  answer(offer: string, kinds = ""): Promise<string> {
+    return this.ask("answer", offer, kinds);
   }
 
-  /** `audio`, `video`, `data`, `heard` or `-` for each m-line. */
+  /** `audio`, `video`, `data`, `heard`, `seen` or `-` for each m-line. */
   offer(lines: string): Promise<string> {
     return this.ask("offer", "", lines);
   }

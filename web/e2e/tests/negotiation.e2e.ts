@@ -40,9 +40,9 @@ const HELPERS = `
   window.canvas.getContext("2d").fillRect(0, 0, 300, 150);
   window.video = () => window.canvas.captureStream(10).getVideoTracks()[0];
   window.audio = () => new AudioContext().createMediaStreamDestination().stream.getAudioTracks()[0];
-  window.fresh = () => {
+  window.fresh = (configuration) => {
     window.pc?.close();
-    window.pc = new RTCPeerConnection();
+    window.pc = new RTCPeerConnection(configuration);
     window.streams = [];
     window.pc.ontrack = ({ track, streams }) => window.streams.push(track.kind + " of " + streams.map((s) => s.id));
   };`;
@@ -50,6 +50,20 @@ const OFFER = `await pc.setLocalDescription(); return pc.localDescription.sdp`;
 const takes = (type: string, sdp: string): string =>
   `await pc.setRemoteDescription({ type: "${type}", sdp: ${JSON.stringify(sdp)} });`;
 const LINES = `return pc.getTransceivers().map((t) => [t.mid, t.receiver.track.kind, t.currentDirection].join(" "))`;
+
+/** The browser offers audio first, which we do not want, then want, and then not any longer. */
+async function leavesTheFirstLineIdle(page: Page, ours: Negotiator): Promise<void> {
+  const answered = async (change: string, kinds: string): Promise<unknown> => {
+    const offer = await page.run(`${change} ${OFFER}`);
+    return page.run(`${takes("answer", await ours.answer(String(offer), kinds))} ${LINES}`);
+  };
+  const begin = `pc.addTrack(audio()); pc.addTrack(video()); pc.createDataChannel("chat");`;
+  expect(await answered(begin, "video,application")).toEqual(["0 audio inactive", "1 video sendonly"]);
+  expect(await answered("", "")).toEqual(["0 audio sendonly", "1 video sendonly"]);
+  // Another line comes meanwhile.
+  const more = await answered(`pc.addTransceiver(video(), { direction: "sendonly" });`, "video,application");
+  expect(more).toEqual(["0 audio inactive", "1 video sendonly", "3 video sendonly"]);
+}
 
 for (const [name, open] of Object.entries(browsers)) {
   test.describe(name, () => {
@@ -142,5 +156,29 @@ for (const [name, open] of Object.entries(browsers)) {
       expect(lines[1]).toMatch(/^1 video SendOnly VP8/);
       expect(await page.run(LINES)).toEqual(["0 audio sendonly", "1 video recvonly"]);
     });
+
+    test("goes on sending its simulcast when we offer another line", async () => {
+      const offer = await page.run(`
+        pc.addTransceiver(audio(), { direction: "sendonly" });
+        const sendEncodings = ["q", "h", "f"].map((rid) => ({ rid }));
+        pc.addTransceiver(video(), { direction: "sendonly", sendEncodings });
+        ${OFFER}`);
+      await page.run(takes("answer", await ours.answer(String(offer))));
+      for (const lines of ["heard,seen,video", "heard,seen,video,audio"]) {
+        expect((await round(lines))[1]).toMatch(/^1 video RecvOnly VP8 \d+ q h f$/);
+        const encodings = `return pc.getSenders()[1].getParameters().encodings.map((encoding) => encoding.rid)`;
+        expect(await page.run(encodings)).toEqual(["q", "h", "f"]);
+      }
+    });
+
+    for (const bundlePolicy of ["balanced", "max-bundle"]) {
+      test(`takes an answer that does not want the line whose transport the others share, ${bundlePolicy}`, async () => {
+        await page.run(`window.fresh({ bundlePolicy: "${bundlePolicy}" })`);
+        await leavesTheFirstLineIdle(page, ours);
+        // We may end it in an offer of ours.
+        expect(await round("-,seen,data,seen")).toEqual(["free", ...Array<unknown>(3).fill(expect.anything())]);
+        expect(await page.run("return pc.signalingState")).toBe("stable");
+      });
+    }
   });
 }

@@ -12,11 +12,13 @@ use super::matching::{rtx_of, same};
 use super::refused::Refused;
 use crate::attribute::Attribute;
 use crate::codec::Codec;
+use crate::crypto::Crypto;
 use crate::dtls::{Role, Setup};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
 use crate::layers::{Rid, RidId, Way};
 use crate::section::Section;
 use crate::session::{Profile, Protocol, Session};
+use crate::text::Token;
 
 /// Both descriptions of an m-line.
 #[derive(Clone, Copy)]
@@ -34,7 +36,7 @@ pub(super) fn agree(side: Side, offer: &Session, answer: &Session, before: Optio
     let groups = (Groups::read(offer)?, Groups::read(answer)?);
     let bundles = Bundles::of_answer(&groups.0, answer)?;
     let (mut lines, mut transports) = (Vec::new(), Vec::<Transport>::new());
-    let mut places = BTreeMap::new();
+    let (mut places, mut ufrags) = (BTreeMap::new(), BTreeSet::new());
     for (at, (offered, answered)) in offer.sections().zip(answer.sections()).enumerate() {
         let pair = Pair { offer: offered, answer: answered, side, at };
         let tagged = bundles.tagged(at);
@@ -46,7 +48,11 @@ pub(super) fn agree(side: Side, offer: &Session, answer: &Session, before: Optio
             let described = (groups.0.describing(tagged), groups.1.describing(tagged));
             let sections = offer.section(described.0).zip(answer.section(described.1));
             let (offer, answer) = sections.unwrap_or((offered, answered));
-            let mut transport = Pair { offer, answer, side, at: tagged }.transport(initiator)?;
+            let pair = Pair { offer, answer, side, at: tagged };
+            if pair.is_part_of(&mut ufrags) {
+                return Err(Refused::Apart { line: at });
+            }
+            let mut transport = pair.transport(initiator)?;
             transport.lines.push(at);
             transports.push(transport);
             places.insert(tagged, place);
@@ -232,6 +238,13 @@ impl<'a> Pair<'a> {
         ours.into_iter().map(|rid| &rid.id).filter(|id| theirs.contains(id)).cloned().collect()
     }
 
+    /// Whether we can be reached here only where another transport is: the same agent, without candidates of its own.
+    fn is_part_of(self, ufrags: &mut BTreeSet<Token>) -> bool {
+        let local = self.local();
+        let is_known = local.credentials().is_some_and(|credentials| !ufrags.insert(credentials.ufrag));
+        is_known && local.candidates().next().is_none()
+    }
+
     fn transport(self, initiator: Side) -> Result<Transport, Refused> {
         let remote = self.remote();
         let muxed = [self.offer, self.answer].iter().all(|section| section.has(&Attribute::RtcpMux));
@@ -274,9 +287,12 @@ impl<'a> Pair<'a> {
             let tls_id = remote.tls_id().cloned();
             return Ok(Security::Dtls { role: self.dtls_role()?, fingerprints, tls_id });
         }
-        // RFC 4568 §5.1.2: the answer repeats the tag of what it takes.
-        if let Some(answered) = self.answer.cryptos().next()
-            && let Some(offered) = self.offer.cryptos().find(|o| o.tag == answered.tag && o.suite == answered.suite)
+        // RFC 4568 §5.1.2: the answer repeats the tag of what it takes. Its parameters are its own, and may ask for less.
+        let meant = |offered: &&Crypto, answered: &Crypto| {
+            offered.tag == answered.tag && offered.suite == answered.suite && offered.is_usable()
+        };
+        if let Some(answered) = self.answer.cryptos().next().filter(|answered| answered.is_usable())
+            && let Some(offered) = self.offer.cryptos().find(|offered| meant(offered, answered))
             && !profile.is_dtls()
         {
             let (ours, theirs) = match self.side {

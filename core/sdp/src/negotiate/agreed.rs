@@ -276,8 +276,8 @@ impl Agreed {
     /// Whether a description of theirs restarts ICE (RFC 8839 §4.4.1.1.1): then our answer needs new credentials, too.
     pub fn is_ice_restart(&self, next: &Session) -> bool {
         let changed = |transport: &Transport| {
-            let line = transport.lines.first().and_then(|line| next.section(*line));
-            let now = line.filter(|section| section.media.port != 0).and_then(|section| section.credentials());
+            let mut sections = transport.lines.iter().filter_map(|line| next.section(*line));
+            let now = sections.find(|section| section.media.port != 0).and_then(|section| section.credentials());
             matches!((&transport.ice, now), (Some(old), Some(new)) if old.credentials != new)
         };
         self.transports.iter().any(changed)

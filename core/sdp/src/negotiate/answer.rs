@@ -15,10 +15,11 @@ use crate::address::number;
 use crate::attribute::Attribute;
 use crate::codec::Codec;
 use crate::crypto::Crypto;
+use crate::direction::Direction;
 use crate::dtls::{Role, Setup};
 use crate::extension::{Extmap, MAX_ONE_BYTE, MAX_TWO_BYTE};
 use crate::group::Mid;
-use crate::layers::{Layer, Rid, Simulcast, Way};
+use crate::layers::{Rid, Way};
 use crate::section::Section;
 use crate::session::{Kind, Media, Profile, Protocol, Session};
 use crate::text::Token;
@@ -70,24 +71,49 @@ impl<'a> Answerer<'a> {
         if offered.media.port == 0 && !bundle_only {
             return Err(Why::Ended);
         }
-        let wanted = self.ours.wanted(at, &offered.media.kind).ok_or(Why::NotWanted)?;
-        let Some(transport) = &wanted.transport else {
-            let tenant = group.map_or(Tenant::Line(at), Tenant::Group);
-            if self.tenant.is_some_and(|other| other != tenant) {
-                return Err(Why::NoTransport);
+        match self.ours.wanted(at, &offered.media.kind) {
+            Some(wanted) => match &wanted.transport {
+                None => self.shared(at, offered, wanted),
+                Some(_) if bundle_only => Err(Why::NoTransport),
+                Some(transport) => self.media(at, offered, wanted, (transport, Place::Tagged)),
+            },
+            None if self.carries_others(at, offered) => {
+                let idle = OurLine::new(offered.media.kind.clone(), Direction::Inactive);
+                self.shared(at, offered, &idle).map_err(|_| Why::NotWanted)
             }
-            let place = if self.tenant.is_none() { Place::Tagged } else { Place::Shared };
-            let media = self.media(at, offered, wanted, (&self.ours.transport, place))?;
-            self.tenant = Some(tenant);
-            if group.is_some() {
-                self.sharing.insert(at);
-            }
-            return Ok(media);
-        };
-        if bundle_only {
+            None => Err(Why::NotWanted),
+        }
+    }
+
+    /// An m-line on the transport that there is for all.
+    fn shared(&mut self, at: usize, offered: Section<'a>, wanted: &OurLine) -> Result<Media, Why> {
+        let group = self.groups.group_of(offered.mid());
+        let tenant = group.map_or(Tenant::Line(at), Tenant::Group);
+        if self.tenant.is_some_and(|other| other != tenant) {
             return Err(Why::NoTransport);
         }
-        self.media(at, offered, wanted, (transport, Place::Tagged))
+        let place = if self.tenant.is_none() { Place::Tagged } else { Place::Shared };
+        let media = self.media(at, offered, wanted, (&self.ours.transport, place))?;
+        self.tenant = Some(tenant);
+        if group.is_some() {
+            self.sharing.insert(at);
+        }
+        Ok(media)
+    }
+
+    /// Whether others that are wanted travel over what is described at this m-line. Deviation: RFC 9143 §7.3.1 has the next of
+    /// them take over when this one is refused. Chromium takes no such answer once a session has begun, and none to an offer
+    /// with `max-bundle`. Data channels cannot be idle.
+    fn carries_others(&self, at: usize, offered: Section<'a>) -> bool {
+        let group = self.groups.group_of(offered.mid()).filter(|_| self.sharing.is_empty());
+        let shares = |line: &usize| {
+            let Some(other) = self.offer.section(*line) else { return false };
+            let alive = other.media.port != 0 || other.has(&Attribute::BundleOnly);
+            let wanted = self.ours.wanted(*line, &other.media.kind);
+            alive && wanted.is_some_and(|wanted| wanted.transport.is_none())
+        };
+        let members = group.map_or(&[][..], |group| self.groups.members(group));
+        offered.media.kind != Kind::Application && members.iter().any(|line| *line > at && shares(line))
     }
 
     fn media(
@@ -152,7 +178,7 @@ impl<'a> Answerer<'a> {
         {
             let role = match offered.setup() {
                 // RFC 8842 §5.3: a role that is agreed on stays.
-                Some(Setup::ActPass) => self.before.and_then(|before| before.dtls_role(at)).unwrap_or(dtls.role),
+                Some(Setup::ActPass) => self.role_before(at).unwrap_or(dtls.role),
                 // RFC 4145 §4: who says nothing is active.
                 Some(Setup::Active) | None => Role::Server,
                 Some(Setup::Passive) => Role::Client,
@@ -172,6 +198,13 @@ impl<'a> Answerer<'a> {
         }
     }
 
+    /// Our role in the DTLS of an m-line, or of those that it shares a transport with: another may be new among them.
+    fn role_before(&self, at: usize) -> Option<Role> {
+        let group = self.offer.section(at).and_then(|offered| self.groups.group_of(offered.mid()));
+        let members = group.map_or(&[][..], |group| self.groups.members(group));
+        members.iter().chain([&at]).find_map(|line| self.before?.dtls_role(*line))
+    }
+
     fn rtp(&self, offered: Section<'a>, wanted: &OurLine, media: &mut Media) -> Result<(), Why> {
         let theirs = offered.codecs();
         let codecs = common_codecs(&theirs, self.ours.codecs_of(wanted));
@@ -189,7 +222,7 @@ impl<'a> Answerer<'a> {
         media.attributes.extend(echoed.into_iter().filter(|flag| offered.has(flag)));
         codecs.iter().for_each(|codec| write::codec(media, codec));
         if direction.receives() {
-            media.attributes.extend(layers(offered, &codecs, wanted.layers));
+            write::layers(media, layers(offered, &codecs, wanted.layers));
         }
         Ok(())
     }
@@ -260,7 +293,7 @@ fn extensions(offered: Section<'_>, known: &[Token]) -> Vec<Attribute> {
     let mut attributes: Vec<_> = mixed.then_some(Attribute::ExtmapAllowMixed).into_iter().collect();
     for extmap in offered.extensions().filter(|extmap| extmap.id <= most && known.contains(&extmap.uri)) {
         if ids.insert(extmap.id) && uris.insert(&extmap.uri) {
-            let direction = extmap.direction.map(crate::direction::Direction::reversed);
+            let direction = extmap.direction.map(Direction::reversed);
             let (id, uri) = (extmap.id, extmap.uri.clone());
             attributes.push(Attribute::Extmap(Extmap { id, direction, uri, attributes: None }));
         }
@@ -269,20 +302,9 @@ fn extensions(offered: Section<'_>, known: &[Token]) -> Vec<Attribute> {
 }
 
 /// The first of the offered encodings that we can take, RFC 8853 §5.3.2, RFC 8851 §6.2.2.
-fn layers(offered: Section<'_>, codecs: &[Codec], most: usize) -> Vec<Attribute> {
-    let possible = |number: &u8| codecs.iter().any(|codec| codec.number == *number);
-    let mut simulcast = Simulcast::default();
-    let mut attributes = Vec::new();
-    for rid in offered.layers(Way::Send).into_iter().filter(|rid| rid.is_understood()) {
-        let numbers: Vec<u8> = rid.numbers.iter().copied().filter(possible).collect();
-        if simulcast.receive.len() >= most || numbers.is_empty() != rid.numbers.is_empty() {
-            continue;
-        }
-        simulcast.receive.push(Layer::of(rid.id.clone()));
-        attributes.push(Attribute::Rid(Rid { way: Way::Receive, numbers, ..rid.clone() }));
-    }
-    if !attributes.is_empty() {
-        attributes.push(Attribute::Simulcast(simulcast));
-    }
-    attributes
+fn layers(offered: Section<'_>, codecs: &[Codec], most: usize) -> Vec<Rid> {
+    let taken = |rid: &&Rid| rid.is_understood();
+    let as_ours = |rid: &Rid| Rid { way: Way::Receive, ..rid.clone() };
+    let theirs = offered.layers(Way::Send).into_iter().filter(taken).map(as_ours);
+    theirs.filter_map(|rid| write::possible(rid, codecs)).take(most).collect()
 }

@@ -14,6 +14,7 @@ use crate::crypto::Crypto;
 use crate::dtls::Setup;
 use crate::extension::Extmap;
 use crate::group::Mid;
+use crate::layers::{Rid, Way};
 use crate::parameters::Parameters;
 use crate::session::{Carrier, Kind, Media, Profile, Protocol, Session};
 use crate::text::Token;
@@ -143,9 +144,10 @@ impl<'a> Offerer<'a> {
         }
         let gives_feedback = codecs.iter().any(|codec| !codec.feedback.is_empty());
         let protocol = Protocol::Rtp(profile(&carriage.protection, gives_feedback));
+        let layers = self.layers(line, wanted, &codecs);
         let mut media = write::media(wanted.kind.clone(), protocol, mid);
         carriage.write(&mut media);
-        media.attributes.extend(self.extensions(wanted));
+        media.attributes.extend(self.extensions(wanted, &layers));
         media.attributes.push(Attribute::Direction(wanted.direction));
         if wanted.direction.sends() {
             write::streams(&mut media, wanted);
@@ -158,7 +160,18 @@ impl<'a> Offerer<'a> {
             media.attributes.push(Attribute::RtcpRsize);
         }
         codecs.iter().for_each(|codec| write::codec(&mut media, codec));
+        write::layers(&mut media, layers);
         Ok(media)
+    }
+
+    /// Encodings that come to us and shall go on coming: browsers end a simulcast that an offer does not ask for. One that is
+    /// not agreed on cannot be asked for, since only its sender knows how they are called.
+    fn layers(&self, at: usize, wanted: &OurLine, codecs: &[Codec]) -> Vec<Rid> {
+        let line = self.before.and_then(|before| before.lines.get(at)?.media().zip(before.local.section(at)));
+        let Some((agreed, said)) = line.filter(|_| wanted.direction.receives()) else { return Vec::new() };
+        let coming =
+            said.layers(Way::Receive).into_iter().filter(|rid| agreed.incoming.layers.contains(&rid.id)).cloned();
+        coming.filter_map(|rid| write::possible(rid, codecs)).take(wanted.layers).collect()
     }
 
     /// Our codecs with the payload types they have had, or free ones. What finds none is left out.
@@ -182,9 +195,10 @@ impl<'a> Offerer<'a> {
         codecs
     }
 
-    /// Names of encodings are of no use where none are sent.
-    fn extensions(&mut self, wanted: &OurLine) -> Vec<Attribute> {
-        let known = self.ours.extensions_of(wanted).iter().filter(|uri| !OF_ENCODINGS.contains(&uri.as_str()));
+    /// Names of encodings are of no use where none come.
+    fn extensions(&mut self, wanted: &OurLine, layers: &[Rid]) -> Vec<Attribute> {
+        let of_use = |uri: &&Token| !layers.is_empty() || !OF_ENCODINGS.contains(&uri.as_str());
+        let known = self.ours.extensions_of(wanted).iter().filter(of_use);
         let mut extensions = BTreeMap::new();
         for uri in known {
             if let Some(id) = self.history.extension_id(uri) {

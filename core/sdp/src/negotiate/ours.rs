@@ -27,9 +27,11 @@ pub struct Ours {
     pub transport: OurTransport,
     /// Data channels, if we have any.
     pub data: Option<OurData>,
-    /// One for each m-line; `None` refuses it in an answer and ends it in an offer.
+    /// One for each m-line; `None` refuses it in an answer and ends it in an offer. An answer leaves it inactive where others
+    /// that are wanted share its transport: browsers do not take that it goes alone.
     pub lines: Vec<Option<OurLine>>,
-    /// For m-lines of somebody's offer beyond `lines`: the first of its kind. Where there is none, the m-line is refused.
+    /// For m-lines of somebody's offer beyond `lines`: the first of its kind. Where there is none, the m-line is refused as if
+    /// it were `None` there.
     pub others: Vec<OurLine>,
 }
 
@@ -131,7 +133,7 @@ pub struct OurLine {
     pub sources: Vec<OurSource>,
     /// In place of those of the kind.
     pub codecs: Option<Vec<OurCodec>>,
-    /// As many encodings of an offered simulcast are taken.
+    /// As many encodings of an offered simulcast are taken, and asked for again in offers of ours.
     pub layers: usize,
     /// A transport of its own, which is never shared.
     pub transport: Option<OurTransport>,

@@ -63,6 +63,12 @@ pub enum Refused {
         /// The identity.
         got: String,
     },
+    /// The answer takes out of a group what was offered without a transport of its own.
+    #[error("m-line {line}: expected it to share the transport it was offered on")]
+    Apart {
+        /// Counted from 0.
+        line: usize,
+    },
     /// RFC 8858.
     #[error("m-line {line}: expected `a=rtcp-mux`")]
     NoMux {

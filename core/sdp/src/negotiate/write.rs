@@ -7,6 +7,7 @@ use crate::codec::{Codec, RtcpFb};
 use crate::crypto::Crypto;
 use crate::dtls::Setup;
 use crate::group::{Group, Mid};
+use crate::layers::{Layer, Rid, Simulcast};
 use crate::session::{Kind, Media, Origin, Protocol, Session, Time};
 use crate::source::{SsrcAttribute, SsrcGroup};
 use crate::text::{Text, Token};
@@ -116,6 +117,21 @@ pub(super) fn streams(media: &mut Media, line: &OurLine) {
             media.attributes.push(Attribute::Ssrc(SsrcAttribute { ssrc, name, value: Some(value) }));
         }
     }
+}
+
+/// An encoding as far as it comes as one of these codecs. `None`: it was bound to others.
+pub(super) fn possible(mut rid: Rid, codecs: &[Codec]) -> Option<Rid> {
+    let bound = !rid.numbers.is_empty();
+    rid.numbers.retain(|number| codecs.iter().any(|codec| codec.number == *number));
+    (bound != rid.numbers.is_empty()).then_some(rid)
+}
+
+/// Encodings that we receive.
+pub(super) fn layers(media: &mut Media, rids: Vec<Rid>) {
+    let receive: Vec<_> = rids.iter().map(|rid| Layer::of(rid.id.clone())).collect();
+    let simulcast = (!receive.is_empty()).then_some(Simulcast { send: Vec::new(), receive });
+    media.attributes.extend(rids.into_iter().map(Attribute::Rid));
+    media.attributes.extend(simulcast.map(Attribute::Simulcast));
 }
 
 /// What we say of data channels.
