@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tandem-dtls", &[]),
     ("tandem-webrtc", &["tandem-dtls"]),
     ("tandem-rtp", &[]),
+    ("tandem-media", &["tandem-rtp", "tandem-webrtc"]),
     ("tandem-api", &[]),
     ("tandem-offload", &[]),
     ("tandem-sdp", &[]),
@@ -40,6 +41,7 @@ const CORE: &[&str] = &[
     "tandem-api",
     "tandem-dtls",
     "tandem-engine",
+    "tandem-media",
     "tandem-policy",
     "tandem-rtp",
     "tandem-sdp",
@@ -92,6 +94,8 @@ const BORNE: &[(&str, &str)] = &[
     ("tandem-dtls", "getrandom"),
     ("tandem-webrtc", "rand"),
     ("tandem-webrtc", "getrandom"),
+    ("tandem-media", "rand"),
+    ("tandem-media", "getrandom"),
     ("tandem-rtp", "getrandom"),
 ];
 

@@ -1,0 +1,125 @@
+//! One peer: its transport, its keys, what it sends and what it gets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tandem_rtp::ext::{self, Ids};
+use tandem_rtp::rtcp::Recorder;
+use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
+use tandem_rtp::{Packet, Ssrc};
+use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
+
+use crate::EndpointId;
+
+pub(crate) struct Endpoint {
+    pub(crate) id: EndpointId,
+    pub(crate) ufrag: String,
+    pub(crate) transport: Transport,
+    pub(crate) srtp: Option<Srtp>,
+    pub(crate) path: Option<Path>,
+    /// Where it has been seen.
+    pub(crate) sources: Vec<(Protocol, SocketAddr)>,
+    /// Header extensions, as agreed on with it.
+    pub(crate) ids: Ids,
+    /// Who we are in control packets.
+    pub(crate) own: Ssrc,
+    pub(crate) incoming: Incoming,
+    /// By the SSRC it knows them under, retransmissions too.
+    pub(crate) outgoing: BTreeMap<Ssrc, usize>,
+    pub(crate) recorder: Recorder,
+    /// Counts everything that is sent to it.
+    pub(crate) transport_sequence: u16,
+    pub(crate) timers: Timers,
+    pub(crate) round_trip: Duration,
+    /// It is over; nothing comes of it any more.
+    pub(crate) is_over: bool,
+}
+
+pub(crate) struct Srtp {
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
+}
+
+/// When to do what next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    /// What the plane's list says.
+    pub(crate) listed: Option<Instant>,
+    /// Receiver reports.
+    pub(crate) report: Option<Instant>,
+    /// Feedback on arrivals.
+    pub(crate) feedback: Option<Instant>,
+}
+
+/// Which streams come in, and what each is.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    known: BTreeMap<Ssrc, Source>,
+    /// Tracks by their m-line.
+    pub(crate) tracks: Vec<(String, usize)>,
+}
+
+/// Of which track's stream a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) track: usize,
+    pub(crate) stream: usize,
+    /// It repeats packets of it (RFC 4588).
+    pub(crate) is_rtx: bool,
+}
+
+impl Srtp {
+    /// `None`: keys of a length that their profile does not have.
+    pub(crate) fn new(keys: &SrtpKeys) -> Option<Self> {
+        let suite = match keys.profile {
+            SrtpProfile::Aes128CmSha1_80 => Suite::Aes128CmSha1_80,
+            SrtpProfile::AeadAes128Gcm => Suite::AeadAes128Gcm,
+            SrtpProfile::AeadAes256Gcm => Suite::AeadAes256Gcm,
+        };
+        let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::new(suite, &[key.as_slice(), salt].concat()).ok();
+        Some(Self {
+            sender: Sender::new(&master(&keys.ours)?, MAX_OUTGOING),
+            receiver: Receiver::new(&master(&keys.theirs)?, MAX_INCOMING),
+        })
+    }
+}
+
+impl Incoming {
+    pub(crate) fn first(&self) -> Option<Ssrc> {
+        self.known.keys().next().copied()
+    }
+
+    pub(crate) fn get(&self, ssrc: Ssrc) -> Option<Source> {
+        self.known.get(&ssrc).copied()
+    }
+
+    /// Remembers a stream. Those beyond [`MAX_INCOMING`] are not.
+    pub(crate) fn insert(&mut self, ssrc: Ssrc, source: Source) {
+        if self.known.len() < MAX_INCOMING || self.known.contains_key(&ssrc) {
+            self.known.insert(ssrc, source);
+        }
+    }
+
+    /// A track is gone, and its streams with it.
+    pub(crate) fn remove(&mut self, track: usize) {
+        self.known.retain(|_, source| source.track != track);
+        self.tracks.retain(|(_, known)| *known != track);
+    }
+
+    /// The m-line a packet names, or the only one there is (RFC 9143 §9.2).
+    pub(crate) fn track_named(&self, ids: &Ids, packet: &Packet<'_>) -> Option<usize> {
+        match ids.value(packet, ext::Kind::Mid) {
+            Some(mid) => {
+                let mid = ext::text(mid)?;
+                self.tracks.iter().find(|(known, _)| known == mid).map(|(_, track)| *track)
+            }
+            None => None,
+        }
+    }
+}
+
+/// Streams that a peer may send.
+pub(crate) const MAX_INCOMING: usize = 64;
+/// Streams that a peer may get: 200 tracks with their retransmissions.
+pub(crate) const MAX_OUTGOING: usize = 400;

@@ -1,0 +1,233 @@
+//! Datagrams: whose they are, and what becomes of media.
+
+use std::time::Instant;
+
+use tandem_rtp::ext;
+use tandem_rtp::{Packet, Ssrc, rtx};
+use tandem_webrtc::{Output, Path, addressee};
+
+use super::{Event, Plane};
+use crate::endpoint::{Source, Srtp};
+use crate::forward::Arrived;
+use crate::outbox::Outbox;
+use crate::track::Taken;
+
+impl Plane {
+    /// A datagram has come. Media is decrypted where it lies.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], out: &mut impl Outbox) {
+        let Some(place) = self.whose(path, datagram) else {
+            self.counters.strangers += 1;
+            return;
+        };
+        match datagram.first() {
+            // RFC 7983 §7: RTP and RTCP; which of both, RFC 5761 §4 tells by the second byte.
+            Some(128..=191) => match datagram.get(1) {
+                Some(192..=223) => self.on_control(now, place, datagram, out),
+                _ => self.on_media(now, place, datagram, out),
+            },
+            _ => {
+                self.with(place, |endpoint| endpoint.transport.handle_datagram(now, path, datagram));
+                self.settle(now, place, out);
+            }
+        }
+    }
+
+    /// Checks name their addressee (RFC 8445 §7.3); everything else comes from where a check has come from.
+    fn whose(&self, path: Path, datagram: &[u8]) -> Option<usize> {
+        if datagram.first().is_some_and(|first| *first < 4)
+            && let Some(ufrag) = addressee(datagram)
+        {
+            return self.names.ufrags.get(ufrag).copied();
+        }
+        self.names.addresses.get(&(path.protocol, path.remote)).copied()
+    }
+
+    /// All that a transport wants done.
+    pub(super) fn settle(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
+        while let Some(output) = self.endpoints.get_mut(place).and_then(|endpoint| endpoint.transport.poll_output()) {
+            let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+            let id = endpoint.id;
+            match output {
+                Output::Send(path, bytes) => {
+                    if let Some(room) = out.room().get_mut(..bytes.len()) {
+                        room.copy_from_slice(&bytes);
+                        out.commit(path, bytes.len());
+                    }
+                }
+                Output::Source(protocol, source) => {
+                    endpoint.sources.push((protocol, source));
+                    self.names.addresses.insert((protocol, source), place);
+                }
+                Output::Path(path) => {
+                    endpoint.path = Some(path);
+                    self.events.push_back(Event::Found(id, path));
+                }
+                Output::Keys(keys) => endpoint.srtp = Srtp::new(&keys),
+                Output::Connected => self.on_connected(now, place),
+                Output::Lost => self.events.push_back(Event::Lost(id)),
+                Output::Opened(channel) => self.events.push_back(Event::Opened(id, channel)),
+                Output::Message(message) => self.events.push_back(Event::Message(id, message)),
+                Output::Closed(channel) => self.events.push_back(Event::Closed(id, channel)),
+                Output::ChannelsLost => {}
+                Output::Ended(why) => {
+                    endpoint.is_over = true;
+                    endpoint.srtp = None;
+                    self.events.push_back(Event::Ended(id, why));
+                }
+            }
+        }
+        self.schedule(now, place);
+    }
+
+    fn on_connected(&mut self, now: Instant, place: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        self.events.push_back(Event::Connected(endpoint.id));
+        // What it waits for can be sent from here on.
+        let gets: Vec<usize> = endpoint.outgoing.values().copied().collect();
+        for forward in gets {
+            self.want_for(now, forward);
+        }
+    }
+
+    /// Asks for the keyframe that somebody waits for.
+    pub(super) fn want_for(&mut self, now: Instant, forward: usize) {
+        let Some(forward) = self.forwards.get(forward) else { return };
+        let (track, waits) = (forward.track, forward.selection.waits_for());
+        self.want_keyframe(now, track, waits);
+    }
+
+    pub(super) fn want_keyframe(&mut self, now: Instant, track: usize, stream: Option<u8>) {
+        let Some(track) = self.tracks.get_mut(track).filter(|track| track.is_video()) else { return };
+        let publisher = track.endpoint;
+        let Some(stream) = stream.and_then(|stream| track.streams.get_mut(usize::from(stream))) else { return };
+        stream.keyframes.want();
+        let due = stream.keyframes.poll_timeout(now);
+        due.inspect(|&at| self.wake(publisher, at));
+    }
+
+    fn on_media(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(srtp) = &mut endpoint.srtp else { return };
+        let Some(plain) = srtp.receiver.unprotect_rtp(datagram).ok().and_then(|length| datagram.get_mut(..length)) else {
+            self.counters.refused += 1;
+            return;
+        };
+        let Ok(packet) = Packet::parse(plain) else { return };
+        if let Some(value) = endpoint.ids.value(&packet, ext::Kind::TransportSequence)
+            && let Some(numbered) = ext::TransportSequence::parse(value)
+        {
+            let at = now.saturating_duration_since(self.config.clock.0).as_micros();
+            endpoint.recorder.on_packet(numbered.sequence, i64::try_from(at).unwrap_or(i64::MAX));
+            if endpoint.timers.feedback.is_none() {
+                endpoint.timers.feedback = Some(now + super::timers::FEEDBACK);
+                self.wake(place, now + super::timers::FEEDBACK);
+            }
+        }
+        let Some(source) = self.source(place, &packet) else {
+            self.counters.refused += 1;
+            return;
+        };
+        self.counters.received += 1;
+        self.on_packet(now, source, plain, out);
+    }
+
+    /// Which stream a packet is of; one that names itself is remembered by its SSRC (RFC 8843 §9.2, RFC 8852).
+    fn source(&mut self, place: usize, packet: &Packet<'_>) -> Option<Source> {
+        let endpoint = self.endpoints.get_mut(place)?;
+        if let Some(source) = endpoint.incoming.get(packet.ssrc()) {
+            return Some(source);
+        }
+        let (ids, incoming) = (endpoint.ids, &mut endpoint.incoming);
+        let by_type = || {
+            let mut fit = incoming.tracks.iter().map(|(_, index)| *index).filter(|&index| {
+                let track = self.tracks.get(index);
+                track.is_some_and(|it| it.codec(packet.payload_type()).or(it.repaired(packet.payload_type()).and_then(|number| it.codec(number))).is_some())
+            });
+            // Only where there is no doubt.
+            fit.next().filter(|_| fit.next().is_none())
+        };
+        let index = incoming.track_named(&ids, packet).or_else(by_type)?;
+        let track = self.tracks.get_mut(index)?;
+        let is_rtx = track.repaired(packet.payload_type()).is_some();
+        let kind = if is_rtx { ext::Kind::RepairedRid } else { ext::Kind::Rid };
+        let rid = ids.value(packet, kind).and_then(ext::text);
+        let stream = track.stream_named(rid)?;
+        let source = Source { track: index, stream, is_rtx };
+        if !is_rtx && let Some(stream) = track.streams.get_mut(stream) {
+            stream.ssrc = Some(packet.ssrc());
+        }
+        incoming.insert(packet.ssrc(), source);
+        Some(source)
+    }
+
+    /// A packet of a known stream; a retransmission becomes what it repeats.
+    fn on_packet(&mut self, now: Instant, source: Source, plain: &mut [u8], out: &mut impl Outbox) {
+        let Some(track) = self.tracks.get_mut(source.track) else { return };
+        let Some(ids) = self.endpoints.get(track.endpoint).map(|endpoint| endpoint.ids) else { return };
+        let plain: &[u8] = if source.is_rtx {
+            let Some(stream) = track.streams.get(source.stream) else { return };
+            let Some((number, ssrc)) = Packet::parse(plain)
+                .ok()
+                .and_then(|packet| track.repaired(packet.payload_type()))
+                .zip(stream.ssrc.or(Some(Ssrc(0))))
+            else {
+                return;
+            };
+            match rtx::unwrap(plain, ssrc, number) {
+                Ok(Some(original)) => original,
+                // Nothing but filling for a link that is being measured.
+                Ok(None) | Err(_) => return,
+            }
+        } else {
+            plain
+        };
+        let Ok(packet) = Packet::parse(plain) else { return };
+        let codec = track.codec(packet.payload_type());
+        let id = track.id;
+        let Some((stream, codec)) = track.streams.get_mut(source.stream).zip(codec) else { return };
+        let is_first = stream.reception.received() == 0;
+        let taken = stream.take(now, codec, &ids, (&packet, source.is_rtx));
+        let (due, publisher) = (stream.poll_timeout(now), track.endpoint);
+        if let Some(taken) = taken {
+            if is_first {
+                self.events.push_back(Event::Flows(id));
+            }
+            self.forward(now, source, &taken, packet.payload(), out);
+        }
+        due.inspect(|&at| self.wake(publisher, at));
+        if is_first {
+            self.wake(publisher, now + super::timers::REPORT);
+        }
+    }
+
+    /// To whoever gets the track: no other peer is looked at.
+    fn forward(&mut self, now: Instant, source: Source, taken: &Taken, payload: &[u8], out: &mut impl Outbox) {
+        let Self { endpoints, tracks, forwards, counters, .. } = self;
+        let Some(track) = tracks.get(source.track) else { return };
+        let Taken { seq, codec, header, read } = taken;
+        // Filling has a number and no payload: subscribers are filled by us.
+        if payload.is_empty() {
+            for &place in &track.forwards {
+                forwards.get_mut(place).map(|forward| forward.skip(stream(source), *seq));
+            }
+            return;
+        }
+        let arrived =
+            Arrived { now, stream: stream(source), codec: *codec, seq: *seq, header: *header, read };
+        for &place in &track.forwards {
+            let Some(forward) = forwards.get_mut(place) else { continue };
+            let Some(endpoint) = endpoints.get_mut(forward.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else { continue };
+            let Some(rewritten) = forward.pass(&arrived) else { continue };
+            if endpoint.send_media(&rewritten, (*codec, payload), None, out) {
+                forward.tally.packets += 1;
+                forward.tally.bytes += payload.len() as u64;
+                counters.forwarded += 1;
+            }
+        }
+    }
+}
+
+/// There are at most [`crate::MAX_STREAMS`].
+fn stream(source: Source) -> u8 {
+    u8::try_from(source.stream).unwrap_or(u8::MAX)
+}

@@ -1,0 +1,253 @@
+//! One stream for a subscriber out of several of a publisher: numbers and times go on as if nothing had been left out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tandem_rtp::{SeqNo, Timestamp};
+
+/// Which packet of which stream a subscriber knows under a number, and what else it was told with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent<T> {
+    /// The stream's place among the track's.
+    pub(crate) stream: u8,
+    /// Its number there.
+    pub(crate) seq: SeqNo,
+    pub(crate) kept: T,
+}
+
+/// Gives packets the numbers a subscriber sees (RFC 3550 §5.1): without gaps for what is left out on purpose, with gaps for
+/// what is lost. The pictures of VP8 and VP9 are numbered in the same way.
+#[derive(Debug)]
+pub(crate) struct Renumber<T> {
+    /// The highest that was given.
+    highest: SeqNo,
+    /// Which stream is being passed on, and since which of its packets.
+    span: Option<Span>,
+    /// What was given lately, by the low bits of the number; so many of them.
+    given: Vec<Option<(SeqNo, Sent<T>)>>,
+    keeps: usize,
+}
+
+#[derive(Debug)]
+struct Span {
+    stream: u8,
+    first: SeqNo,
+    highest: SeqNo,
+    /// Added to the stream's numbers, from these on; the oldest come first.
+    offsets: VecDeque<(SeqNo, i64)>,
+}
+
+impl<T: Copy> Renumber<T> {
+    /// `first` is the number before the first that will be given; so many are remembered.
+    pub(crate) fn new(first: u16, keeps: usize) -> Self {
+        Self { highest: SeqNo::first(first), span: None, given: Vec::new(), keeps: keeps.max(1) }
+    }
+
+    /// The number under which a packet is passed on, always the same for the same packet. `None`: it belongs to a stream that
+    /// is left already, or came too late to have one.
+    pub(crate) fn pass(&mut self, stream: u8, seq: SeqNo, kept: T) -> Option<SeqNo> {
+        let span = match &mut self.span {
+            Some(span) if span.stream == stream => span,
+            _ => {
+                let offset = signed(self.highest.next()) - signed(seq);
+                let offsets = VecDeque::from([(seq, offset)]);
+                self.span.insert(Span { stream, first: seq, highest: seq, offsets })
+            }
+        };
+        if seq < span.first {
+            return None;
+        }
+        let offset = span.offset_at(seq)?;
+        let number = SeqNo(u64::try_from(signed(seq) + offset).ok()?);
+        if self.given.is_empty() {
+            self.given.resize_with(self.keeps, || None);
+        }
+        let slot = slot(number, self.keeps);
+        let place = self.given.get_mut(slot)?;
+        // The number of a packet that was left out went to the one after it.
+        if place.is_some_and(|(known, sent)| known == number && (sent.stream, sent.seq) != (stream, seq)) {
+            return None;
+        }
+        *place = Some((number, Sent { stream, seq, kept }));
+        span.highest = span.highest.max(seq);
+        self.highest = self.highest.max(number);
+        Some(number)
+    }
+
+    /// A packet of the current stream is left out on purpose: those after it close up.
+    pub(crate) fn skip(&mut self, stream: u8, seq: SeqNo) {
+        let Some(span) = self.span.as_mut().filter(|span| span.stream == stream && seq > span.highest) else { return };
+        span.highest = seq;
+        span.shift(seq.next(), -1);
+    }
+
+    /// What the subscriber got under a number.
+    pub(crate) fn find(&self, wire: u16) -> Option<Sent<T>> {
+        let number = self.highest.near(wire);
+        let found = self.given.get(slot(number, self.keeps)).copied().flatten();
+        found.filter(|(known, _)| *known == number).map(|(_, sent)| sent)
+    }
+
+    /// A number for a packet that is nobody's: padding.
+    pub(crate) fn insert(&mut self) -> SeqNo {
+        self.highest = self.highest.next();
+        if let Some(span) = &mut self.span {
+            let from = span.highest.next();
+            span.shift(from, 1);
+        }
+        self.highest
+    }
+}
+
+impl Span {
+    /// Numbers from here on are so much higher.
+    fn shift(&mut self, from: SeqNo, by: i64) {
+        let offset = self.offsets.back().map_or(0, |(_, offset)| *offset) + by;
+        match self.offsets.back_mut() {
+            // Nothing had the last offset yet.
+            Some(last) if last.0.next() == from || last.0 == from => *last = (from, offset),
+            _ => self.offsets.push_back((from, offset)),
+        }
+        if self.offsets.len() > OFFSETS {
+            self.offsets.pop_front();
+            self.first = self.offsets.front().map_or(self.first, |(from, _)| *from);
+        }
+    }
+
+    fn offset_at(&self, seq: SeqNo) -> Option<i64> {
+        self.offsets.iter().rev().find(|(from, _)| *from <= seq).map(|(_, offset)| *offset)
+    }
+}
+
+fn signed(seq: SeqNo) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
+
+fn slot(number: SeqNo, keeps: usize) -> usize {
+    usize::try_from(number.0 % keeps as u64).unwrap_or_default()
+}
+
+/// As often as something may be left out before packets that come later still find their place.
+const OFFSETS: usize = 64;
+
+/// Gives packets the times a subscriber sees.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retime {
+    offset: u32,
+    /// The newest that was given.
+    last: Option<Timestamp>,
+}
+
+impl Retime {
+    pub(crate) fn pass(&mut self, timestamp: Timestamp) -> Timestamp {
+        let out = timestamp.plus(self.offset);
+        if self.last.is_none_or(|last| out.is_after(last)) {
+            self.last = Some(out);
+        }
+        out
+    }
+
+    /// What a time of the current stream is to the subscriber.
+    pub(crate) fn of(self, timestamp: Timestamp) -> Timestamp {
+        timestamp.plus(self.offset)
+    }
+
+    /// From here on times are those of another stream, whose first packet was captured so long after the last one.
+    pub(crate) fn switch(&mut self, first: Timestamp, later: Duration, clock: u32) {
+        let Some(last) = self.last else { return };
+        let ticks = later.as_nanos() * u128::from(clock) / 1_000_000_000;
+        // Never the same as before, or before it: both would be one frame.
+        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX / 4).clamp(1, u32::MAX / 4);
+        self.offset = last.plus(ticks).0.wrapping_sub(first.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(renumber: &mut Renumber<()>, layer: u8, seqs: &[u64]) -> Vec<Option<u64>> {
+        seqs.iter().map(|&seq| renumber.pass(layer, SeqNo(seq), ()).map(|number| number.0 - 0x1_0000)).collect()
+    }
+
+    #[test]
+    fn numbers_go_on_from_the_first_and_gaps_of_loss_stay() {
+        let mut renumber = Renumber::new(99, 1_024);
+        assert_eq!(numbers(&mut renumber, 0, &[500, 501, 504, 503]), [Some(100), Some(101), Some(104), Some(103)]);
+        assert_eq!(renumber.find(103), Some(Sent { kept: (), stream: 0, seq: SeqNo(503) }));
+        assert_eq!((renumber.find(102), renumber.find(105)), (None, None));
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_no_gap() {
+        let mut renumber = Renumber::new(0, 1_024);
+        assert_eq!(numbers(&mut renumber, 0, &[10, 11]), [Some(1), Some(2)]);
+        renumber.skip(0, SeqNo(12));
+        renumber.skip(0, SeqNo(13));
+        assert_eq!(numbers(&mut renumber, 0, &[14]), [Some(3)]);
+        renumber.skip(0, SeqNo(15));
+        // 16 is lost and 17 comes first: 16 keeps its place.
+        assert_eq!(numbers(&mut renumber, 0, &[17, 16]), [Some(5), Some(4)]);
+    }
+
+    #[test]
+    fn what_comes_late_finds_the_place_it_would_have_had() {
+        let mut renumber = Renumber::new(0, 1_024);
+        assert_eq!(numbers(&mut renumber, 0, &[10]), [Some(1)]);
+        // 11 is on its way, 12 is left out.
+        renumber.skip(0, SeqNo(12));
+        assert_eq!(numbers(&mut renumber, 0, &[13, 11]), [Some(3), Some(2)]);
+        // 12 itself would take the place of another.
+        assert_eq!(numbers(&mut renumber, 0, &[12]), [None]);
+    }
+
+    #[test]
+    fn another_layer_goes_on_where_the_last_one_ended() {
+        let mut renumber = Renumber::new(0xfffe, 1_024);
+        assert_eq!(numbers(&mut renumber, 0, &[10, 11]), [Some(0xffff), Some(0x1_0000)]);
+        assert_eq!(numbers(&mut renumber, 2, &[70_000, 70_001]), [Some(0x1_0001), Some(0x1_0002)]);
+        assert_eq!(renumber.find(1), Some(Sent { kept: (), stream: 2, seq: SeqNo(70_000) }));
+        // Before the switch.
+        assert_eq!(numbers(&mut renumber, 2, &[69_999]), [None]);
+        assert_eq!(renumber.find(0xffff), Some(Sent { kept: (), stream: 0, seq: SeqNo(10) }));
+    }
+
+    #[test]
+    fn padding_takes_a_number_of_its_own() {
+        let mut renumber = Renumber::new(0, 1_024);
+        assert_eq!(numbers(&mut renumber, 0, &[10]), [Some(1)]);
+        assert_eq!(renumber.insert().wire(), 2);
+        assert_eq!(numbers(&mut renumber, 0, &[11]), [Some(3)]);
+        assert_eq!(renumber.find(2), None);
+    }
+
+    #[test]
+    fn however_often_something_is_left_out_memory_stays() {
+        let mut renumber = Renumber::new(0, 1_024);
+        for seq in (1_000..100_000).step_by(2) {
+            assert!(renumber.pass(0, SeqNo(seq), ()).is_some());
+            renumber.skip(0, SeqNo(seq + 1));
+        }
+        assert!(renumber.span.expect("one").offsets.len() <= OFFSETS);
+        assert_eq!(renumber.highest.0 - 0x1_0000, 49_500);
+    }
+
+    #[test]
+    fn times_go_on_across_a_switch() {
+        let mut retime = Retime::default();
+        assert_eq!(retime.pass(Timestamp(1_000)), Timestamp(1_000));
+        retime.switch(Timestamp(900_000), Duration::from_millis(100), 90_000);
+        assert_eq!(retime.pass(Timestamp(900_000)), Timestamp(10_000));
+        assert_eq!(retime.pass(Timestamp(903_000)), Timestamp(13_000));
+        retime.switch(Timestamp(5), Duration::ZERO, 90_000);
+        assert_eq!(retime.pass(Timestamp(5)), Timestamp(13_001));
+    }
+
+    #[test]
+    fn times_wrap() {
+        let mut retime = Retime::default();
+        retime.pass(Timestamp(u32::MAX - 10));
+        retime.switch(Timestamp(u32::MAX - 10), Duration::from_millis(1), 90_000);
+        assert_eq!(retime.pass(Timestamp(u32::MAX - 10)), Timestamp(79));
+    }
+}

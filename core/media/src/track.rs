@@ -1,0 +1,166 @@
+//! What one peer sends: a track, as one stream or as several of different sizes (simulcast).
+
+use std::time::{Duration, Instant};
+
+use tandem_rtp::ext::Ids;
+use tandem_rtp::header::Header;
+use tandem_rtp::nack::{self, Arrival, Generator};
+use tandem_rtp::payload::Codec;
+use tandem_rtp::{Packet, PayloadType, SeqNo, Ssrc, Timestamp};
+
+use crate::TrackId;
+use crate::forward::Payload;
+use crate::keyframes::Keyframes;
+use crate::reception::Reception;
+use crate::shape::{Read, Reader};
+use crate::store::{Bound, Store};
+
+/// A track, as agreed on with its publisher.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its m-line.
+    pub mid: String,
+    /// What it may be made of.
+    pub payloads: Vec<Payload>,
+    /// Its streams, the smallest picture first; at most [`MAX_STREAMS`].
+    pub streams: Vec<StreamSpec>,
+}
+
+/// How a stream is known before its first packet; nothing at all if it is the only one of its m-line.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSpec {
+    /// `a=rid` (RFC 8851).
+    pub rid: Option<String>,
+    /// `a=ssrc`.
+    pub ssrc: Option<Ssrc>,
+    /// The second one of `a=ssrc-group:FID`.
+    pub rtx: Option<Ssrc>,
+}
+
+pub(crate) struct Track {
+    pub(crate) id: TrackId,
+    pub(crate) endpoint: usize,
+    pub(crate) spec: Publication,
+    pub(crate) streams: Vec<Stream>,
+    /// Who gets it.
+    pub(crate) forwards: Vec<usize>,
+}
+
+pub(crate) struct Stream {
+    pub(crate) ssrc: Option<Ssrc>,
+    pub(crate) reception: Reception,
+    pub(crate) missing: Generator,
+    pub(crate) store: Store,
+    pub(crate) keyframes: Keyframes,
+    pub(crate) bytes: u64,
+    reader: Reader,
+    clock: u32,
+    is_video: bool,
+}
+
+/// A packet that is new to its stream.
+pub(crate) struct Taken {
+    pub(crate) seq: SeqNo,
+    pub(crate) codec: Codec,
+    pub(crate) header: Header,
+    pub(crate) read: Read,
+}
+
+impl Track {
+    pub(crate) fn new(id: TrackId, endpoint: usize, spec: Publication) -> Self {
+        let codec = spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
+        let streams = spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
+        Self { id, endpoint, spec, streams, forwards: Vec::new() }
+    }
+
+    pub(crate) fn is_video(&self) -> bool {
+        self.spec.payloads.iter().any(|payload| payload.codec.is_video())
+    }
+
+    /// What a payload type is here.
+    pub(crate) fn codec(&self, number: PayloadType) -> Option<Codec> {
+        self.spec.payloads.iter().find(|payload| payload.number == number).map(|payload| payload.codec)
+    }
+
+    /// Whose retransmissions a payload type is.
+    pub(crate) fn repaired(&self, number: PayloadType) -> Option<PayloadType> {
+        self.spec.payloads.iter().find(|payload| payload.rtx == Some(number)).map(|payload| payload.number)
+    }
+
+    /// Which of its streams has that name; the only one needs none.
+    pub(crate) fn stream_named(&self, rid: Option<&str>) -> Option<usize> {
+        match (rid, self.spec.streams.as_slice()) {
+            (Some(rid), streams) => streams.iter().position(|stream| stream.rid.as_deref() == Some(rid)),
+            (None, [_]) => Some(0),
+            (None, _) => None,
+        }
+    }
+}
+
+impl Stream {
+    fn new(ssrc: Option<Ssrc>, codec: Codec) -> Self {
+        let (is_video, clock) = (codec.is_video(), codec.clock_rate());
+        let bound = match is_video {
+            true => Bound { age: Duration::from_millis(1_500), bytes: 1 << 20 },
+            false => Bound { age: Duration::from_millis(500), bytes: 32 << 10 },
+        };
+        Self {
+            ssrc,
+            reception: Reception::new(clock),
+            missing: Generator::new(nack::Config::default()),
+            store: Store::new(bound),
+            keyframes: Keyframes::default(),
+            bytes: 0,
+            reader: Reader::default(),
+            clock,
+            is_video,
+        }
+    }
+
+    /// Takes in a packet; one that came by retransmission was not on the stream's own way. `None`: it has been here before,
+    /// or is nothing of this codec.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        codec: Codec,
+        ids: &Ids,
+        (packet, is_again): (&Packet<'_>, bool),
+    ) -> Option<Taken> {
+        if !is_again {
+            self.reception.on_packet(now, packet.sequence(), packet.timestamp());
+        }
+        let seq = match self.missing.handle_packet(now, packet.sequence()) {
+            Arrival::New(seq) | Arrival::Late(seq) => seq,
+            Arrival::TooFar(seq) => {
+                self.keyframes.want();
+                seq
+            }
+            Arrival::Superfluous => return None,
+        };
+        // Padding that fills a link: a number and nothing else.
+        let read = if packet.payload().is_empty() { Read::default() } else { self.reader.read(codec, ids, packet)? };
+        if self.is_video && read.shape.is_keyframe && read.shape.starts {
+            self.keyframes.came();
+            self.missing.forget_before(seq);
+        }
+        self.bytes += packet.payload().len() as u64;
+        let header = Header::of(packet);
+        self.store.put(now, seq, header, packet.bytes(), packet.payload_range());
+        Some(Taken { seq, codec, header, read })
+    }
+
+    /// When it wants to ask for something.
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let missing = if self.is_video { self.missing.poll_timeout() } else { None };
+        missing.into_iter().chain(self.keyframes.poll_timeout(now)).min()
+    }
+
+    /// What a time is in ticks of the stream's clock after another.
+    pub(crate) fn later(&self, timestamp: Timestamp, time: Duration) -> Timestamp {
+        let ticks = time.as_nanos() * u128::from(self.clock) / 1_000_000_000;
+        timestamp.plus(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+}
+
+/// Sizes of one picture.
+pub const MAX_STREAMS: usize = 4;

@@ -1,0 +1,369 @@
+//! A plane, and peers that speak WebRTC to it over a network with a virtual clock.
+
+#![allow(dead_code, clippy::indexing_slicing, reason = "shared by tests that use parts of it; of what they have made themselves")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tandem_media::{
+    Config, EndpointId, Event, Layer, MAX_DATAGRAM, Outbox, Payload, Plane, Publication, StreamSpec, Subscription, TrackId,
+};
+use tandem_rtp::ext::{self, Ids};
+use tandem_rtp::header::{Header, Writer};
+use tandem_rtp::payload::Codec;
+use tandem_rtp::rtcp;
+use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
+use tandem_rtp::{Packet, PayloadType, Ssrc, Timestamp};
+use tandem_webrtc::{
+    Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Remote, Role, SrtpKeys, SrtpProfile, Transport,
+};
+
+pub const SERVER: &str = "203.0.113.1:9000";
+
+#[allow(clippy::disallowed_methods, reason = "an instant can only be had from the clock; tests go on from it by hand")]
+pub fn some_instant() -> Instant {
+    Instant::now()
+}
+
+pub fn at(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+pub fn transports(ice: Mode) -> Arc<tandem_webrtc::Config> {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let certificate = rcgen::CertificateParams::new(Vec::new()).expect("names").self_signed(&key).expect("one");
+    let identity = Identity::new(certificate.der(), Key::Pkcs8(&key.serialize_der())).expect("an identity");
+    Arc::new(tandem_webrtc::Config { local: Local::new(identity).expect("usable"), ice, max_message: 256 << 10 })
+}
+
+/// What the plane wants to be sent.
+#[derive(Default)]
+pub struct Sent {
+    room: Vec<u8>,
+    pub datagrams: VecDeque<(Path, Vec<u8>)>,
+}
+
+impl Outbox for Sent {
+    fn room(&mut self) -> &mut [u8] {
+        self.room.resize(MAX_DATAGRAM, 0);
+        &mut self.room
+    }
+
+    fn commit(&mut self, path: Path, length: usize) {
+        self.datagrams.push_back((path, self.room[..length].to_vec()));
+    }
+}
+
+/// A media packet as a peer has got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Got {
+    pub header: Header,
+    pub payload: Vec<u8>,
+    pub transport_sequence: Option<u16>,
+}
+
+/// One browser.
+pub struct Peer {
+    pub id: EndpointId,
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub config: Arc<tandem_webrtc::Config>,
+    pub credentials: Credentials,
+    pub srtp: Option<(Sender, Receiver)>,
+    pub path: Option<Path>,
+    pub got: Vec<Got>,
+    /// Each compound it has got.
+    pub control: Vec<Vec<u8>>,
+    /// Media to it is lost where this says so.
+    pub lose: fn(&Got) -> bool,
+    pub connected: bool,
+}
+
+pub struct World {
+    pub now: Instant,
+    pub plane: Plane,
+    pub server: Arc<tandem_webrtc::Config>,
+    pub out: Sent,
+    pub peers: BTreeMap<u64, Peer>,
+    pub events: Vec<Event>,
+    pub ids: Ids,
+    /// To the plane.
+    wire: VecDeque<(Path, Vec<u8>)>,
+}
+
+pub const VP8: Payload = payload(Codec::Vp8, 96, Some(97));
+pub const OPUS: Payload = payload(Codec::Opus, 111, None);
+
+pub const fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
+    let rtx = match rtx {
+        Some(number) => Some(PayloadType::from_wire(number)),
+        None => None,
+    };
+    Payload { codec, number: PayloadType::from_wire(number), rtx }
+}
+
+pub fn top(stream: u8) -> Option<Layer> {
+    Some(Layer { stream, spatial: 0, temporal: 7 })
+}
+
+impl World {
+    pub fn new() -> Self {
+        let (now, server) = (some_instant(), transports(Mode::Lite));
+        let listens = vec![(Protocol::Udp, at(SERVER))];
+        let plane = Plane::new(Config { transports: server.clone(), listens, clock: (now, 0) }, [1, 2, 3, 4]);
+        let mut ids = Ids::default();
+        ids.set(ext::Kind::TransportSequence, 3);
+        ids.set(ext::Kind::Mid, 4);
+        ids.set(ext::Kind::Rid, 10);
+        ids.set(ext::Kind::RepairedRid, 11);
+        let (peers, events, wire) = (BTreeMap::new(), Vec::new(), VecDeque::new());
+        Self { now, plane, server, out: Sent::default(), peers, events, ids, wire }
+    }
+
+    /// With so many peers that are connected, named from 1 on.
+    pub fn with(peers: u64) -> Self {
+        let mut world = Self::new();
+        (1..=peers).for_each(|id| world.join(id));
+        world.run_ms(1_000);
+        assert!(world.peers.values().all(|peer| peer.connected), "not all are connected");
+        world
+    }
+
+    pub fn join(&mut self, id: u64) {
+        let (now, config) = (self.now, transports(Mode::Full { is_controlling: true }));
+        let seed = u8::try_from(id % 200).expect("small");
+        let (ours, theirs) = (Credentials::new([seed; 24]), Credentials::new([seed + 50; 24]));
+        let address = SocketAddr::new([10, 0, seed, u8::try_from(id / 200).expect("small")].into(), 4_000);
+        let mut transport = Transport::new(now, config.clone(), theirs.clone(), id, &[(Protocol::Udp, address)]);
+        assert!(self.plane.add(now, EndpointId(id), ours.clone(), self.ids));
+        let prints = |config: &tandem_webrtc::Config| vec![config.local.fingerprint()];
+        let channels = Some(0);
+        let remote = Remote { credentials: theirs.clone(), fingerprints: prints(&config), role: Role::Server, channels };
+        self.plane.set_remote(now, EndpointId(id), remote, &mut self.out).expect("it is there");
+        transport.set_remote(
+            now,
+            Remote { credentials: ours, fingerprints: prints(&self.server), role: Role::Client, channels },
+        );
+        transport.add_candidate(now, "candidate:1 1 udp 2113929471 203.0.113.1 9000 typ host").expect("one");
+        self.peers.insert(
+            id,
+            Peer {
+                id: EndpointId(id),
+                address,
+                transport,
+                config,
+                credentials: theirs,
+                srtp: None,
+                path: None,
+                got: Vec::new(),
+                control: Vec::new(),
+                lose: |_| false,
+                connected: false,
+            },
+        );
+    }
+
+    /// A camera of one stream for each of these names, or of one without a name.
+    pub fn publish(&mut self, peer: u64, track: u64, payload: Payload, rids: &[&str]) {
+        let streams = match rids {
+            [] => vec![StreamSpec::default()],
+            rids => rids.iter().map(|rid| StreamSpec { rid: Some((*rid).to_owned()), ..StreamSpec::default() }).collect(),
+        };
+        let publication = Publication { mid: track.to_string(), payloads: vec![payload], streams };
+        self.plane.publish(EndpointId(peer), TrackId(track), publication).expect("new");
+    }
+
+    pub fn subscribe(&mut self, peer: u64, track: u64, payload: Payload, layer: Option<Layer>) {
+        let ssrc = |of: u64| Ssrc(u32::try_from(of * 10_000 + peer).expect("small"));
+        let subscription = Subscription { ssrc: ssrc(track), rtx: Some(ssrc(track + 100)), payloads: vec![payload] };
+        self.plane.subscribe(EndpointId(peer), TrackId(track), subscription).expect("both are there");
+        self.plane.want(self.now, EndpointId(peer), TrackId(track), layer).expect("it is subscribed");
+    }
+
+    /// A media packet of a peer to the plane.
+    pub fn send(&mut self, peer: u64, header: Header, extensions: &[(u8, &[u8])], payload: &[u8]) {
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        let mut buffer = vec![0; 1_600];
+        let mut writer = Writer::new(&mut buffer, &header, &[]).expect("room");
+        extensions.iter().for_each(|(id, value)| writer.extension(*id, value).expect("room"));
+        let length = writer.payload(payload).expect("room");
+        let (sender, _) = peer.srtp.as_mut().expect("keys");
+        let length = sender.protect_rtp(&mut buffer, length).expect("protected");
+        buffer.truncate(length);
+        self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
+    }
+
+    /// A control packet of a peer to the plane.
+    pub fn control(&mut self, peer: u64, write: impl FnOnce(&mut rtcp::Writer<'_>)) {
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        let mut buffer = vec![0; 1_600];
+        let mut writer = rtcp::Writer::new(&mut buffer[..1_400]);
+        write(&mut writer);
+        let length = writer.finish();
+        let (sender, _) = peer.srtp.as_mut().expect("keys");
+        let length = sender.protect_rtcp(&mut buffer, length).expect("protected");
+        buffer.truncate(length);
+        self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
+    }
+
+    /// What is on its way arrives at once.
+    pub fn deliver(&mut self) {
+        for _ in 0..1_000 {
+            while let Some((path, mut datagram)) = self.wire.pop_front() {
+                self.plane.handle_datagram(self.now, path, &mut datagram, &mut self.out);
+            }
+            self.events.extend(std::iter::from_fn(|| self.plane.poll_event()));
+            while let Some((path, mut datagram)) = self.out.datagrams.pop_front() {
+                if let Some(peer) = self.peers.values_mut().find(|peer| peer.address == path.remote) {
+                    peer.receive(self.now, &mut datagram, &self.ids);
+                }
+            }
+            for peer in self.peers.values_mut() {
+                while let Some(output) = peer.transport.poll_output() {
+                    peer.heed(output, &mut self.wire);
+                }
+            }
+            if self.wire.is_empty() && self.out.datagrams.is_empty() {
+                return;
+            }
+        }
+        panic!("they never fall silent");
+    }
+
+    pub fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(5) {
+            self.deliver();
+            self.now += Duration::from_millis(5);
+            if self.plane.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.plane.handle_timeout(self.now, &mut self.out);
+            }
+            for peer in self.peers.values_mut() {
+                if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
+                    peer.transport.handle_timeout(self.now);
+                }
+            }
+        }
+        self.deliver();
+    }
+
+    pub fn peer(&self, id: u64) -> &Peer {
+        &self.peers[&id]
+    }
+}
+
+impl Peer {
+    fn heed(&mut self, output: Output, wire: &mut VecDeque<(Path, Vec<u8>)>) {
+        match output {
+            Output::Send(path, bytes) => {
+                let seen = Path { protocol: path.protocol, local: path.remote, remote: path.local };
+                wire.push_back((seen, bytes));
+            }
+            Output::Path(path) => self.path = Some(path),
+            Output::Keys(keys) => self.srtp = Some(contexts(&keys)),
+            Output::Connected => self.connected = true,
+            _ => {}
+        }
+    }
+
+    fn receive(&mut self, now: Instant, datagram: &mut [u8], ids: &Ids) {
+        if !matches!(datagram.first(), Some(128..=191)) {
+            let path = Path { protocol: Protocol::Udp, local: self.address, remote: at(SERVER) };
+            return self.transport.handle_datagram(now, path, datagram);
+        }
+        let (_, receiver) = self.srtp.as_mut().expect("keys before media");
+        if matches!(datagram.get(1), Some(192..=223)) {
+            let length = receiver.unprotect_rtcp(datagram).expect("authentic control");
+            return self.control.push(datagram[..length].to_vec());
+        }
+        let mut copy = datagram.to_vec();
+        let length = receiver.unprotect_rtp(&mut copy).expect("authentic media");
+        let packet = Packet::parse(&copy[..length]).expect("a packet");
+        let transport_sequence = ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
+        let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
+        if !(self.lose)(&got) {
+            self.got.push(got);
+        }
+    }
+
+    /// The control packets it has got, each as it reads, by a word that names its kind.
+    pub fn heard(&self, kind: &str) -> usize {
+        let compounds = self.control.iter();
+        compounds.flat_map(|compound| rtcp::Packets::new(compound)).filter(|packet| {
+            let name = match packet.as_ref().expect("well made") {
+                rtcp::Packet::SenderReport(_) => "SR",
+                rtcp::Packet::ReceiverReport(_) => "RR",
+                rtcp::Packet::Nack(_) => "NACK",
+                rtcp::Packet::Pli { .. } => "PLI",
+                rtcp::Packet::TransportFeedback(_) => "TWCC",
+                _ => "other",
+            };
+            name == kind
+        }).count()
+    }
+}
+
+fn contexts(keys: &SrtpKeys) -> (Sender, Receiver) {
+    let suite = match keys.profile {
+        SrtpProfile::Aes128CmSha1_80 => Suite::Aes128CmSha1_80,
+        SrtpProfile::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        SrtpProfile::AeadAes256Gcm => Suite::AeadAes256Gcm,
+    };
+    let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::new(suite, &[key.as_slice(), salt].concat()).expect("keys");
+    (Sender::new(&master(&keys.ours), 500), Receiver::new(&master(&keys.theirs), 500))
+}
+
+/// A camera's VP8: frames of so many packets, each with a payload that says which it is.
+pub struct Camera {
+    pub peer: u64,
+    pub mid: u64,
+    pub rid: Option<&'static str>,
+    pub ssrc: Ssrc,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub picture: u16,
+    pub tl0: u8,
+    pub transport: u16,
+    pub packets: usize,
+    pub temporal: bool,
+    pub count: u32,
+}
+
+impl Camera {
+    pub fn new(peer: u64, mid: u64, rid: Option<&'static str>) -> Self {
+        let ssrc = Ssrc(u32::try_from(peer * 100_000 + mid * 100 + rid.map_or(0, |rid| u64::from(rid.as_bytes()[0]))).expect("small"));
+        let count = 0;
+        Self { peer, mid, rid, ssrc, sequence: 1_000, timestamp: 50_000, picture: 300, tl0: 10, transport: 0, packets: 3, temporal: false, count }
+    }
+
+    /// The next picture; a keyframe if that is asked for. Temporal layers go 0 2 1 2.
+    pub fn frame(&mut self, world: &mut World, is_keyframe: bool) {
+        let temporal = if !self.temporal || is_keyframe { 0 } else { [0, 2, 1, 2][self.count as usize % 4] };
+        if is_keyframe {
+            self.count = 0;
+        }
+        self.count += 1;
+        self.picture = (self.picture + 1) & 0x7fff;
+        if temporal == 0 {
+            self.tl0 = self.tl0.wrapping_add(1);
+        }
+        for index in 0..self.packets {
+            let [p0, p1] = (0x8000 | self.picture).to_be_bytes();
+            // X, S with the first; I, L, T; picture, TL0PICIDX, TID with Y; then the frame's first byte.
+            let start = if index == 0 { 0x10 } else { 0 };
+            let mut payload = vec![0x80 | start, 0xe0, p0, p1, self.tl0, temporal << 6 | 0x20, u8::from(!is_keyframe)];
+            payload.extend([u8::try_from(index).expect("small"); 200]);
+            let marker = index + 1 == self.packets;
+            let (sequence, timestamp, ssrc) = (self.sequence, Timestamp(self.timestamp), self.ssrc);
+            let header = Header { marker, payload_type: PayloadType::from_wire(96), sequence, timestamp, ssrc };
+            let (mid, transport) = (self.mid.to_string(), self.transport.to_be_bytes());
+            let mut extensions: Vec<(u8, &[u8])> = vec![(3, &transport), (4, mid.as_bytes())];
+            extensions.extend(self.rid.map(|rid| (10, rid.as_bytes())));
+            world.send(self.peer, header, &extensions, &payload);
+            self.sequence = self.sequence.wrapping_add(1);
+            self.transport = self.transport.wrapping_add(1);
+        }
+        self.timestamp = self.timestamp.wrapping_add(3_000);
+    }
+}
