@@ -1,0 +1,3 @@
+//! The media plane: who gets which packet of whom, how much of it, and when.
+//!
+//! Knows no room, no user and no signalling.
