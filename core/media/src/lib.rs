@@ -4,3 +4,4 @@
 
 pub mod bitrate;
 pub mod estimate;
+pub mod pace;
