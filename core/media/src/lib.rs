@@ -2,6 +2,7 @@
 //!
 //! Knows no room, no user and no signalling.
 
+pub mod allocate;
 pub mod bitrate;
 pub mod estimate;
 pub mod pace;
