@@ -6,3 +6,4 @@ pub mod allocate;
 pub mod bitrate;
 pub mod estimate;
 pub mod pace;
+pub mod speaker;
