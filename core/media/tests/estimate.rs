@@ -104,6 +104,25 @@ fn an_application_that_sends_little_keeps_its_target() {
 }
 
 #[test]
+fn bursts_of_others_do_not_press_a_quiet_application_down_to_what_it_sends() {
+    let mut world = World::new(1, Link { capacity: kbps(3_000), ..Link::default() });
+    world.add(300, Source::Adaptive { most: kbps(2_000) });
+    world.run(20.0);
+    world.senders[0].source = Source::Fixed { rate: kbps(60), needed: kbps(60) };
+    for _ in 0..3 {
+        world.run(10.0);
+        world.link.cross = kbps(3_500);
+        world.run(0.4);
+        world.link.cross = Bitrate::ZERO;
+    }
+    world.run(5.0);
+    let after = world.mean(0, 54.0, 56.0, |s| s.target);
+    world.check(after > 600e3, &format!("{after} after three bursts"));
+    let before = world.mean(0, 28.0, 29.0, |s| s.target);
+    world.check(after < before, "the bursts have been seen");
+}
+
+#[test]
 fn an_outage_of_three_seconds_is_survived() {
     let mut world = World::new(1, Link { capacity: kbps(2_000), ..Link::default() });
     world.add(300, GREEDY);
@@ -154,6 +173,23 @@ fn with_layers_the_best_that_fits_is_kept_and_probes_do_no_harm() {
     world.check(high < 0.01, &format!("the high layer is believed to fit {high} of the time"));
     let queue = world.mean(0, 15.0, 90.0, |s| s.queue);
     world.check(queue < 20.0, &format!("mean queue {queue} ms"));
+}
+
+#[test]
+fn with_layers_that_leave_room_a_fall_is_followed_all_the_same() {
+    for seed in 1..=3 {
+        let mut world = World::new(seed, Link { capacity: kbps(4_000), ..Link::default() });
+        world.add(300, Source::Layers(&[150, 500, 1_500, 5_000]));
+        world.run(20.0);
+        let before = world.mean(0, 15.0, 20.0, |s| s.target);
+        world.check(before > 2_500e3, &format!("{before} before the fall"));
+        world.link.capacity = kbps(400);
+        world.run(10.0);
+        let down = world.first(0, 20.0, |s| s.target <= 400e3);
+        world.check(down <= 3.0, &format!("down after {down} s"));
+        let low = world.mean(0, 25.0, 30.0, |s| s.queue);
+        world.check(low < 100.0, &format!("mean queue {low} ms"));
+    }
 }
 
 #[test]

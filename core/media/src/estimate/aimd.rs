@@ -105,8 +105,9 @@ impl Aimd {
             // Nothing is known of the link but that it is too little.
             None if signals.demand == Demand::Full => self.target.scale(0.5),
             None => self.target.scale(DOWN),
-            // All of the little that was sent came through: whatever fills the queue, it is not for us to empty it alone.
-            Some(seen) if signals.bystander(seen) => self.target.scale(DOWN).max(seen.lower().scale(DOWN)),
+            // What is sent is not what fills the queue: one step, and again if that does not help. Once the target is as low
+            // as what is sent, this is no longer little.
+            Some(seen) if signals.demand == Demand::Little => self.target.scale(DOWN).max(seen.lower().scale(DOWN)),
             Some(seen) => self.below(seen.lower().max(signals.saturated.unwrap_or_default())),
         };
         self.set(signals.now, next.min(self.target));
@@ -128,13 +129,14 @@ impl Aimd {
     }
 
     fn may_reduce(&self, signals: &Signals) -> bool {
-        let pause = match (signals.cause, signals.demand) {
-            (Cause::Probe, Demand::Little) => PAUSE_PROBE,
-            (Cause::Traffic, _) | (_, Demand::Full) => signals.rtt.clamp(PAUSE_LEAST, PAUSE_MOST),
+        let pause = match (signals.demand, signals.cause) {
+            (Demand::Full, _) => signals.rtt.clamp(PAUSE_LEAST, PAUSE_MOST),
+            (Demand::Little, Cause::Traffic) => PAUSE_LITTLE,
+            (Demand::Little, Cause::Probe) => PAUSE_PROBE,
         };
         let due = self.reduced.is_none_or(|at| since(at, signals.now) >= pause);
-        let far = |seen: Throughput| !signals.bystander(seen) && seen.lower() < self.target.scale(0.5);
-        due || signals.throughput.is_some_and(far)
+        let far = |seen: Throughput| seen.limited_by_link() && seen.lower() < self.target.scale(0.5);
+        due || signals.demand == Demand::Full && signals.throughput.is_some_and(far)
     }
 
     fn increase(&mut self, signals: &Signals) {
@@ -172,13 +174,6 @@ impl Aimd {
     fn set(&mut self, now: u64, rate: Bitrate) {
         self.target = rate.clamp(LEAST, MOST);
         self.changed = Some(now);
-    }
-}
-
-impl Signals {
-    /// The link is not seen to hold back what the application sends.
-    fn bystander(&self, seen: Throughput) -> bool {
-        self.demand == Demand::Little && (self.cause == Cause::Probe || !seen.limited_by_link())
     }
 }
 
@@ -227,6 +222,7 @@ const PACKET: f64 = 9_600.0;
 const RESPONSE: Duration = Duration::from_millis(100);
 const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_millis(200);
+const PAUSE_LITTLE: Duration = Duration::from_millis(500);
 const PAUSE_PROBE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
