@@ -10,6 +10,12 @@
 //!
 //! Knows no room, no user and no signalling: it is told by calls, and tells by [`Event`]s. One [`Plane`] is one shard's.
 
+pub mod allocate;
+pub mod bitrate;
+pub mod estimate;
+pub mod pace;
+pub mod speaker;
+
 mod endpoint;
 mod forward;
 mod keyframes;
