@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod pace;
 pub mod speaker;
 
+mod command;
 mod endpoint;
 mod forward;
 mod keyframes;
@@ -28,9 +29,10 @@ mod shape;
 mod store;
 mod track;
 
+pub use command::{Command, Event};
 pub use forward::{Payload, Subscription, Tally};
 pub use outbox::{MAX_DATAGRAM, Outbox};
-pub use plane::{Config, Counters, Event, Plane, TrackTally, Unknown};
+pub use plane::{Config, Counters, Plane, TrackTally, Unknown};
 pub use selection::Layer;
 pub use track::{MAX_STREAMS, Publication, StreamSpec};
 
@@ -41,3 +43,22 @@ pub struct EndpointId(pub u64);
 /// Names a track; the caller's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackId(pub u64);
+
+/// Names a room for one track at a peer, an m-line by which it gets whatever is shown in it; the caller's choice, per peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub u32);
+
+/// Names peers that are together; the caller's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+/// How much of what a slot shows is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The height at which it is shown, in pixels of the screen; 0: it is not seen, and not sent. Of no account for audio.
+    pub height: u16,
+    /// Its weight among what the same peer gets, from 0: higher ones come first.
+    pub priority: u8,
+    /// No layer beyond these.
+    pub most: Option<Layer>,
+}

@@ -6,7 +6,8 @@ use tandem_rtp::ext;
 use tandem_rtp::{Packet, Ssrc, rtx};
 use tandem_webrtc::{Output, Path, addressee};
 
-use super::{Event, Plane};
+use super::Plane;
+use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
 use crate::forward::Arrived;
 use crate::outbox::Outbox;
@@ -208,7 +209,9 @@ impl Plane {
         // Filling has a number and no payload: subscribers are filled by us.
         if payload.is_empty() {
             for &place in &track.forwards {
-                forwards.get_mut(place).map(|forward| forward.skip(stream(source), *seq));
+                if let Some(forward) = forwards.get_mut(place) {
+                    forward.skip(stream(source), *seq);
+                }
             }
             return;
         }

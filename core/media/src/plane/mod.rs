@@ -16,10 +16,11 @@ use tandem_rtp::Ssrc;
 use tandem_rtp::ext::Ids;
 use tandem_rtp::rtcp::Recorder;
 use tandem_webrtc::{
-    Channel, ChannelId, Credentials, Ended, Message, NotACandidate, NotSent, Path, Protocol, Remote, Transport,
+    Channel, ChannelId, Credentials, Message, NotACandidate, NotSent, Protocol, Remote, Transport,
 };
 use thiserror::Error;
 
+use crate::command::Event;
 use crate::endpoint::{Endpoint, Incoming, Source, Timers};
 use crate::forward::Forward;
 use crate::outbox::Outbox;
@@ -35,27 +36,6 @@ pub struct Config {
     pub listens: Vec<(Protocol, SocketAddr)>,
     /// An instant, and its NTP time (RFC 3550 §4).
     pub clock: (Instant, u64),
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub enum Event {
-    /// A peer's connection stands: media can flow.
-    Connected(EndpointId),
-    /// No path to it answers any more; it may come back.
-    Lost(EndpointId),
-    /// A path to it is there (again).
-    Found(EndpointId, Path),
-    /// It is over. [`Plane::remove`] forgets it.
-    Ended(EndpointId, Ended),
-    /// A data channel can be used.
-    Opened(EndpointId, Channel),
-    /// Something was said by a data channel.
-    Message(EndpointId, Message),
-    /// A data channel is gone.
-    Closed(EndpointId, ChannelId),
-    /// The first packet of a track has come.
-    Flows(TrackId),
 }
 
 /// Somebody or something that is not there.
@@ -263,7 +243,10 @@ impl Plane {
         self.settle(now, place, out);
         let mine: Vec<TrackId> =
             self.tracks.iter().filter(|(_, track)| track.endpoint == place).map(|(_, track)| track.id).collect();
-        mine.into_iter().for_each(|track| drop(self.unpublish(track)));
+        for track in mine {
+            // It is there: it has just been found.
+            let _ = self.unpublish(track);
+        }
         let gets: Vec<usize> = self.endpoints.get(place).into_iter().flat_map(|it| it.outgoing.values().copied()).collect();
         gets.into_iter().for_each(|forward| self.drop_forward(forward));
         if let Some(endpoint) = self.endpoints.try_remove(place) {
