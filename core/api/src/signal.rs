@@ -26,12 +26,14 @@
 
 mod json;
 mod parse;
+mod plane;
 mod weight;
 
 use std::sync::Arc;
 
 pub use json::{Json, TooDeep};
 pub use parse::{ParseError, parse_frame, parse_hello};
+pub use plane::{Layer, Sends, Sent, Slot, SlotLayer, Source, Topology, Track};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -154,6 +156,21 @@ pub enum ClientFrame {
     HandOver { id: u64, to: String },
     /// Host: end the session for everyone.
     End { id: u64 },
+    /// The browser's offer to the media plane: the first one connects, later ones change what goes by that connection.
+    /// Answered by `media_answer`.
+    MediaOffer { id: u64, sdp: String, sends: Vec<Sends> },
+    /// What is to come by the m-lines that receive; slots that are not named stay as they are.
+    Watch { id: u64, slots: Vec<Slot> },
+    /// The connection to the media plane is given up.
+    MediaClose { id: u64 },
+    /// Raise the hand, or lower it.
+    Hand { id: u64, raised: bool },
+    /// Host: stop what a participant sends. Who is peer to peer is asked only.
+    Mute { id: u64, participant: String, source: Source },
+    /// Host: lower everyone's hand, or one participant's.
+    LowerHand { id: u64, participant: String },
+    /// Host: media goes through the server whatever the number of participants, or as the server sees fit.
+    Topology { id: u64, sfu: bool },
 }
 
 impl ClientFrame {
@@ -176,7 +193,14 @@ impl ClientFrame {
             | Self::Lock { id, .. }
             | Self::Remove { id, .. }
             | Self::HandOver { id, .. }
-            | Self::End { id } => Some(*id),
+            | Self::End { id }
+            | Self::MediaOffer { id, .. }
+            | Self::Watch { id, .. }
+            | Self::MediaClose { id }
+            | Self::Hand { id, .. }
+            | Self::Mute { id, .. }
+            | Self::LowerHand { id, .. }
+            | Self::Topology { id, .. } => Some(*id),
         }
     }
 }
@@ -254,6 +278,10 @@ pub enum Note {
     },
     /// The server is going down; connect again after this many milliseconds.
     Draining { reconnect_ms: u64 },
+    /// Who speaks through the media plane, the latest first.
+    Speakers { participants: Vec<String> },
+    /// What comes by some of your slots has changed.
+    Layers { slots: Vec<SlotLayer> },
 }
 
 /// A room through the open door: what entering it would show, and no more.
@@ -336,6 +364,27 @@ pub enum Event {
         #[ts(type = "unknown")]
         data: Json,
     },
+    /// The answer to your offer to the media plane, and what your tracks are called from here on.
+    MediaAnswer {
+        /// Number of the `media_offer`.
+        to: u64,
+        sdp: String,
+        tracks: Vec<Sent>,
+    },
+    /// Your connection to the media plane is over: a new one takes a new offer of a new connection.
+    MediaEnded {
+        detail: String,
+    },
+    /// So many of the layers of your track are wanted, the smallest first: what is beyond need not be sent.
+    Watched {
+        track: String,
+        layers: u8,
+    },
+    /// The host has stopped what you send, or asks you to.
+    Muted {
+        by: String,
+        source: Source,
+    },
     /// Fresh credentials, unasked or as the result of `ice_servers`.
     IceServers {
         ice_servers: Vec<IceServer>,
@@ -372,6 +421,9 @@ pub struct Room {
     pub entry: Entry,
     /// Nobody's own address may reach another: relay candidates only.
     pub relay_only: bool,
+    /// How media goes from here on.
+    #[serde(default)]
+    pub topology: Topology,
     /// Unix time in milliseconds.
     pub started_at: u64,
     pub counts: Counts,
@@ -399,6 +451,13 @@ pub struct Participant {
     pub epoch: u32,
     /// Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
     pub joined_at: u64,
+    /// When the hand was raised, Unix time in milliseconds; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub hand: Option<u64>,
+    /// What comes of it through the server.
+    #[serde(default)]
+    pub tracks: Vec<Track>,
 }
 
 /// What a participant speaks.
@@ -514,6 +573,9 @@ pub struct Limits {
     pub chat_chars: u32,
     pub name_chars: u32,
     pub participants: u32,
-    /// Above this many participants a mesh of peer connections is too heavy, and media stops being offered.
+    /// Above this many participants a mesh of peer connections is too heavy: media goes through the server, or stops being
+    /// offered where `sfu` is false.
     pub mesh: u32,
+    /// The server has a media plane: `media_offer` is answered.
+    pub sfu: bool,
 }

@@ -67,6 +67,14 @@ fn typescript() -> String {
     print::<Reason>(&config, &mut out);
     print::<IceServer>(&config, &mut out);
     print::<Limits>(&config, &mut out);
+    print::<signal::Topology>(&config, &mut out);
+    print::<signal::Source>(&config, &mut out);
+    print::<signal::Track>(&config, &mut out);
+    print::<signal::Sends>(&config, &mut out);
+    print::<signal::Sent>(&config, &mut out);
+    print::<signal::Slot>(&config, &mut out);
+    print::<signal::SlotLayer>(&config, &mut out);
+    print::<signal::Layer>(&config, &mut out);
     out
 }
 

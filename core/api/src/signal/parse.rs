@@ -139,7 +139,7 @@ impl<'de> Visitor<'de> for KindVisitor {
 
 const DETAIL_CHARS: usize = 300;
 const HELLOS: [&str; 3] = ["join", "resume", "look"];
-const FRAMES: [&str; 18] = [
+const FRAMES: [&str; 25] = [
     "ack",
     "ping",
     "leave",
@@ -158,6 +158,13 @@ const FRAMES: [&str; 18] = [
     "remove",
     "hand_over",
     "end",
+    "media_offer",
+    "watch",
+    "media_close",
+    "hand",
+    "mute",
+    "lower_hand",
+    "topology",
 ];
 
 #[cfg(test)]
@@ -214,6 +221,13 @@ mod tests {
             r#"{"type":"remove","id":1,"participant":"p2"}"#,
             r#"{"type":"hand_over","id":1,"to":"p2"}"#,
             r#"{"type":"end","id":1}"#,
+            r#"{"type":"media_offer","id":1,"sdp":"v=0","sends":[{"mid":"0","source":"screen_audio"}]}"#,
+            r#"{"type":"watch","id":1,"slots":[{"mid":"3","track":"t5","height":360,"priority":1},{"mid":"4"}]}"#,
+            r#"{"type":"media_close","id":1}"#,
+            r#"{"type":"hand","id":1,"raised":true}"#,
+            r#"{"type":"mute","id":1,"participant":"p2","source":"microphone"}"#,
+            r#"{"type":"lower_hand","id":1,"participant":"p2"}"#,
+            r#"{"type":"topology","id":1,"sfu":true}"#,
         ];
         assert_eq!(frames.len(), FRAMES.len());
         for text in frames {

@@ -1,6 +1,6 @@
 //! How much memory a frame holds, about: what is kept for a client is bounded by it.
 
-use super::{Event, Joined, Note, Numbered, Outcome, Participant, ServerFrame};
+use super::{Event, Joined, Note, Numbered, Outcome, Participant, Sent, ServerFrame, SlotLayer, Track};
 
 const ICE_SERVER_BYTES: usize = 256;
 
@@ -11,6 +11,12 @@ impl ServerFrame {
             Self::Event(numbered) => numbered.weight(),
             Self::Note(Note::Refused { detail, .. }) => size_of::<Self>() + detail.len(),
             Self::Note(Note::Seen(seen)) => size_of::<Self>() + seen.names.iter().map(String::len).sum::<usize>(),
+            Self::Note(Note::Speakers { participants }) => {
+                size_of::<Self>() + participants.iter().map(|id| size_of::<String>() + id.len()).sum::<usize>()
+            }
+            Self::Note(Note::Layers { slots }) => {
+                size_of::<Self>() + slots.iter().map(|slot| size_of::<SlotLayer>() + slot.mid.len()).sum::<usize>()
+            }
             Self::Note(Note::Resumed { .. } | Note::Pong {} | Note::Draining { .. }) => size_of::<Self>(),
         }
     }
@@ -42,6 +48,12 @@ impl Event {
             }
             Self::Chat { from, text, .. } => from.len() + text.len(),
             Self::Message { from, data } => from.len() + data.text().len(),
+            Self::MediaAnswer { sdp, tracks, .. } => {
+                sdp.len() + tracks.iter().map(|it| size_of::<Sent>() + it.mid.len() + it.track.len()).sum::<usize>()
+            }
+            Self::MediaEnded { detail } => detail.len(),
+            Self::Watched { track, .. } => track.len(),
+            Self::Muted { by, .. } => by.len(),
             Self::IceServers { ice_servers } => ice_servers.len() * ICE_SERVER_BYTES,
         }
     }
@@ -53,5 +65,6 @@ fn of_joined(joined: &Joined) -> usize {
 }
 
 fn of_person(participant: &Participant) -> usize {
-    participant.id.len() + participant.name.len()
+    let tracks: usize = participant.tracks.iter().map(|track| size_of::<Track>() + track.id.len()).sum();
+    participant.id.len() + participant.name.len() + tracks
 }

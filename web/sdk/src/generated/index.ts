@@ -62,7 +62,7 @@ room: string, };
 /**
  * A numbered request, or an unnumbered note, from a joined client.
  */
-export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, };
+export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, } | { "type": "media_offer", id: number, sdp: string, sends: Array<Sends>, } | { "type": "watch", id: number, slots: Array<Slot>, } | { "type": "media_close", id: number, } | { "type": "hand", id: number, raised: boolean, } | { "type": "mute", id: number, participant: string, source: Source, } | { "type": "lower_hand", id: number, participant: string, } | { "type": "topology", id: number, sfu: boolean, };
 
 /**
  * What the server sends.
@@ -80,7 +80,11 @@ at: number,
 /**
  * Sent to you alone.
  */
-private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, });
+private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "media_answer",
+/**
+ * Number of the `media_offer`.
+ */
+to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, });
 
 /**
  * About the transport, not the session: never repeated.
@@ -89,7 +93,7 @@ export type Note = { "type": "resumed", received: number, } | { "type": "seen" }
 /**
  * A sentence for a person.
  */
-detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, };
+detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, } | { "type": "speakers", participants: Array<string>, } | { "type": "layers", slots: Array<SlotLayer>, };
 
 /**
  * A room through the open door: what entering it would show, and no more.
@@ -120,7 +124,11 @@ at: number,
 /**
  * Sent to you alone.
  */
-private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, };
+private: boolean, } | { "type": "message", from: string, data: unknown, } | { "type": "media_answer",
+/**
+ * Number of the `media_offer`.
+ */
+to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, };
 
 /**
  * Everything a newcomer needs.
@@ -156,6 +164,10 @@ host: string, locked: boolean, entry: Entry,
  */
 relay_only: boolean,
 /**
+ * How media goes from here on.
+ */
+topology: Topology,
+/**
  * Unix time in milliseconds.
  */
 started_at: number, counts: Counts, };
@@ -176,7 +188,15 @@ epoch: number,
 /**
  * Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
  */
-joined_at: number, };
+joined_at: number,
+/**
+ * When the hand was raised, Unix time in milliseconds; absent: it is not.
+ */
+hand?: number,
+/**
+ * What comes of it through the server.
+ */
+tracks: Array<Track>, };
 
 /**
  * What a participant sends.
@@ -237,6 +257,91 @@ export type IceServer = { urls: Array<string>, username?: string, credential?: s
  */
 export type Limits = { frame_bytes: number, sdp_bytes: number, chat_chars: number, name_chars: number, participants: number,
 /**
- * Above this many participants a mesh of peer connections is too heavy, and media stops being offered.
+ * Above this many participants a mesh of peer connections is too heavy: media goes through the server, or stops being
+ * offered where `sfu` is false.
  */
-mesh: number, };
+mesh: number,
+/**
+ * The server has a media plane: `media_offer` is answered.
+ */
+sfu: boolean, };
+
+/**
+ * How the media of a room goes.
+ */
+export type Topology = "p2p" | "sfu";
+
+/**
+ * What a track shows or lets hear.
+ */
+export type Source = "microphone" | "camera" | "screen" | "screen_audio";
+
+/**
+ * What a participant sends through the server.
+ */
+export type Track = {
+/**
+ * `t5`: unique in the room, and never used again.
+ */
+id: string, source: Source,
+/**
+ * The host has stopped it: nobody gets it until its owner says in `media` that it is on again.
+ */
+stopped: boolean, };
+
+/**
+ * An m-line of an offer that sends.
+ */
+export type Sends = { mid: string, source: Source, };
+
+/**
+ * A track of the answerer's list: which m-line of the offer has become which track.
+ */
+export type Sent = { mid: string, track: string, };
+
+/**
+ * What is to come by an m-line that receives.
+ */
+export type Slot = {
+/**
+ * The m-line.
+ */
+mid: string,
+/**
+ * A track of somebody else; nothing comes when absent.
+ */
+track?: string | null,
+/**
+ * Height of the tile it is shown in, in device pixels; 0: not visible, and no picture comes.
+ */
+height: number,
+/**
+ * Comes before those with less, where not everything fits.
+ */
+priority: number, };
+
+/**
+ * What comes by a slot at the moment.
+ */
+export type SlotLayer = { mid: string,
+/**
+ * Absent: nothing, for there is no room for it on the way to you.
+ */
+layer?: Layer, };
+
+/**
+ * One of the layers that a picture is sent in.
+ */
+export type Layer = {
+/**
+ * Of simulcast: 0 is the smallest.
+ */
+stream: number,
+/**
+ * Of scalable coding, in size.
+ */
+spatial: number,
+/**
+ * Of scalable coding, in pictures per second.
+ */
+temporal: number, };
