@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tandem_api::signal::{Note, Reason, ServerFrame};
 
 use crate::interface::{Config, Now, Output, TransportId};
+use crate::planes::Planes;
 use crate::timers::Timers;
 use crate::tokens::Tokens;
 
@@ -53,6 +54,10 @@ pub struct Stats {
     pub tokens: usize,
     /// Timers that are set.
     pub timers: usize,
+    /// Connections to the media plane.
+    pub legs: usize,
+    /// Tracks that are sent to it.
+    pub tracks: usize,
     /// Joins that were let in, so far.
     pub joins: u64,
     /// Places that were taken again after a lost transport, so far.
@@ -72,13 +77,15 @@ pub(crate) struct Context {
     pub timers: Timers,
     pub tokens: Tokens,
     pub seats: BTreeMap<TransportId, Seat>,
+    pub planes: Planes,
     pub stats: Stats,
     out: VecDeque<Output>,
 }
 
 impl Context {
-    pub(crate) fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(mut config: Config, seed: [u8; 32]) -> Self {
         Self {
+            planes: Planes::new(std::mem::take(&mut config.planes)),
             config,
             timers: Timers::default(),
             tokens: Tokens::new(seed),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tandem_api::signal::{ClientFrame, Door, Hello, Join, LeaveReason, Look, Note, Reason, Resume, Seen};
+use tandem_media as media;
 use tandem_policy::names::{PersonName, RoomName};
 
 use crate::context::{Context, Refusal, RoomKey, Stats};
@@ -42,14 +43,37 @@ impl Engine {
         }
     }
 
+    /// A media plane tells something. Afterwards, drain [`Engine::poll_output`].
+    pub fn handle_media(&mut self, now: Now, event: media::Event) {
+        if let media::Event::Speaking { group, recent } = &event {
+            if let Some(room) = self.rooms.room_mut(RoomKey(group.0)) {
+                room.on_speaking(&mut self.ctx, recent);
+            }
+            return;
+        }
+        let seat = match &event {
+            media::Event::Watched { track, .. } => self.ctx.planes.sender_of(*track),
+            media::Event::Ended(endpoint, _) | media::Event::Layer { endpoint, .. } => {
+                self.ctx.planes.seat_of(*endpoint)
+            }
+            _ => None,
+        };
+        // What is told of those who have just gone is late.
+        let Some(seat) = seat else { return };
+        let Some(room) = self.rooms.room_mut(seat.room) else { return };
+        room.on_media(&mut self.ctx, now, seat.number, event);
+        self.settle(now, seat.room);
+    }
+
     /// The time that [`Engine::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.ctx.timers.pop(now.instant) {
-            let (Timer::Away(seat) | Timer::Credentials(seat)) = timer;
+            let (Timer::Away(seat) | Timer::Credentials(seat) | Timer::Topology(seat)) = timer;
             let Some(room) = self.rooms.room_mut(seat.room) else { continue };
             match timer {
                 Timer::Away(_) => room.on_away_timeout(&mut self.ctx, now, seat.number),
                 Timer::Credentials(_) => room.on_credentials_timeout(&mut self.ctx, now, seat.number),
+                Timer::Topology(_) => room.on_topology_timeout(&mut self.ctx),
             }
             self.settle(now, seat.room);
         }
@@ -67,7 +91,10 @@ impl Engine {
 
     /// What it holds and what it has done.
     pub fn stats(&self) -> Stats {
+        let (legs, tracks) = self.ctx.planes.census();
         Stats {
+            legs,
+            tracks,
             rooms: self.rooms.len(),
             transports: self.ctx.seats.len(),
             tokens: self.ctx.tokens.len(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tandem_api::signal::{
     ClientFrame, ClientKind, Entry, Hello, IceServer, LeaveReason, Participant, PathKind, Reason, Room, ServerFrame,
 };
+use tandem_media::terms::Terms;
 
 /// The shell's one clock reading of a wake-up.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +129,8 @@ pub enum Output {
     Keep { room: String, kept: Option<RoomKept> },
     /// Everything this user relays ends at once (the user part of its TURN user name).
     Revoke { user: String },
+    /// For the media plane of a shard.
+    Media { shard: usize, command: Box<tandem_media::Command> },
 }
 
 /// A line of history.
@@ -197,6 +200,8 @@ pub struct Config {
     pub requests_per_second: u32,
     /// And at once.
     pub requests_burst: u32,
+    /// The media plane of each shard; none: this server forwards no media.
+    pub planes: Vec<Terms>,
     /// The relay we announce, if any.
     pub relay: Option<Relay>,
     /// STUN and TURN servers of others that are announced as well.

@@ -89,6 +89,8 @@ impl Room {
             pace: Pace::new(now.instant),
             paths: BTreeMap::new(),
             renewal: None,
+            hand: place.participant.hand,
+            leg: None,
         };
         self.members.insert(number, Box::new(member));
         self.last_number = self.last_number.max(number);

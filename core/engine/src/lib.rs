@@ -5,16 +5,19 @@
 //!
 //! ```text
 //!  Input ──► Engine ──► Rooms ──► Room ──► Participant ──► Session (numbers, replay, resume)
-//!                 └──► Output: Send, Close, Reply, Record, Keep, Revoke
+//!                 └──► Output: Send, Close, Reply, Record, Keep, Revoke, Media
 //! ```
 
 mod commands;
 mod context;
 mod engine;
+mod forwarding;
 mod ice_servers;
 mod interface;
 mod keep;
+mod leg;
 mod participant;
+mod planes;
 mod presence;
 mod relaying;
 mod requests;

@@ -8,7 +8,9 @@ use tandem_api::signal::{self, ClientKind, Event, Media, PathKind, Presence, Ser
 use tandem_policy::rate::{Bucket, Rate};
 
 use crate::context::Context;
+use crate::forwarding;
 use crate::interface::{Output, TransportId};
+use crate::leg::Leg;
 use crate::session::{Bounds, Session};
 use crate::tokens::TokenHash;
 
@@ -123,6 +125,10 @@ pub(crate) struct Participant {
     pub paths: BTreeMap<u32, PathKind>,
     /// When its TURN credentials are renewed.
     pub renewal: Option<Instant>,
+    /// When it has raised its hand; Unix time in milliseconds.
+    pub hand: Option<u64>,
+    /// Its connection to the media plane.
+    pub leg: Option<Box<Leg>>,
 }
 
 impl Participant {
@@ -156,7 +162,15 @@ impl Participant {
             client: self.who.client,
             epoch: self.who.epoch,
             joined_at: self.who.joined_at,
+            hand: self.hand,
+            tracks: self.tracks(),
         }
+    }
+
+    fn tracks(&self) -> Vec<signal::Track> {
+        let sent = self.leg.iter().flat_map(|leg| leg.tracks.values());
+        sent.map(|sent| signal::Track { id: forwarding::name(sent.number), source: sent.source, stopped: sent.stopped })
+            .collect()
     }
 
     /// Numbers, keeps and sends an event. `false` when more waits now than is kept for one client.

@@ -98,6 +98,9 @@ impl Room {
             member.who.media = resume.media;
             member.paths.clear();
         }
+        // Whoever begins again connects again.
+        self.drop_leg(ctx, number);
+        let Some(member) = self.members.get_mut(&number) else { return };
         let unseen = std::mem::take(&mut member.session).into_unacknowledged();
         let (token, hash) = ctx.tokens.issue(seat);
         // Which of its tokens the client has seen is known for the older one only: a newer one may have been lost.
@@ -133,6 +136,7 @@ fn outlives(event: &Event, reloaded: bool) -> bool {
     match event {
         Event::Chat { .. } | Event::Message { .. } => true,
         Event::Offer { .. } | Event::Answer { .. } | Event::Candidate { .. } => !reloaded,
+        Event::Muted { .. } => true,
         Event::Joined(_)
         | Event::Reply { .. }
         | Event::ParticipantJoined { .. }
@@ -140,6 +144,9 @@ fn outlives(event: &Event, reloaded: bool) -> bool {
         | Event::ParticipantLeft { .. }
         | Event::RoomChanged { .. }
         | Event::IceServers { .. }
+        | Event::MediaAnswer { .. }
+        | Event::MediaEnded { .. }
+        | Event::Watched { .. }
         | Event::Out { .. } => false,
     }
 }

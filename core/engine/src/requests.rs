@@ -2,7 +2,7 @@
 //!
 //! What goes from one client to another is in `relaying`.
 
-use tandem_api::signal::{ClientFrame, ClientKind, Event, LeaveReason, Media, Note, Outcome, PathKind, Reason};
+use tandem_api::signal::{ClientFrame, ClientKind, Event, LeaveReason, Media, Note, Outcome, PathKind, Reason, Source};
 use tandem_policy::names::PersonName;
 use tandem_policy::rate::Rate;
 
@@ -98,6 +98,13 @@ impl Room {
             ClientFrame::Remove { participant, .. } => self.remove(ctx, now, number, &participant),
             ClientFrame::HandOver { to, .. } => self.hand_over(ctx, number, &to),
             ClientFrame::End { .. } => self.only_host(number),
+            ClientFrame::MediaOffer { id, sdp, sends } => self.offer_media(ctx, now, (number, id), (&sdp, sends)),
+            ClientFrame::Watch { slots, .. } => self.watch(ctx, number, slots),
+            ClientFrame::MediaClose { .. } => self.close_media(ctx, number),
+            ClientFrame::Hand { raised, .. } => self.raise_hand(ctx, now, number, raised),
+            ClientFrame::LowerHand { participant, .. } => self.lower_hand(ctx, number, &participant),
+            ClientFrame::Mute { participant, source, .. } => self.mute(ctx, number, &participant, source),
+            ClientFrame::Topology { sfu, .. } => self.force_topology(ctx, now, number, sfu),
             // Done with before it comes here.
             ClientFrame::Ack { .. } | ClientFrame::Ping {} | ClientFrame::Leave { .. } => Ok(()),
         }
@@ -118,10 +125,20 @@ impl Room {
 
     fn set_media(&mut self, ctx: &mut Context, number: u32, media: Media) -> Answer {
         let Some(member) = self.members.get_mut(&number) else { return Ok(()) };
-        if std::mem::replace(&mut member.who.media, media) == media {
+        let before = std::mem::replace(&mut member.who.media, media);
+        if before == media {
             return Ok(());
         }
         let counted = member.is_in();
+        // What the host has stopped goes on once its owner turns it on again.
+        let on = [
+            (media.audio && !before.audio, &[Source::Microphone][..]),
+            (media.video && !before.video, &[Source::Camera]),
+            (media.screen && !before.screen, &[Source::Screen, Source::ScreenAudio]),
+        ];
+        for source in on.into_iter().filter(|(on, _)| *on).flat_map(|(_, sources)| sources) {
+            self.stop(ctx, number, *source, false);
+        }
         self.tell_participant(ctx, number, 0);
         if counted {
             self.tell_room(ctx);
@@ -157,7 +174,28 @@ impl Room {
         Ok(())
     }
 
+    fn raise_hand(&mut self, ctx: &mut Context, now: Now, number: u32, raised: bool) -> Answer {
+        self.only_accepted(number)?;
+        let Some(member) = self.members.get_mut(&number) else { return Ok(()) };
+        if member.hand.is_some() != raised {
+            member.hand = raised.then_some(now.unix_ms);
+            self.changed = true;
+            self.tell_participant(ctx, number, 0);
+        }
+        Ok(())
+    }
+
     // --- the host's ---
+
+    fn lower_hand(&mut self, ctx: &mut Context, number: u32, who: &str) -> Answer {
+        self.only_host(number)?;
+        let other = self.anyone(who)?;
+        if self.members.get_mut(&other).and_then(|member| member.hand.take()).is_some() {
+            self.changed = true;
+            self.tell_participant(ctx, other, 0);
+        }
+        Ok(())
+    }
 
     fn accept(&mut self, ctx: &mut Context, now: Now, number: u32, who: &str) -> Answer {
         self.only_host(number)?;
@@ -172,6 +210,7 @@ impl Room {
         self.record_joined(ctx, now, ringing);
         self.tell_participant(ctx, ringing, 0);
         self.tell_room(ctx);
+        self.choose_topology(ctx, now);
         Ok(())
     }
 
@@ -220,7 +259,7 @@ impl Room {
         Ok(())
     }
 
-    fn only_host(&self, number: u32) -> Answer {
+    pub(crate) fn only_host(&self, number: u32) -> Answer {
         if number == self.host {
             return Ok(());
         }
@@ -230,7 +269,7 @@ impl Room {
     // --- who is meant ---
 
     /// Someone with a place, ringing or not.
-    fn anyone(&self, who: &str) -> Result<u32, Refusal> {
+    pub(crate) fn anyone(&self, who: &str) -> Result<u32, Refusal> {
         let number = parse_identity(who).filter(|number| self.members.contains_key(number));
         number.ok_or_else(|| {
             let who: String = who.chars().take(20).filter(|c| !c.is_control()).collect();

@@ -18,6 +18,7 @@ use tandem_api::signal::{
 };
 
 use crate::context::{Context, Refusal, RoomKey, Seat, deadline};
+use crate::forwarding::Forwarding;
 use crate::ice_servers;
 use crate::interface::{Now, Origin, Output, Record, RoomView, TransportId};
 use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, identity};
@@ -55,6 +56,7 @@ pub(crate) struct Room {
     pub(crate) rules: Rules,
     pub(crate) made_at: u64,
     pub(crate) locked: bool,
+    pub(crate) forwarding: Forwarding,
     pub(crate) running: Option<Running>,
     /// Zero when nobody is in.
     pub(crate) host: u32,
@@ -75,6 +77,7 @@ impl Room {
             rules,
             made_at: now.unix_ms,
             locked: false,
+            forwarding: Forwarding::default(),
             running: None,
             host: 0,
             last_number: 0,
@@ -129,6 +132,7 @@ impl Room {
             locked: self.locked,
             entry: self.rules.entry,
             relay_only: self.is_relay_only(ctx),
+            topology: self.forwarding.topology,
             started_at: self.running.as_ref().map_or(self.made_at, |running| running.started_at),
             counts: self.counts(),
         }
@@ -236,6 +240,8 @@ impl Room {
             pace: Pace::new(now.instant),
             paths: BTreeMap::new(),
             renewal: None,
+            hand: None,
+            leg: None,
         };
         self.members.insert(number, Box::new(participant));
         ctx.seats.insert(transport, self.seat(number));
@@ -243,6 +249,7 @@ impl Room {
         ctx.stats.joins += 1;
         self.welcome(ctx, now, number, token);
         self.announce(ctx, now, number);
+        self.choose_topology(ctx, now);
         Ok(())
     }
 
@@ -290,6 +297,7 @@ impl Room {
             name_chars: number(tandem_policy::names::PERSON_CHARS),
             participants: self.most_participants(ctx),
             mesh: ctx.config.mesh,
+            sfu: ctx.planes.are_there(),
         }
     }
 
@@ -352,6 +360,7 @@ impl Room {
             self.end(ctx, now, reason);
         } else {
             self.tell_room(ctx);
+            self.choose_topology(ctx, now);
         }
     }
 
@@ -361,6 +370,7 @@ impl Room {
             self.put_out(ctx, now, number, LeaveReason::Ended);
         }
         self.changed = true;
+        self.end_forwarding(ctx);
         self.overflowed.clear();
         self.host = 0;
         self.last_number = 0;
@@ -375,6 +385,9 @@ impl Room {
     fn put_out(&mut self, ctx: &mut Context, now: Now, number: u32, reason: LeaveReason) -> Option<bool> {
         let (user, seat) = (self.user(number), self.seat(number));
         let mut member = self.members.remove(&number)?;
+        if let Some(leg) = member.leg.take() {
+            self.forget_leg(ctx, &leg);
+        }
         // Nothing is kept for it any longer, so whether it still fits does not matter.
         let _ = member.tell(ctx, Event::Out { reason }.into());
         match member.link {

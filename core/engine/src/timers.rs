@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Away(Seat),
     /// The TURN credentials of this one are getting old.
     Credentials(Seat),
+    /// The room goes back from browser to browser.
+    Topology(Seat),
 }
 
 #[derive(Default)]

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tandem_media::Credentials;
 use tandem_policy::names::RoomName;
 
 use crate::context::Seat;
@@ -88,6 +89,16 @@ impl Tokens {
         let hex = format!("{bits:032x}");
         let part = |from, to| hex.get(from..to).unwrap_or_default();
         [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    }
+
+    /// Names something that has no secret: a source of media, a description.
+    pub(crate) fn word(&mut self) -> u32 {
+        self.random.next_u32()
+    }
+
+    /// For connectivity checks.
+    pub(crate) fn credentials(&mut self) -> Credentials {
+        Credentials::new(self.bytes::<24>())
     }
 
     pub(crate) fn room_name(&mut self) -> RoomName {

@@ -9,7 +9,7 @@ use crate::{EndpointId, GroupId, Publication, SlotId, Subscription, TrackId, Wan
 
 /// What to do. What names somebody or something that is not there (any more) is counted and otherwise ignored: who gives
 /// commands and who hears of an end are on different threads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// A peer that will come: what it is told of us, and the header extensions agreed on with it.
     Add { endpoint: EndpointId, credentials: Credentials, ids: Ids },

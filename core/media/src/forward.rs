@@ -22,7 +22,7 @@ pub struct Payload {
 }
 
 /// How a subscriber gets a track, as agreed on with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     /// The stream.
     pub ssrc: Ssrc,

@@ -27,6 +27,7 @@ mod renumber;
 mod selection;
 mod shape;
 mod store;
+pub mod terms;
 mod track;
 
 pub use command::{Command, Event};
@@ -34,6 +35,8 @@ pub use forward::{Payload, Subscription, Tally};
 pub use outbox::{MAX_DATAGRAM, Outbox};
 pub use plane::{Config, Counters, Plane, TrackTally, Unknown};
 pub use selection::Layer;
+pub use tandem_rtp::Ssrc;
+pub use tandem_webrtc::{Channel, Credentials, Ended, Message, Path, Protocol, Remote};
 pub use track::{MAX_STREAMS, Publication, StreamSpec};
 
 /// Names a peer; the caller's choice.

@@ -82,7 +82,8 @@ impl Reception {
         let (first, highest) = (self.first?, self.extended.highest()?);
         let expected = highest.0 - first.0 + 1;
         let (expected_before, received_before) = std::mem::replace(&mut self.reported, (expected, self.received));
-        let (expected_since, received_since) = (expected - expected_before.min(expected), self.received - received_before);
+        let (expected_since, received_since) =
+            (expected - expected_before.min(expected), self.received - received_before);
         // Packets that came twice can make this negative: then nothing is lost.
         let lost_since = expected_since.saturating_sub(received_since);
         let fraction = (lost_since << 8).checked_div(expected_since).unwrap_or(0);

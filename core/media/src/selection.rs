@@ -34,10 +34,7 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It goes on; whether it begins another stream, and whether it is the last one of its picture now.
-    Pass {
-        switched: bool,
-        marks: bool,
-    },
+    Pass { switched: bool, marks: bool },
     /// It is left out, and those after it close up.
     Skip,
     /// It is of another stream.
@@ -211,8 +208,10 @@ mod tests {
         let mut selection = Selection::default();
         selection.want(Some(layer(0, 1, 0)));
         let part = |spatial, is_keyframe| Shape { spatial, is_keyframe, ..frame(0) };
-        let verdicts = |selection: &mut Selection, key: bool| [0, 1, 2].map(|s| selection.judge(0, &part(s, key && s == 0)));
-        let (more, switch) = (Verdict::Pass { switched: false, marks: false }, Verdict::Pass { switched: true, marks: false });
+        let verdicts =
+            |selection: &mut Selection, key: bool| [0, 1, 2].map(|s| selection.judge(0, &part(s, key && s == 0)));
+        let (more, switch) =
+            (Verdict::Pass { switched: false, marks: false }, Verdict::Pass { switched: true, marks: false });
         assert_eq!(verdicts(&mut selection, true), [switch, PASS, Verdict::Skip]);
         assert_eq!(verdicts(&mut selection, false), [more, PASS, Verdict::Skip]);
         // Down from the next picture on, up with the next keyframe only.

@@ -93,8 +93,7 @@ impl Reader {
         let (spatial, temporal) = (template.spatial, template.temporal);
         // AV1 RTP §A.4: a switch indication for the targets of its own temporal layer lets a receiver begin there.
         let targets = 0..usize::from(descriptor.structure.as_deref().or(self.structure.as_deref())?.decode_targets);
-        let switches_up =
-            temporal == 0 || targets.into_iter().any(|target| template.dti(target) == Dti::Switch);
+        let switches_up = temporal == 0 || targets.into_iter().any(|target| template.dti(target) == Dti::Switch);
         let shape = Shape {
             starts: descriptor.start_of_frame,
             ends: descriptor.end_of_frame,
@@ -135,9 +134,15 @@ mod tests {
         let short = |reader: &mut Reader, value| reader.extend(vp8::PictureId::Short(value)).0;
         let mut reader = Reader::default();
         let first = long(&mut reader, 0x7ffe);
-        assert_eq!([long(&mut reader, 0x7fff), long(&mut reader, 0), long(&mut reader, 0x7ffd)], [first + 1, first + 2, first - 1]);
+        assert_eq!(
+            [long(&mut reader, 0x7fff), long(&mut reader, 0), long(&mut reader, 0x7ffd)],
+            [first + 1, first + 2, first - 1]
+        );
         let mut reader = Reader::default();
         let first = short(&mut reader, 126);
-        assert_eq!([short(&mut reader, 127), short(&mut reader, 0), short(&mut reader, 125)], [first + 1, first + 2, first - 1]);
+        assert_eq!(
+            [short(&mut reader, 127), short(&mut reader, 0), short(&mut reader, 125)],
+            [first + 1, first + 2, first - 1]
+        );
     }
 }

@@ -91,9 +91,7 @@ impl Store {
 
     /// Bytes it holds in memory.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.capacity()
-            + self.index.capacity() * size_of::<u32>()
-            + self.entries.capacity() * size_of::<Entry>()
+        self.bytes.capacity() + self.index.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>()
     }
 
     fn forget(&mut self, now: Instant) {

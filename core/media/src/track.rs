@@ -16,10 +16,12 @@ use crate::shape::{Read, Reader};
 use crate::store::{Bound, Store};
 
 /// A track, as agreed on with its publisher.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// Its m-line.
     pub mid: String,
+    /// What it shows.
+    pub kind: crate::allocate::Kind,
     /// What it may be made of.
     pub payloads: Vec<Payload>,
     /// Its streams, the smallest picture first; at most [`MAX_STREAMS`].
@@ -27,7 +29,7 @@ pub struct Publication {
 }
 
 /// How a stream is known before its first packet; nothing at all if it is the only one of its m-line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamSpec {
     /// `a=rid` (RFC 8851).
     pub rid: Option<String>,

@@ -52,7 +52,11 @@ fn a_camera_reaches_whoever_has_subscribed_and_nobody_else() {
     assert_eq!(got.len(), 63);
     assert!(is_gapless(&numbers(&world, 2)));
     assert!(got.iter().all(|got| got.header.ssrc == Ssrc(10_002) && got.header.payload_type.value() == 96));
-    assert!(got.chunks(3).all(|frame| [false, false, true] == [frame[0].header.marker, frame[1].header.marker, frame[2].header.marker]));
+    assert!(
+        got.chunks(3)
+            .all(|frame| [false, false, true]
+                == [frame[0].header.marker, frame[1].header.marker, frame[2].header.marker])
+    );
     assert!(world.peer(3).got.is_empty() && world.peer(4).got.is_empty() && world.peer(1).got.is_empty());
     assert!(world.events.iter().any(|event| matches!(event, Event::Flows(TrackId(1)))));
     // Each packet to a peer has the next number of its transport.
@@ -117,7 +121,9 @@ fn simulcast_switches_at_keyframes_without_a_seam() {
         assert_eq!(picture(pair[1]), (picture(pair[0]) + 1) & 0x7fff);
     }
     let asked = world.peer(1).control.iter().flat_map(|compound| rtcp::Packets::new(compound));
-    let asked: BTreeSet<_> = asked.filter_map(|packet| if let Ok(rtcp::Packet::Pli { media, .. }) = packet { Some(media) } else { None }).collect();
+    let asked: BTreeSet<_> = asked
+        .filter_map(|packet| if let Ok(rtcp::Packet::Pli { media, .. }) = packet { Some(media) } else { None })
+        .collect();
     assert!(asked.contains(&cameras[2].ssrc) && asked.contains(&cameras[1].ssrc), "each size is asked by its own name");
 }
 
@@ -132,7 +138,13 @@ fn temporal_layers_that_are_left_out_leave_no_gap() {
     frames(&mut world, &mut camera, 40);
     assert_eq!((world.peer(2).got.len(), world.peer(3).got.len()), (33, 123));
     assert!(is_gapless(&numbers(&world, 2)) && is_gapless(&numbers(&world, 3)));
-    let pictures: Vec<_> = world.peer(2).got.iter().filter_map(|got| vp8::Descriptor::parse(&got.payload)?.picture).map(|id| id.value()).collect();
+    let pictures: Vec<_> = world
+        .peer(2)
+        .got
+        .iter()
+        .filter_map(|got| vp8::Descriptor::parse(&got.payload)?.picture)
+        .map(|id| id.value())
+        .collect();
     assert!(pictures.windows(2).all(|pair| pair[1] == pair[0] || pair[1] == (pair[0] + 1) & 0x7fff), "{pictures:?}");
 }
 
@@ -147,7 +159,8 @@ fn what_a_subscriber_misses_it_gets_again_from_the_store() {
     frames(&mut world, &mut camera, 20);
     let seen = numbers(&world, 2);
     let (first, last) = (seen[0], seen[seen.len() - 1]);
-    let missing: Vec<u16> = (first..last).filter(|number| !seen.contains(number)).map(|number| SeqNo(number).wire()).collect();
+    let missing: Vec<u16> =
+        (first..last).filter(|number| !seen.contains(number)).map(|number| SeqNo(number).wire()).collect();
     assert!(missing.len() > 8, "{missing:?}");
     world.peers.get_mut(&2).expect("a peer").lose = |_| false;
     let before = world.peer(2).got.len();
@@ -182,15 +195,28 @@ fn what_the_plane_misses_it_asks_for_and_fills_in() {
     camera.sequence += 2;
     camera.frame(&mut world, false);
     world.run_ms(40);
-    let asked: Vec<u16> = world.peer(1).control.iter().flat_map(|compound| rtcp::Packets::new(compound))
-        .filter_map(|packet| if let Ok(rtcp::Packet::Nack(nack)) = packet { Some(nack.sequences().collect::<Vec<_>>()) } else { None })
-        .flatten().collect();
+    let asked: Vec<u16> = world
+        .peer(1)
+        .control
+        .iter()
+        .flat_map(|compound| rtcp::Packets::new(compound))
+        .filter_map(|packet| {
+            if let Ok(rtcp::Packet::Nack(nack)) = packet { Some(nack.sequences().collect::<Vec<_>>()) } else { None }
+        })
+        .flatten()
+        .collect();
     assert_eq!(asked[..2], lost);
     // The publisher sends them again, in a stream that nobody has named before.
     for (i, number) in lost.into_iter().enumerate() {
         let mut payload = number.to_be_bytes().to_vec();
         payload.extend([0x90, 0xe0, 0x81, 0x2e, 11, 0x20, 1, 7, 7, 7]);
-        let header = Header { marker: false, payload_type: PayloadType::from_wire(97), sequence: 1 + u16::try_from(i).expect("small"), timestamp: Timestamp(53_000), ssrc: Ssrc(555) };
+        let header = Header {
+            marker: false,
+            payload_type: PayloadType::from_wire(97),
+            sequence: 1 + u16::try_from(i).expect("small"),
+            timestamp: Timestamp(53_000),
+            ssrc: Ssrc(555),
+        };
         world.send(1, header, &[(4, b"1")], &payload);
     }
     world.run_ms(500);
@@ -207,12 +233,27 @@ fn publishers_are_told_what_has_come_and_when() {
     world.publish(1, 1, VP8, &[]);
     let mut camera = Camera::new(1, 1, None);
     frames(&mut world, &mut camera, 70);
-    let reports: Vec<_> = world.peer(1).control.iter().flat_map(|compound| rtcp::Packets::new(compound)).map(|packet| packet.expect("well made")).collect();
-    let blocks: Vec<_> = reports.iter().filter_map(|packet| if let rtcp::Packet::ReceiverReport(report) = packet { report.blocks().next() } else { None }).collect();
+    let reports: Vec<_> = world
+        .peer(1)
+        .control
+        .iter()
+        .flat_map(|compound| rtcp::Packets::new(compound))
+        .map(|packet| packet.expect("well made"))
+        .collect();
+    let blocks: Vec<_> = reports
+        .iter()
+        .filter_map(
+            |packet| if let rtcp::Packet::ReceiverReport(report) = packet { report.blocks().next() } else { None },
+        )
+        .collect();
     assert!((2..=3).contains(&blocks.len()), "{}", blocks.len());
     assert!(blocks.iter().all(|block| block.ssrc == camera.ssrc.0 && block.fraction_lost == 0));
-    let arrived = reports.iter().filter_map(|packet| if let rtcp::Packet::TransportFeedback(feedback) = packet { Some(feedback) } else { None });
-    let arrived: usize = arrived.map(|feedback| feedback.iter().filter(|status| matches!(status, rtcp::Status::Received { .. })).count()).sum();
+    let arrived = reports.iter().filter_map(|packet| {
+        if let rtcp::Packet::TransportFeedback(feedback) = packet { Some(feedback) } else { None }
+    });
+    let arrived: usize = arrived
+        .map(|feedback| feedback.iter().filter(|status| matches!(status, rtcp::Status::Received { .. })).count())
+        .sum();
     assert!(arrived >= 200, "{arrived} of 210");
 }
 
@@ -234,8 +275,15 @@ fn the_publishers_clock_is_the_subscribers_clock() {
     world.control(1, |writer| writer.sender_report(small, &info, &[]).expect("room"));
     world.control(1, |writer| writer.sender_report(large, &info, &[]).expect("room"));
     world.run_ms(5);
-    let told: Vec<_> = world.peer(2).control.iter().flat_map(|compound| rtcp::Packets::new(compound))
-        .filter_map(|packet| if let Ok(rtcp::Packet::SenderReport(report)) = packet { Some((report.sender, report.info)) } else { None }).collect();
+    let told: Vec<_> = world
+        .peer(2)
+        .control
+        .iter()
+        .flat_map(|compound| rtcp::Packets::new(compound))
+        .filter_map(|packet| {
+            if let Ok(rtcp::Packet::SenderReport(report)) = packet { Some((report.sender, report.info)) } else { None }
+        })
+        .collect();
     // The one of the stream that is passed on; the picture after the newest one is 3000 ticks later.
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].0, told[0].1.ntp, told[0].1.rtp), (Ssrc(10_002), info.ntp, newest.plus(3_000)));
@@ -248,7 +296,13 @@ fn sound_goes_on_from_its_first_packet() {
     world.publish(1, 1, OPUS, &[]);
     world.subscribe(2, 1, OPUS, top(0));
     for i in 0..50_u16 {
-        let header = Header { marker: i == 0, payload_type: PayloadType::from_wire(111), sequence: i, timestamp: Timestamp(960 * u32::from(i)), ssrc: Ssrc(77) };
+        let header = Header {
+            marker: i == 0,
+            payload_type: PayloadType::from_wire(111),
+            sequence: i,
+            timestamp: Timestamp(960 * u32::from(i)),
+            ssrc: Ssrc(77),
+        };
         world.send(1, header, &[], &[0xfc, 1, 2, 3]);
         world.run_ms(20);
     }
@@ -283,7 +337,10 @@ fn whoever_leaves_takes_its_tracks_along_and_nothing_is_left() {
     assert_eq!(world.plane.census(), (2, 1, 1));
     world.plane.remove(world.now, EndpointId(1), &mut world.out);
     assert_eq!(world.plane.census(), (1, 0, 0));
-    assert!(world.plane.unpublish(TrackId(1)).is_err() && world.plane.want(world.now, EndpointId(3), TrackId(1), None).is_err());
+    assert!(
+        world.plane.unpublish(TrackId(1)).is_err()
+            && world.plane.want(world.now, EndpointId(3), TrackId(1), None).is_err()
+    );
     world.plane.remove(world.now, EndpointId(3), &mut world.out);
     assert_eq!((world.plane.census(), world.plane.poll_timeout()), ((0, 0, 0), None));
 }
@@ -302,7 +359,13 @@ fn packets_that_are_forged_replayed_or_nobodys_are_refused_and_counted() {
     world.plane.handle_datagram(world.now, from, &mut forged, &mut world.out);
     assert_eq!(world.plane.counters().refused, 1);
     // Authentic, but of no m-line that was agreed on.
-    let header = Header { marker: true, payload_type: PayloadType::from_wire(35), sequence: 1, timestamp: Timestamp(0), ssrc: Ssrc(4_242) };
+    let header = Header {
+        marker: true,
+        payload_type: PayloadType::from_wire(35),
+        sequence: 1,
+        timestamp: Timestamp(0),
+        ssrc: Ssrc(4_242),
+    };
     world.send(1, header, &[(4, b"nowhere")], &[1, 2, 3]);
     world.deliver();
     assert_eq!((world.plane.counters().refused, world.plane.counters().received), (2, 0));

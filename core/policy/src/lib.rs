@@ -7,3 +7,4 @@ pub mod candidates;
 pub mod names;
 pub mod rate;
 pub mod text;
+pub mod topology;

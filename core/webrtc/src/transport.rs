@@ -21,7 +21,7 @@ pub struct Config {
 }
 
 /// What the peer's description says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// `a=ice-ufrag`, `a=ice-pwd`.
     pub credentials: Credentials,

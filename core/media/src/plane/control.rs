@@ -89,7 +89,9 @@ impl Plane {
     fn on_nack(&mut self, place: usize, media: Ssrc, missing: impl Iterator<Item = u16>, out: &mut impl Outbox) {
         let Self { endpoints, tracks, forwards, counters, .. } = self;
         let Some(endpoint) = endpoints.get_mut(place) else { return };
-        let Some(forward) = endpoint.outgoing.get(&media).and_then(|&forward| forwards.get_mut(forward)) else { return };
+        let Some(forward) = endpoint.outgoing.get(&media).and_then(|&forward| forwards.get_mut(forward)) else {
+            return;
+        };
         let Some(track) = tracks.get(forward.track) else { return };
         for number in missing.take(MOST_AGAIN) {
             let again = forward.again(number);

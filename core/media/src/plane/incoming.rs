@@ -109,7 +109,8 @@ impl Plane {
     fn on_media(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let Some(srtp) = &mut endpoint.srtp else { return };
-        let Some(plain) = srtp.receiver.unprotect_rtp(datagram).ok().and_then(|length| datagram.get_mut(..length)) else {
+        let Some(plain) = srtp.receiver.unprotect_rtp(datagram).ok().and_then(|length| datagram.get_mut(..length))
+        else {
             self.counters.refused += 1;
             return;
         };
@@ -142,7 +143,11 @@ impl Plane {
         let by_type = || {
             let mut fit = incoming.tracks.iter().map(|(_, index)| *index).filter(|&index| {
                 let track = self.tracks.get(index);
-                track.is_some_and(|it| it.codec(packet.payload_type()).or(it.repaired(packet.payload_type()).and_then(|number| it.codec(number))).is_some())
+                track.is_some_and(|it| {
+                    it.codec(packet.payload_type())
+                        .or(it.repaired(packet.payload_type()).and_then(|number| it.codec(number)))
+                        .is_some()
+                })
             });
             // Only where there is no doubt.
             fit.next().filter(|_| fit.next().is_none())
@@ -215,11 +220,12 @@ impl Plane {
             }
             return;
         }
-        let arrived =
-            Arrived { now, stream: stream(source), codec: *codec, seq: *seq, header: *header, read };
+        let arrived = Arrived { now, stream: stream(source), codec: *codec, seq: *seq, header: *header, read };
         for &place in &track.forwards {
             let Some(forward) = forwards.get_mut(place) else { continue };
-            let Some(endpoint) = endpoints.get_mut(forward.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else { continue };
+            let Some(endpoint) = endpoints.get_mut(forward.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else {
+                continue;
+            };
             let Some(rewritten) = forward.pass(&arrived) else { continue };
             if endpoint.send_media(&rewritten, (*codec, payload), None, out) {
                 forward.tally.packets += 1;

@@ -15,9 +15,7 @@ use slab::Slab;
 use tandem_rtp::Ssrc;
 use tandem_rtp::ext::Ids;
 use tandem_rtp::rtcp::Recorder;
-use tandem_webrtc::{
-    Channel, ChannelId, Credentials, Message, NotACandidate, NotSent, Protocol, Remote, Transport,
-};
+use tandem_webrtc::{Channel, ChannelId, Credentials, Message, NotACandidate, NotSent, Protocol, Remote, Transport};
 use thiserror::Error;
 
 use crate::command::Event;
@@ -182,7 +180,13 @@ impl Plane {
     ///
     /// # Errors
     /// There is no such peer.
-    pub fn set_remote(&mut self, now: Instant, id: EndpointId, remote: Remote, out: &mut impl Outbox) -> Result<(), Unknown> {
+    pub fn set_remote(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        remote: Remote,
+        out: &mut impl Outbox,
+    ) -> Result<(), Unknown> {
         let place = self.place(id)?;
         self.with(place, |endpoint| endpoint.transport.set_remote(now, remote));
         self.settle(now, place, out);
@@ -220,7 +224,13 @@ impl Plane {
     ///
     /// # Errors
     /// There is no such peer.
-    pub fn restart_ice(&mut self, now: Instant, id: EndpointId, credentials: Credentials, out: &mut impl Outbox) -> Result<bool, Unknown> {
+    pub fn restart_ice(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        credentials: Credentials,
+        out: &mut impl Outbox,
+    ) -> Result<bool, Unknown> {
         let place = self.place(id)?;
         if self.names.ufrags.contains_key(&credentials.ufrag) {
             return Ok(false);
@@ -247,7 +257,8 @@ impl Plane {
             // It is there: it has just been found.
             let _ = self.unpublish(track);
         }
-        let gets: Vec<usize> = self.endpoints.get(place).into_iter().flat_map(|it| it.outgoing.values().copied()).collect();
+        let gets: Vec<usize> =
+            self.endpoints.get(place).into_iter().flat_map(|it| it.outgoing.values().copied()).collect();
         gets.into_iter().for_each(|forward| self.drop_forward(forward));
         if let Some(endpoint) = self.endpoints.try_remove(place) {
             self.names.ufrags.remove(&endpoint.ufrag);
@@ -344,7 +355,13 @@ impl Plane {
     ///
     /// # Errors
     /// There is no such peer.
-    pub fn open(&mut self, now: Instant, id: EndpointId, channel: &Channel, out: &mut impl Outbox) -> Result<Option<ChannelId>, Unknown> {
+    pub fn open(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        channel: &Channel,
+        out: &mut impl Outbox,
+    ) -> Result<Option<ChannelId>, Unknown> {
         let place = self.place(id)?;
         let Channel { label, protocol, ordered, reliability, .. } = channel;
         let opened = self.with(place, |it| it.transport.open(now, label, protocol, *ordered, *reliability));
@@ -356,7 +373,13 @@ impl Plane {
     ///
     /// # Errors
     /// There is no such peer.
-    pub fn agree(&mut self, now: Instant, id: EndpointId, channel: Channel, out: &mut impl Outbox) -> Result<bool, Unknown> {
+    pub fn agree(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        channel: Channel,
+        out: &mut impl Outbox,
+    ) -> Result<bool, Unknown> {
         let place = self.place(id)?;
         let agreed = self.with(place, |endpoint| endpoint.transport.agree(now, channel));
         self.settle(now, place, out);

@@ -14,7 +14,8 @@ impl Plane {
         while let Some(&(at, place)) = self.due.first().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, place));
             self.with(place, |endpoint| endpoint.timers.listed = None);
-            let is_due = self.endpoints.get_mut(place).is_some_and(|it| it.transport.poll_timeout().is_some_and(|at| at <= now));
+            let is_due =
+                self.endpoints.get_mut(place).is_some_and(|it| it.transport.poll_timeout().is_some_and(|at| at <= now));
             if is_due {
                 self.with(place, |endpoint| endpoint.transport.handle_timeout(now));
             }
@@ -72,7 +73,9 @@ impl Plane {
         let own = endpoint.own;
         // A burst can be more than one packet takes; who sends so much is told the rest next time.
         for _ in 0..4 {
-            if recorder.waiting() == 0 || !endpoint.send_control(out, |writer| recorder.write(writer, own, media).map(|_| ())) {
+            if recorder.waiting() == 0
+                || !endpoint.send_control(out, |writer| recorder.write(writer, own, media).map(|_| ()))
+            {
                 break;
             }
         }
@@ -85,7 +88,9 @@ impl Plane {
         let Some(endpoint) = endpoints.get_mut(place).filter(|endpoint| endpoint.srtp.is_some()) else { return };
         let own = endpoint.own;
         for at in 0..endpoint.incoming.tracks.len() {
-            let Some(track) = endpoint.incoming.tracks.get(at).and_then(|(_, index)| tracks.get_mut(*index)) else { continue };
+            let Some(track) = endpoint.incoming.tracks.get(at).and_then(|(_, index)| tracks.get_mut(*index)) else {
+                continue;
+            };
             if !track.is_video() {
                 continue;
             }

@@ -1,6 +1,10 @@
 //! A plane, and peers that speak WebRTC to it over a network with a virtual clock.
 
-#![allow(dead_code, clippy::indexing_slicing, reason = "shared by tests that use parts of it; of what they have made themselves")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "shared by tests that use parts of it; of what they have made themselves"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::{
-    Config, EndpointId, Event, Layer, MAX_DATAGRAM, Outbox, Payload, Plane, Publication, StreamSpec, Subscription, TrackId,
+    Config, EndpointId, Event, Layer, MAX_DATAGRAM, Outbox, Payload, Plane, Publication, StreamSpec, Subscription,
+    TrackId,
 };
 use tandem_rtp::ext::{self, Ids};
 use tandem_rtp::header::{Header, Writer};
@@ -140,7 +145,8 @@ impl World {
         assert!(self.plane.add(now, EndpointId(id), ours.clone(), self.ids));
         let prints = |config: &tandem_webrtc::Config| vec![config.local.fingerprint()];
         let channels = Some(0);
-        let remote = Remote { credentials: theirs.clone(), fingerprints: prints(&config), role: Role::Server, channels };
+        let remote =
+            Remote { credentials: theirs.clone(), fingerprints: prints(&config), role: Role::Server, channels };
         self.plane.set_remote(now, EndpointId(id), remote, &mut self.out).expect("it is there");
         transport.set_remote(
             now,
@@ -169,9 +175,16 @@ impl World {
     pub fn publish(&mut self, peer: u64, track: u64, payload: Payload, rids: &[&str]) {
         let streams = match rids {
             [] => vec![StreamSpec::default()],
-            rids => rids.iter().map(|rid| StreamSpec { rid: Some((*rid).to_owned()), ..StreamSpec::default() }).collect(),
+            rids => {
+                rids.iter().map(|rid| StreamSpec { rid: Some((*rid).to_owned()), ..StreamSpec::default() }).collect()
+            }
         };
-        let publication = Publication { mid: track.to_string(), payloads: vec![payload], streams };
+        let publication = Publication {
+            mid: track.to_string(),
+            kind: tandem_media::allocate::Kind::Camera,
+            payloads: vec![payload],
+            streams,
+        };
         self.plane.publish(EndpointId(peer), TrackId(track), publication).expect("new");
     }
 
@@ -280,7 +293,8 @@ impl Peer {
         let mut copy = datagram.to_vec();
         let length = receiver.unprotect_rtp(&mut copy).expect("authentic media");
         let packet = Packet::parse(&copy[..length]).expect("a packet");
-        let transport_sequence = ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
+        let transport_sequence =
+            ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
         let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
         if !(self.lose)(&got) {
             self.got.push(got);
@@ -290,17 +304,20 @@ impl Peer {
     /// The control packets it has got, each as it reads, by a word that names its kind.
     pub fn heard(&self, kind: &str) -> usize {
         let compounds = self.control.iter();
-        compounds.flat_map(|compound| rtcp::Packets::new(compound)).filter(|packet| {
-            let name = match packet.as_ref().expect("well made") {
-                rtcp::Packet::SenderReport(_) => "SR",
-                rtcp::Packet::ReceiverReport(_) => "RR",
-                rtcp::Packet::Nack(_) => "NACK",
-                rtcp::Packet::Pli { .. } => "PLI",
-                rtcp::Packet::TransportFeedback(_) => "TWCC",
-                _ => "other",
-            };
-            name == kind
-        }).count()
+        compounds
+            .flat_map(|compound| rtcp::Packets::new(compound))
+            .filter(|packet| {
+                let name = match packet.as_ref().expect("well made") {
+                    rtcp::Packet::SenderReport(_) => "SR",
+                    rtcp::Packet::ReceiverReport(_) => "RR",
+                    rtcp::Packet::Nack(_) => "NACK",
+                    rtcp::Packet::Pli { .. } => "PLI",
+                    rtcp::Packet::TransportFeedback(_) => "TWCC",
+                    _ => "other",
+                };
+                name == kind
+            })
+            .count()
     }
 }
 
@@ -332,9 +349,25 @@ pub struct Camera {
 
 impl Camera {
     pub fn new(peer: u64, mid: u64, rid: Option<&'static str>) -> Self {
-        let ssrc = Ssrc(u32::try_from(peer * 100_000 + mid * 100 + rid.map_or(0, |rid| u64::from(rid.as_bytes()[0]))).expect("small"));
+        let ssrc = Ssrc(
+            u32::try_from(peer * 100_000 + mid * 100 + rid.map_or(0, |rid| u64::from(rid.as_bytes()[0])))
+                .expect("small"),
+        );
         let count = 0;
-        Self { peer, mid, rid, ssrc, sequence: 1_000, timestamp: 50_000, picture: 300, tl0: 10, transport: 0, packets: 3, temporal: false, count }
+        Self {
+            peer,
+            mid,
+            rid,
+            ssrc,
+            sequence: 1_000,
+            timestamp: 50_000,
+            picture: 300,
+            tl0: 10,
+            transport: 0,
+            packets: 3,
+            temporal: false,
+            count,
+        }
     }
 
     /// The next picture; a keyframe if that is asked for. Temporal layers go 0 2 1 2.

@@ -1,0 +1,326 @@
+//! Media through the server: connections to its plane, who sends and gets what, and whether a room needs it.
+
+use std::collections::BTreeMap;
+
+use tandem_api::signal::{self, Event, Note, Reason, Sends, Slot, SlotLayer, Source, Topology};
+use tandem_media as media;
+use tandem_media::{Command, GroupId, TrackId, Want};
+use tandem_policy::topology::{self, Wanted};
+use tandem_sdp::Kind;
+
+use crate::context::{Context, Refusal, Seat, deadline};
+use crate::interface::{Now, Output};
+use crate::leg::{Leg, Offerer, Outcome, bad_sdp};
+use crate::participant::identity;
+use crate::room::Room;
+use crate::timers::Timer;
+
+type Answer = Result<(), Refusal>;
+
+/// The part of a room that is about media through the server.
+#[derive(Default)]
+pub(crate) struct Forwarding {
+    pub(crate) topology: Topology,
+    /// The host wants it through the server whatever the number.
+    pub(crate) forced: bool,
+    /// When it goes back from browser to browser.
+    back_at: Option<std::time::Instant>,
+    last_track: u32,
+    /// By number.
+    tracks: BTreeMap<u32, Known>,
+    speakers: Vec<u32>,
+}
+
+/// A track of the room.
+struct Known {
+    id: TrackId,
+    owner: u32,
+    is_audio: bool,
+}
+
+impl Room {
+    pub(crate) fn offer_media(
+        &mut self,
+        ctx: &mut Context,
+        now: Now,
+        (number, request): (u32, u64),
+        (sdp, sends): (&str, Vec<Sends>),
+    ) -> Answer {
+        self.only_accepted(number)?;
+        if sends.len() > MOST_SENDS {
+            let detail = format!("expected at most {MOST_SENDS} entries in `sends`, got {}", sends.len());
+            return Err(Refusal::new(Reason::Malformed, detail));
+        }
+        let sends: BTreeMap<String, Source> = sends.into_iter().map(|it| (it.mid, it.source)).collect();
+        let (answer, tracks) = self.negotiate(ctx, now, number, sdp, &sends)?;
+        self.tell(ctx, number, Event::MediaAnswer { to: request, sdp: answer, tracks });
+        Ok(())
+    }
+
+    /// Answers an offer of somebody who is in.
+    fn negotiate(
+        &mut self,
+        ctx: &mut Context,
+        now: Now,
+        number: u32,
+        sdp: &str,
+        sends: &BTreeMap<String, Source>,
+    ) -> Result<(String, Vec<signal::Sent>), Refusal> {
+        if sdp.len() > ctx.config.sdp_bytes {
+            let detail = format!("expected a description of at most {} bytes, got {}", ctx.config.sdp_bytes, sdp.len());
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        let offer = tandem_sdp::parse(sdp).map_err(|error| bad_sdp(&error))?;
+        let seat = self.seat(number);
+        let shard = ctx.planes.shard(self.key.0);
+        if ctx.planes.terms(shard).is_none() {
+            return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
+        }
+        if self.members.get(&number).and_then(|it| it.leg.as_ref()).is_some_and(|leg| !leg.is_of(&offer)) {
+            // A page that has made another connection has lost the one before.
+            self.drop_leg(ctx, number);
+        }
+        let Some(member) = self.members.get_mut(&number) else { return Err(gone()) };
+        let is_new = member.leg.is_none();
+        let mut leg = member.leg.take().unwrap_or_else(|| Box::new(Leg::new(ctx, seat)));
+        let offerer = Offerer { seat, shard, last_track: &mut self.forwarding.last_track, sends };
+        let outcome = leg.offer(ctx, offerer, &offer);
+        let (endpoint, group) = (leg.endpoint, GroupId(self.key.0));
+        let Outcome { commands, answer, gone: ended, changed } = match outcome {
+            Ok(outcome) => outcome,
+            Err(refusal) => {
+                if is_new {
+                    ctx.planes.forget_endpoint(endpoint);
+                } else {
+                    member.leg = Some(leg);
+                }
+                return Err(refusal);
+            }
+        };
+        for command in commands {
+            let is_first = matches!(command, Command::Add { .. });
+            ctx.emit(Output::Media { shard, command: Box::new(command) });
+            if is_first {
+                ctx.emit(Output::Media { shard, command: Box::new(Command::Join { endpoint, group, member: number }) });
+            }
+        }
+        let sent: Vec<signal::Sent> =
+            leg.tracks.iter().map(|(mid, sent)| signal::Sent { mid: mid.clone(), track: name(sent.number) }).collect();
+        self.forwarding.tracks.retain(|_, known| known.owner != number);
+        self.forwarding.tracks.extend(leg.tracks.values().map(|sent| {
+            let is_audio = matches!(sent.source, Source::Microphone | Source::ScreenAudio);
+            (sent.number, Known { id: sent.id, owner: number, is_audio })
+        }));
+        ended.iter().for_each(|sent| ctx.planes.forget_track(sent.id));
+        member.leg = Some(leg);
+        if changed {
+            self.tell_participant(ctx, number, 0);
+        }
+        self.choose_topology(ctx, now);
+        Ok((answer, sent))
+    }
+
+    pub(crate) fn close_media(&mut self, ctx: &mut Context, number: u32) -> Answer {
+        if self.drop_leg(ctx, number) {
+            self.tell_participant(ctx, number, 0);
+        }
+        Ok(())
+    }
+
+    /// Forgets a connection to the plane. Tells whether tracks have gone with it.
+    pub(crate) fn drop_leg(&mut self, ctx: &mut Context, number: u32) -> bool {
+        let Some(leg) = self.members.get_mut(&number).and_then(|member| member.leg.take()) else { return false };
+        self.forget_leg(ctx, &leg)
+    }
+
+    pub(crate) fn forget_leg(&mut self, ctx: &mut Context, leg: &Leg) -> bool {
+        let shard = ctx.planes.shard(self.key.0);
+        ctx.planes.forget_endpoint(leg.endpoint);
+        for sent in leg.tracks.values() {
+            ctx.planes.forget_track(sent.id);
+            self.forwarding.tracks.remove(&sent.number);
+        }
+        // Its tracks and slots go with it.
+        ctx.emit(Output::Media { shard, command: Box::new(Command::Remove { endpoint: leg.endpoint }) });
+        !leg.tracks.is_empty()
+    }
+
+    pub(crate) fn watch(&mut self, ctx: &mut Context, number: u32, slots: Vec<Slot>) -> Answer {
+        self.only_accepted(number)?;
+        let shard = ctx.planes.shard(self.key.0);
+        let Some(leg) = self.members.get(&number).and_then(|member| member.leg.as_ref()) else {
+            return Err(Refusal::new(Reason::NotJoined, "expected `media_offer` before `watch`"));
+        };
+        let mut commands = Vec::new();
+        for Slot { mid, track, height, priority } in slots {
+            let Some(slot) = leg.slots.get(&mid) else {
+                let mid: String = mid.chars().take(20).filter(|c| !c.is_control()).collect();
+                let detail = format!("no m-line `{mid}` of your offer receives: expected one of them in `slots`");
+                return Err(Refusal::new(Reason::Malformed, detail));
+            };
+            // Who sends it may have gone while this was on its way: then nothing comes.
+            let track = track.as_deref().and_then(parse_name).and_then(|track| self.forwarding.tracks.get(&track));
+            if let Some(known) = track.filter(|known| known.is_audio != (slot.kind == Kind::Audio)) {
+                let (got, expected) = if known.is_audio { ("sound", "pictures") } else { ("pictures", "sound") };
+                let detail = format!("expected a track of {expected} for m-line `{mid}`, got one of {got}");
+                return Err(Refusal::new(Reason::Malformed, detail));
+            }
+            let track = track.filter(|known| known.owner != number).map(|known| known.id);
+            let (endpoint, slot) = (leg.endpoint, slot.id);
+            commands.push(Command::Want { endpoint, slot, want: Want { height, priority, most: None } });
+            commands.push(Command::Show { endpoint, slot, track });
+        }
+        commands.into_iter().for_each(|command| ctx.emit(Output::Media { shard, command: Box::new(command) }));
+        Ok(())
+    }
+
+    // --- the host's ---
+
+    pub(crate) fn mute(&mut self, ctx: &mut Context, number: u32, who: &str, source: Source) -> Answer {
+        self.only_host(number)?;
+        let other = self.anyone(who)?;
+        if self.stop(ctx, other, source, true) {
+            self.tell_participant(ctx, other, 0);
+        }
+        self.tell(ctx, other, Event::Muted { by: identity(number), source });
+        Ok(())
+    }
+
+    /// Stops tracks of one kind of somebody, or lets them through again. Tells whether that changes anything.
+    pub(crate) fn stop(&mut self, ctx: &mut Context, number: u32, source: Source, muted: bool) -> bool {
+        let shard = ctx.planes.shard(self.key.0);
+        let Some(leg) = self.members.get_mut(&number).and_then(|member| member.leg.as_mut()) else { return false };
+        let mut changed = false;
+        for sent in leg.tracks.values_mut().filter(|sent| sent.source == source && sent.stopped != muted) {
+            sent.stopped = muted;
+            changed = true;
+            ctx.emit(Output::Media { shard, command: Box::new(Command::Mute { track: sent.id, muted }) });
+        }
+        changed
+    }
+
+    pub(crate) fn force_topology(&mut self, ctx: &mut Context, now: Now, number: u32, sfu: bool) -> Answer {
+        self.only_host(number)?;
+        if sfu && !ctx.planes.are_there() {
+            return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
+        }
+        self.forwarding.forced = sfu;
+        self.choose_topology(ctx, now);
+        Ok(())
+    }
+
+    // --- which way ---
+
+    /// After whatever may change it. Up at once, down after a while: who has just left may come back.
+    pub(crate) fn choose_topology(&mut self, ctx: &mut Context, now: Now) {
+        let browsers = self.members.values().filter(|member| member.is_in()).count();
+        let situation = topology::Situation {
+            available: ctx.planes.are_there(),
+            forced: self.forwarding.forced,
+            participants: u32::try_from(browsers).unwrap_or(u32::MAX),
+            direct: ctx.config.mesh,
+        };
+        let seat = Seat { room: self.key, number: 0 };
+        let is_up = self.forwarding.topology == Topology::Sfu;
+        match (topology::wanted(situation), is_up, self.forwarding.back_at) {
+            (Wanted::Sfu, true, Some(at)) => {
+                ctx.timers.cancel(at, Timer::Topology(seat));
+                self.forwarding.back_at = None;
+            }
+            (Wanted::Sfu, false, _) => self.set_topology(ctx, Topology::Sfu),
+            (Wanted::Never, true, _) => self.set_topology(ctx, Topology::P2p),
+            (Wanted::P2p, true, None) if browsers > 0 => {
+                let at = deadline(now, topology::BACK_AFTER);
+                self.forwarding.back_at = Some(at);
+                ctx.timers.set(at, Timer::Topology(seat));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_topology_timeout(&mut self, ctx: &mut Context) {
+        self.forwarding.back_at = None;
+        self.set_topology(ctx, Topology::P2p);
+    }
+
+    fn set_topology(&mut self, ctx: &mut Context, topology: Topology) {
+        if std::mem::replace(&mut self.forwarding.topology, topology) != topology {
+            self.tell_room(ctx);
+        }
+    }
+
+    /// Nobody is in any more.
+    pub(crate) fn end_forwarding(&mut self, ctx: &mut Context) {
+        if let Some(at) = self.forwarding.back_at {
+            ctx.timers.cancel(at, Timer::Topology(Seat { room: self.key, number: 0 }));
+        }
+        self.forwarding = Forwarding::default();
+    }
+
+    // --- what the plane tells ---
+
+    pub(crate) fn on_media(&mut self, ctx: &mut Context, now: Now, number: u32, event: media::Event) {
+        match event {
+            media::Event::Ended(_, why) => {
+                let changed = self.drop_leg(ctx, number);
+                self.tell(ctx, number, Event::MediaEnded { detail: why.to_string() });
+                if changed {
+                    self.tell_participant(ctx, number, 0);
+                }
+                self.choose_topology(ctx, now);
+            }
+            media::Event::Layer { slot, layer, .. } => {
+                let Some(member) = self.members.get(&number) else { return };
+                let Some((transport, leg)) = member.transport().zip(member.leg.as_ref()) else { return };
+                let Some(mid) = leg.slots.iter().find(|(_, known)| known.id == slot).map(|(mid, _)| mid.clone()) else {
+                    return;
+                };
+                let layer =
+                    layer.map(|media::Layer { stream, spatial, temporal }| signal::Layer { stream, spatial, temporal });
+                ctx.note(transport, Note::Layers { slots: vec![SlotLayer { mid, layer }] });
+            }
+            media::Event::Watched { track, streams } => {
+                let sent = self.members.get(&number).and_then(|member| member.leg.as_ref());
+                let sent =
+                    sent.and_then(|leg| leg.tracks.values().find(|sent| sent.id == track)).map(|sent| sent.number);
+                if let Some(sent) = sent {
+                    self.tell(ctx, number, Event::Watched { track: name(sent), layers: streams });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The latest who have spoken, that one first.
+    pub(crate) fn on_speaking(&mut self, ctx: &mut Context, recent: &[TrackId]) {
+        let mut speakers: Vec<u32> =
+            recent.iter().filter_map(|track| ctx.planes.sender_of(*track)).map(|seat| seat.number).collect();
+        speakers.truncate(MOST_SPEAKERS);
+        if speakers == self.forwarding.speakers {
+            return;
+        }
+        let participants: Vec<String> = speakers.iter().map(|number| identity(*number)).collect();
+        self.forwarding.speakers = speakers;
+        for transport in self.members.values().filter(|member| member.is_in()).filter_map(|member| member.transport()) {
+            ctx.note(transport, Note::Speakers { participants: participants.clone() });
+        }
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(Reason::NoSuchParticipant, "you are not in this room any more")
+}
+
+/// `t5`.
+pub(crate) fn name(track: u32) -> String {
+    format!("t{track}")
+}
+
+fn parse_name(text: &str) -> Option<u32> {
+    text.strip_prefix('t')?.parse().ok()
+}
+
+/// M-lines that send.
+const MOST_SENDS: usize = 16;
+/// More are of no use to anybody.
+const MOST_SPEAKERS: usize = 5;
