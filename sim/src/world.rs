@@ -481,5 +481,6 @@ pub fn config() -> Config {
             host: None,
         }),
         extra_ice_servers: Vec::new(),
+        planes: Vec::new(),
     }
 }

@@ -65,6 +65,18 @@ impl Engine {
         self.settle(now, seat.room);
     }
 
+    /// The plane of a shard has lost all it had: whoever was connected to it has to connect again.
+    pub fn handle_media_lost(&mut self, now: Now, shard: usize) {
+        for key in self.rooms.keys() {
+            if self.ctx.planes.shard(key.0) != shard {
+                continue;
+            }
+            let Some(room) = self.rooms.room_mut(key) else { continue };
+            room.lose_media(&mut self.ctx);
+            self.settle(now, key);
+        }
+    }
+
     /// The time that [`Engine::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.ctx.timers.pop(now.instant) {

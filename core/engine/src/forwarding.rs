@@ -291,6 +291,18 @@ impl Room {
         }
     }
 
+    /// The plane has forgotten everybody.
+    pub(crate) fn lose_media(&mut self, ctx: &mut Context) {
+        let connected = self.members.iter().filter(|(_, member)| member.leg.is_some());
+        for number in connected.map(|(number, _)| *number).collect::<Vec<_>>() {
+            let changed = self.drop_leg(ctx, number);
+            self.tell(ctx, number, Event::MediaEnded { detail: "the media plane has begun anew".to_owned() });
+            if changed {
+                self.tell_participant(ctx, number, 0);
+            }
+        }
+    }
+
     /// The latest who have spoken, that one first.
     pub(crate) fn on_speaking(&mut self, ctx: &mut Context, recent: &[TrackId]) {
         let mut speakers: Vec<u32> =

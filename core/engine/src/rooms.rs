@@ -46,6 +46,10 @@ impl Rooms {
         self.by_key.get_mut(&key)
     }
 
+    pub(crate) fn keys(&self) -> Vec<RoomKey> {
+        self.by_key.keys().copied().collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Room> {
         self.by_key.values()
     }

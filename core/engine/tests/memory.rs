@@ -79,6 +79,7 @@ fn config() -> Config {
             host: None,
         }),
         extra_ice_servers: Vec::new(),
+        planes: Vec::new(),
     }
 }
 

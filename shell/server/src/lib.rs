@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod data_dir;
 pub mod engine;
 pub mod http;
+pub mod media;
 pub mod metrics;
 pub mod proxy_protocol;
 pub mod relay;
@@ -18,6 +19,7 @@ pub mod tls;
 mod banner;
 mod local;
 mod log;
+mod net;
 
 /// The wall clock.
 pub(crate) fn unix_ms() -> u64 {

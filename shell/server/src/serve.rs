@@ -1,7 +1,7 @@
 //! `tandem serve`: starts every part, waits for a signal, and ends them in order.
 //!
 //! ```text
-//! data directory ─► ports ─► certificate ─► relay ─► store, engine ─► HTTP ─► banner
+//! data directory ─► ports ─► certificate ─► relay, media ─► store, engine ─► HTTP ─► banner
 //! signal ─► clients are told ─► no new connections ─► engine ends ─► relay ends ─► what it has relayed is written ─► store
 //! ```
 
@@ -10,6 +10,7 @@ mod calls;
 mod control;
 mod credentials;
 mod descriptors;
+mod media;
 mod relay;
 mod reload;
 mod upgrade;
@@ -54,6 +55,7 @@ use bind::bind;
 use calls::Calls;
 pub use control::path as control_socket;
 use credentials::Credentials;
+use media::Media;
 use relay::Relay;
 pub use relay::database_of;
 pub use reload::{Reload, Reloaded};
@@ -178,6 +180,7 @@ pub struct Server {
     gate: Arc<Gate>,
     calls: Calls,
     relay: Option<Relay>,
+    media: Option<Media>,
     credentials: Credentials,
     ports: Ports,
     stop: watch::Sender<bool>,
@@ -239,7 +242,11 @@ impl Server {
         let store = open_store(&data).await?;
         let mut relay = relay::start((&settings, before), &data, Some(certificates.clone()), &store).await?;
         let health = Health::default();
-        let calls = Calls::start(&settings, store, relay.as_ref(), &health).await?;
+        let mut media = Media::start(&settings)?;
+        let calls = Calls::start(&settings, store, (relay.as_ref(), media.as_ref()), &health).await?;
+        if let Some(media) = &mut media {
+            media.connect(&calls.engine);
+        }
         let reload = Reload::start(&loaded, &data, relay.as_ref(), &calls.engine)?;
         wellbeing::watch(&health, &settings, &calls, relay.as_ref(), &certificates);
         let gate = gate(&settings);
@@ -266,6 +273,7 @@ impl Server {
             gate,
             calls,
             relay,
+            media,
             credentials,
             ports,
             stop,
@@ -335,7 +343,9 @@ impl Server {
     }
 
     async fn end_all_but_the_relay(self) -> Rest {
-        let Server { settings, health, gate, calls, relay, credentials, stop, mut tasks, listeners, reload, .. } = self;
+        let Server {
+            settings, health, gate, calls, relay, media, credentials, stop, mut tasks, listeners, reload, ..
+        } = self;
         health.drain();
         if let Some(watching) = relay.as_ref().and_then(|relay| relay.watching.as_ref()) {
             watching.abort();
@@ -350,6 +360,9 @@ impl Server {
         };
         if tokio::time::timeout(settings.http.drain_timeout.0, ended).await.is_err() {
             tracing::warn!(open = gate.open(), "some connections did not end in time");
+        }
+        if let Some(media) = media {
+            media.stop();
         }
         Rest { relay, credentials, store, listeners, secrets: reload.secrets() }
     }

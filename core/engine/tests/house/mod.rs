@@ -198,6 +198,7 @@ pub fn config() -> Config {
             shares_https_port: false,
             host: None,
         }),
+        planes: Vec::new(),
         extra_ice_servers: vec![IceServer { urls: vec!["stun:stun.example".into()], username: None, credential: None }],
     }
 }

@@ -230,18 +230,29 @@ settings! {
         server_bytes_per_second: Size = Size(0), Live,
             "Payload all allocations may relay per second; `0B` sets no bound. Threads divide it as they have allocations.";
     }
+    media: Media, "Media through the server: calls of three and more" {
+        enabled: bool = true, Restart,
+            "Forward the media of rooms that are too large to connect browser to browser. Without it `rooms.mesh` is where media ends.";
+        port: u16 = 5004, Restart,
+            "UDP port of media; each thread has one of its own, from this one on. Where another program has one of them, any that are free.";
+        threads: u16 = 0, Restart, "Threads that forward media; 0: one for each core.";
+        addresses: Vec<IpAddr> = Vec::new(), Restart,
+            "Addresses of this machine that browsers send media to; none: `http.address`, and all of the machine's where that is all of them.";
+        external_addresses: Vec<ExternalAddress> = Vec::new(), Restart,
+            "What these are outside when the machine stands behind a one-to-one NAT, as in `relay.external_addresses`, which counts where there is none here.";
+    }
     rooms: Rooms, "Rooms and who fits in" {
         max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";
-        max_participants: u32 = 16, Restart, "Participants in one room.";
-        mesh: u32 = 4, Restart, "Participants up to which browsers connect to each other directly.";
+        max_participants: u32 = 200, Restart, "Participants in one room.";
+        mesh: u32 = 2, Restart, "Participants up to which browsers connect to each other directly; with more, media goes through the server.";
         relay_only: bool = false, Restart, "No participant's address reaches another in any room: all media is relayed.";
         resume: Period = Period::seconds(30), Restart, "How long a place is kept for a participant who lost the network.";
     }
     limits: Limits, "What one client, and all together, may use" {
         connections: u32 = 20_000, Restart, "HTTPS connections at the same time.";
         connections_per_address: u32 = 256, Restart, "HTTPS connections from one address (IPv6: one /64) at the same time.";
-        frame_bytes: Size = Size(256 << 10), Restart, "Largest signalling message.";
-        sdp_bytes: Size = Size(128 << 10), Restart, "Largest session description.";
+        frame_bytes: Size = Size(512 << 10), Restart, "Largest signalling message.";
+        sdp_bytes: Size = Size(256 << 10), Restart, "Largest session description.";
         chat_chars: u32 = 4000, Restart, "Longest chat line, in characters.";
         requests_per_second: u32 = 50, Restart, "Signalling requests of one participant per second, sustained.";
         requests_burst: u32 = 200, Restart, "Signalling requests of one participant at once.";

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Outbox, Push, Sinks, Stored, Transport};
+use crate::media::Told;
 use crate::metrics as metric;
 
 /// A store that was full is asked again after this time.
@@ -121,6 +122,14 @@ impl Host {
         }
     }
 
+    pub fn handle_media(&mut self, now: Now, told: Told) {
+        match told {
+            Told::Event(event) => self.engine.handle_media(now, event),
+            Told::Lost { shard } => self.engine.handle_media_lost(now, shard),
+        }
+        self.drain(now);
+    }
+
     /// After every input.
     pub fn settle(&mut self, now: Now) -> Settled {
         if self.engine.poll_timeout().is_some_and(|deadline| deadline <= now.instant) {
@@ -176,6 +185,11 @@ impl Host {
                 Output::Record(record) => self.record(record),
                 Output::Keep { room, kept } => {
                     self.unstored.insert(room, kept);
+                }
+                Output::Media { shard, command } => {
+                    if let Some(media) = self.sinks.as_ref().and_then(|sinks| sinks.media.as_ref()) {
+                        media.give(shard, *command);
+                    }
                 }
                 Output::Revoke { user } => {
                     if let Some(sinks) = &self.sinks {

@@ -22,6 +22,7 @@ use tandem_api::signal::{ClientFrame, Hello};
 use tandem_engine::{Command, Engine, Input, Now, Origin, Record, Relay, Reply, RoomKept, TransportId};
 use tokio::sync::{Notify, mpsc};
 
+use crate::media;
 use host::Host;
 pub use outbox::{After, Batch, Outbox, OutboxLimits, Push, encode};
 
@@ -45,6 +46,8 @@ pub struct Sinks {
     pub store: mpsc::Sender<Stored>,
     /// Ends everything that a TURN user relays. Called under the engine's lock: must not block.
     pub revoke: Box<dyn Fn(String) + Send>,
+    /// The media plane, where there is one.
+    pub media: Option<media::Commands>,
 }
 
 /// The engine has been stopped, or has panicked: the process is going down.
@@ -139,6 +142,14 @@ impl EngineHandle {
     /// When the engine has stopped.
     pub fn restore(&self, rooms: Vec<RoomKept>) -> Result<(), Stopped> {
         self.with(|host, now| host.handle(now, Input::Restore(rooms)))
+    }
+
+    /// What the media plane tells, in order.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn media(&self, told: Vec<media::Told>) -> Result<(), Stopped> {
+        self.with(|host, now| told.into_iter().for_each(|told| host.handle_media(now, told)))
     }
 
     /// Announces the relay in another way from here on.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
-use super::sys::check;
+use crate::net::call::check;
 
 /// A file that is nowhere but in memory.
 pub(super) fn memory_file() -> io::Result<OwnedFd> {

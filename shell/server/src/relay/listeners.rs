@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Config;
-use super::errors;
-use super::sys;
+use crate::net::errors;
+use crate::net::udp;
 
 /// Everything that has been opened.
 pub(super) struct Bound {
@@ -140,7 +140,7 @@ fn open_listener(at: SocketAddr, kind: Kind, sharing: Sharing) -> io::Result<Soc
     }
     socket.set_reuse_port(sharing == Sharing::Shards)?;
     if kind == Kind::Udp {
-        sys::prepare_udp(&socket, at.ip().is_unspecified(), at.is_ipv4())?;
+        udp::prepare_udp(&socket, at.ip().is_unspecified(), at.is_ipv4())?;
         set_buffers(&socket);
     }
     socket.set_nonblocking(true)?;
@@ -157,7 +157,7 @@ pub(super) fn relay_socket(at: SocketAddr) -> io::Result<Socket> {
     if at.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    sys::prepare_udp(&socket, false, at.is_ipv4())?;
+    udp::prepare_udp(&socket, false, at.is_ipv4())?;
     errors::prepare(&socket, at.is_ipv4())?;
     socket.bind(&at.into())?;
     Ok(socket)

@@ -12,7 +12,7 @@ use tandem_stun::turn::{
 use super::door::Adopted;
 use super::handover::Parts;
 use super::operate::Credentials;
-use super::sys::Wake;
+use crate::net::epoll::Wake;
 
 /// Of one shard.
 pub(super) struct Mailbox {

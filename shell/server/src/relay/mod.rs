@@ -9,7 +9,6 @@
 
 mod config;
 mod door;
-mod errors;
 mod handover;
 mod inherit;
 mod keeper;
@@ -26,12 +25,10 @@ mod quota;
 mod relayed;
 mod report;
 mod secure;
-mod segments;
 mod shard;
 mod splice;
 mod stream;
 mod streams;
-mod sys;
 mod usage;
 mod wiring;
 
@@ -109,7 +106,7 @@ pub fn go_on(config: &Config, handover: Handover) -> io::Result<Handle> {
 fn launch(config: &Config, bound: listeners::Bound, remains: Vec<Option<Remains>>) -> io::Result<Handle> {
     let shards = u16::try_from(remains.len()).map_err(io::Error::other)?;
     let mailboxes: Arc<[Mailbox]> =
-        (0..shards).map(|_| sys::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
+        (0..shards).map(|_| crate::net::epoll::Wake::new().map(Mailbox::new)).collect::<io::Result<Vec<_>>>()?.into();
     let quota = Arc::new(Quota::new(&config.limits, shards.into()));
     quota.set_realms(&config.realms);
     let relayed = Arc::new(Relayed::default());

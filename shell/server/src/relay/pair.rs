@@ -16,7 +16,7 @@ use rustls::ServerConnection;
 use tandem_stun::turn::{Carried, ConnectionId};
 
 use super::splice::Pipe;
-use super::sys::Interest;
+use crate::net::epoll::Interest;
 
 /// What all pairs of a shard use in turn.
 pub(super) struct Tools {

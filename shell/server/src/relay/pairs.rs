@@ -10,7 +10,7 @@ use tandem_stun::turn::{Carried, ConnectionId};
 
 use super::pair::{End, Pair, Side, Tools};
 use super::streams::Left;
-use super::sys::{Epoll, Interest};
+use crate::net::epoll::{Epoll, Interest};
 
 /// The pairs of one shard.
 pub(super) struct Pairs {

@@ -16,7 +16,7 @@ use tandem_stun::turn::{ConnectionId, Destination, OpenRefused, RelayId, Server}
 use super::listeners;
 use super::relayed::Relayed;
 use super::streams::Spare;
-use super::sys::{Epoll, Interest};
+use crate::net::epoll::{Epoll, Interest};
 
 /// All of one shard.
 pub(super) struct Peers {

@@ -24,10 +24,11 @@ use super::relayed::Relayed;
 use super::report::{Report, Stats};
 use super::secure::{Identities, Secure};
 use super::streams::{StreamLimits, Streams};
-use super::sys::{Epoll, Interest, Receiver, Sender};
 use super::usage::{TakeUsage, Tally};
 use super::wiring::{Source, Wiring};
 use super::{Ask, SharedChanges, SharedRealms};
+use crate::net::epoll::{Epoll, Interest};
+use crate::net::udp::{Receiver, Sender};
 use connections::Connections;
 use outputs::count;
 

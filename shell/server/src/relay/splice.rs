@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::sys::check;
+use crate::net::call::check;
 
 /// The two ends of a pipe.
 pub(super) struct Pipe {

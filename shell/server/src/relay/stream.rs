@@ -14,7 +14,7 @@ use tandem_stun::wire::{self, Frame, Head};
 use super::handover::Plain;
 use super::outbox::Outbox;
 use super::streams::Left;
-use super::sys::Interest;
+use crate::net::epoll::Interest;
 use crate::proxy_protocol::{self, Client, Header};
 
 /// One connection.

@@ -17,7 +17,7 @@ use super::door::Adopted;
 use super::handover::Plain;
 use super::shard::StreamSettings;
 use super::stream::{Preface, Progress, Stream};
-use super::sys::{Epoll, Interest};
+use crate::net::epoll::{Epoll, Interest};
 
 /// Bounds on streams, per shard.
 #[derive(Clone, Copy, Debug)]

@@ -9,10 +9,11 @@ use socket2::Socket;
 use tandem_stun::turn::{FiveTuple, Forward, Fragmentation, Note, OpenRefused, RelayId, Transport};
 use tandem_stun::wire::Head;
 
-use super::errors;
 use super::listeners;
 use super::mailbox::{Mailbox, Order, Way};
-use super::sys::{Epoll, Interest, Outgoing};
+use crate::net::epoll::{Epoll, Interest};
+use crate::net::errors;
+use crate::net::udp::Outgoing;
 
 /// The datagram sockets of one shard, and the way to the others.
 pub(super) struct Wiring {
@@ -117,7 +118,7 @@ impl Wiring {
                     }
                     Some((_, fd)) => {
                         let (head, source) = (Head::EMPTY, None);
-                        Routed::Datagram(Outgoing { fd, to: peer, source, head, payload, padded: false })
+                        Routed::Datagram(Outgoing { fd, to: peer, source, head, payload, padded: false, class: 0 })
                     }
                     None => self.lose(),
                 }
@@ -141,7 +142,15 @@ impl Wiring {
         match self.listeners.iter().find(|(_, at)| fits(at.ip()) && at.port() == client.server.port()) {
             Some((socket, at)) => {
                 let source = at.ip().is_unspecified().then(|| client.server.ip());
-                Routed::Datagram(Outgoing { fd: socket.as_raw_fd(), to: client.client, source, head, payload, padded })
+                Routed::Datagram(Outgoing {
+                    fd: socket.as_raw_fd(),
+                    to: client.client,
+                    source,
+                    head,
+                    payload,
+                    padded,
+                    class: 0,
+                })
             }
             None => self.lose(),
         }

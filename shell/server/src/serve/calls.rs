@@ -38,7 +38,7 @@ impl Calls {
     pub async fn start(
         settings: &Settings,
         store: Store,
-        relay: Option<&super::relay::Relay>,
+        (relay, media): (Option<&super::relay::Relay>, Option<&super::media::Media>),
         health: &Health,
     ) -> anyhow::Result<Calls> {
         let window = settings.rooms.resume.0.max(SHORT_ABSENCE);
@@ -48,12 +48,17 @@ impl Calls {
             tracing::info!(rooms, closed, "rooms go on; sessions that could not are closed");
         }
 
-        let config = config(settings, relay.map(|relay| relay.announced.load().as_ref().clone()));
+        let mut config = config(settings, relay.map(|relay| relay.announced.load().as_ref().clone()));
+        config.planes = media.map(|media| media.handle.terms()).unwrap_or_default();
         let outbox = OutboxLimits::above_backlog(&config);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
         let (sender, queue) = mpsc::channel(QUEUE);
-        let sinks = Sinks { store: sender, revoke: revoker(relay.map(|relay| relay.handle.clone())) };
+        let sinks = Sinks {
+            store: sender,
+            revoke: revoker(relay.map(|relay| relay.handle.clone())),
+            media: media.map(|media| media.handle.commands()),
+        };
         let engine = engine::start(Engine::new(config, seed), outbox, sinks);
         let writer = tokio::spawn(write(store.clone(), queue, health.clone()));
         engine.restore(restored.rooms)?;
@@ -143,6 +148,7 @@ fn config(settings: &Settings, relay: Option<tandem_engine::Relay>) -> tandem_en
         backlog_bytes: limits.backlog_bytes.bytes(),
         requests_per_second: limits.requests_per_second,
         requests_burst: limits.requests_burst,
+        planes: Vec::new(),
         relay,
         extra_ice_servers: settings.ice.extra_servers.iter().map(extra_server).collect(),
     }

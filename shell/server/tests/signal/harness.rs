@@ -42,6 +42,7 @@ pub fn engine_config() -> tandem_engine::Config {
         requests_burst: 1_000_000,
         relay: None,
         extra_ice_servers: Vec::new(),
+        planes: Vec::new(),
     }
 }
 
@@ -52,7 +53,7 @@ pub async fn start() -> Server {
 pub async fn start_with(engine: tandem_engine::Config, config: signal::Config, outbox: Option<OutboxLimits>) -> Server {
     let (to_store, store) = mpsc::channel(64);
     let outbox = outbox.unwrap_or_else(|| OutboxLimits::above_backlog(&engine));
-    let sinks = Sinks { store: to_store, revoke: Box::new(|_user| {}) };
+    let sinks = Sinks { store: to_store, revoke: Box::new(|_user| {}), media: None };
     let engine = tandem_server::engine::start(Engine::new(engine, [7; 32]), outbox, sinks);
     let verify: signal::KeyVerifier = Arc::new(|key| Box::pin(std::future::ready(key == "operator")));
     let router: Router = signal::routes(engine.clone(), config, verify);

@@ -9,15 +9,15 @@ use tandem_stun::turn::{FiveTuple, Forward, RelayId, Transport};
 use tandem_stun::wire::{self, Frame};
 
 use super::super::door::Adopted;
-use super::super::errors;
 use super::super::mailbox::{Order, Way};
 use super::super::operate::Credentials;
 use super::super::secure;
 use super::super::stream::Progress;
-use super::super::sys::BATCH;
 use super::super::wiring::Source;
 use super::outputs::{count, dispatch};
 use super::{Next, Shard};
+use crate::net::errors;
+use crate::net::udp::BATCH;
 
 impl Shard {
     /// Reads a listener; how many pieces.

@@ -9,9 +9,9 @@ use tandem_stun::wire::Head;
 use super::super::mailbox::Order;
 use super::super::secure::{self, Secure};
 use super::super::streams::Streams;
-use super::super::sys::Outgoing;
 use super::super::wiring::Routed;
 use super::{RELAY, Shard};
+use crate::net::udp::Outgoing;
 
 impl Shard {
     /// Does what the machine wants.

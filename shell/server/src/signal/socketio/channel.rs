@@ -201,7 +201,14 @@ impl Member {
         let event = match frame {
             ServerFrame::Event(Numbered { event, .. }) => event,
             ServerFrame::Note(Note::Refused { reason, detail, .. }) => return Some(refused(*reason, detail)),
-            ServerFrame::Note(Note::Resumed { .. } | Note::Seen(_) | Note::Pong {} | Note::Draining { .. }) => {
+            ServerFrame::Note(
+                Note::Resumed { .. }
+                | Note::Seen(_)
+                | Note::Pong {}
+                | Note::Draining { .. }
+                | Note::Speakers { .. }
+                | Note::Layers { .. },
+            ) => {
                 return None;
             }
         };
@@ -228,6 +235,10 @@ impl Member {
             | Event::Answer { .. }
             | Event::Candidate { .. }
             | Event::Chat { .. }
+            | Event::MediaAnswer { .. }
+            | Event::MediaEnded { .. }
+            | Event::Watched { .. }
+            | Event::Muted { .. }
             | Event::IceServers { .. } => None,
         }
     }

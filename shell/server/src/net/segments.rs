@@ -6,16 +6,16 @@ use std::net::IpAddr;
 
 /// Destinations that refused, the latest of them.
 #[derive(Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     latest: VecDeque<IpAddr>,
 }
 
 impl Refusals {
-    pub(super) fn contains(&self, to: IpAddr) -> bool {
+    pub(crate) fn contains(&self, to: IpAddr) -> bool {
         self.latest.contains(&to)
     }
 
-    pub(super) fn add(&mut self, to: IpAddr) {
+    pub(crate) fn add(&mut self, to: IpAddr) {
         if self.latest.contains(&to) {
             return;
         }

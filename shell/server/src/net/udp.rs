@@ -1,125 +1,18 @@
-//! The few system calls the standard library has no words for: epoll, eventfd, `recvmmsg` with `UDP_GRO`, `sendmmsg`
-//! with `UDP_SEGMENT`. All `unsafe` of the
-//! relay is here, in `errors` and in `splice`.
+//! Datagrams in batches: `recvmmsg` with `UDP_GRO`, `sendmmsg` with `UDP_SEGMENT`.
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 
 use tandem_stun::wire::Head;
 
+use super::call::{check, set_option, socklen, to_address, write_address};
 use super::errors;
 use super::segments::Refusals;
 
-/// Waits for many descriptors.
-pub(super) struct Epoll {
-    fd: OwnedFd,
-    events: Vec<libc::epoll_event>,
-}
-
-/// What to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interest {
-    Read,
-    Write,
-    ReadAndWrite,
-}
-
-impl Interest {
-    fn bits(self) -> u32 {
-        let bits = match self {
-            Self::Read => libc::EPOLLIN | libc::EPOLLRDHUP,
-            Self::Write => libc::EPOLLOUT,
-            Self::ReadAndWrite => libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLOUT,
-        };
-        bits.cast_unsigned()
-    }
-}
-
-impl Epoll {
-    pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the descriptor is owned from here on.
-        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-        // SAFETY: an all-zero epoll_event is a valid value.
-        let events = vec![unsafe { zeroed() }; 256];
-        Ok(Self { fd, events })
-    }
-
-    pub(super) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
-    }
-
-    pub(super) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
-    }
-
-    /// Waits for it no longer. Closing a descriptor does the same, unless it has a copy.
-    pub(super) fn remove(&self, fd: RawFd) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0, Interest::Read)
-    }
-
-    fn control(&self, operation: libc::c_int, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: interest.bits(), u64: token };
-        // SAFETY: `event` lives through the call, which copies it.
-        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &raw mut event) })?;
-        Ok(())
-    }
-
-    /// Tokens that are ready. A token may belong to a descriptor that has been closed since.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
-        let millis = timeout.map_or(-1, |time| {
-            // Rounded up: waking before the deadline would spin.
-            i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
-        let capacity = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
-        // SAFETY: the kernel writes at most `capacity` events into the buffer of that length.
-        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), capacity, millis) };
-        ready.clear();
-        match check(count) {
-            Ok(count) => {
-                let count = usize::try_from(count).unwrap_or_default();
-                ready.extend(self.events.iter().take(count).map(|event| event.u64));
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Wakes a shard from another thread.
-pub(super) struct Wake {
-    fd: OwnedFd,
-}
-
-impl Wake {
-    pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the descriptor is owned from here on.
-        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) };
-        Ok(Self { fd })
-    }
-
-    pub(super) fn ring(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: eight bytes are read from an array of eight. A full counter is still readable: nothing to handle.
-        unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    pub(super) fn clear(&self) {
-        let mut count = [0_u8; 8];
-        // SAFETY: eight bytes are written into an array of eight. Nothing to read is no error here.
-        unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
-
-    pub(super) fn fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
 /// Options of every UDP socket; `wants_local` adds the local address to each datagram.
-pub(super) fn prepare_udp(socket: &socket2::Socket, wants_local: bool, is_v4: bool) -> io::Result<()> {
+pub(crate) fn prepare_udp(socket: &socket2::Socket, wants_local: bool, is_v4: bool) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let fd = socket.as_raw_fd();
     // Without GRO (before Linux 5.0) datagrams come one by one: no loss but speed.
@@ -132,20 +25,13 @@ pub(super) fn prepare_udp(socket: &socket2::Socket, wants_local: bool, is_v4: bo
     Ok(())
 }
 
-pub(super) fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
-    // SAFETY: the option is an int, and `value` lives through the call.
-    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) })?;
-    Ok(())
-}
-
 /// Room for control messages; aligned as `cmsghdr` wants it.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; 128]);
 
 /// What one turn has read from many sockets, each by `recvmmsg`, until it is dealt with.
-pub(super) struct Receiver<S> {
+pub(crate) struct Receiver<S> {
     bytes: Vec<u8>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
@@ -156,24 +42,38 @@ pub(super) struct Receiver<S> {
 }
 
 /// What came from one sender in one piece: one datagram, or several of `segment` bytes (the last may be shorter).
-pub(super) struct Received<'a, S> {
-    pub(super) source: S,
-    pub(super) from: SocketAddr,
-    pub(super) local: Option<IpAddr>,
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Received<'a, S> {
+    pub(crate) source: S,
+    pub(crate) from: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) bytes: &'a [u8],
     segment: usize,
 }
 
 impl<'a, S> Received<'a, S> {
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a, S> {
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a, S> {
         let size = if self.segment == 0 { self.bytes.len() } else { self.segment };
         // An empty datagram is one, too.
         self.bytes.chunks(size.max(1)).chain(self.bytes.is_empty().then_some(self.bytes))
     }
 }
 
+/// The same, to be changed where it lies.
+pub(crate) struct ReceivedMut<'a> {
+    pub(crate) from: SocketAddr,
+    bytes: &'a mut [u8],
+    segment: usize,
+}
+
+impl ReceivedMut<'_> {
+    pub(crate) fn datagrams_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let size = if self.segment == 0 { self.bytes.len() } else { self.segment };
+        self.bytes.chunks_mut(size.max(1))
+    }
+}
+
 impl<S: Copy> Receiver<S> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: all-zero bytes are valid values of these C structures.
         let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
         Self {
@@ -187,22 +87,22 @@ impl<S: Copy> Receiver<S> {
     }
 
     /// How many more pieces there is room for.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         SLOTS - self.sources.len()
     }
 
     /// How many have been read.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sources.len()
     }
 
     /// Forgets what has been read.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.sources.clear();
     }
 
     /// Reads what is there, at most so many pieces; returns how many.
-    pub(super) fn receive(&mut self, fd: RawFd, most: usize, source: S) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, fd: RawFd, most: usize, source: S) -> io::Result<usize> {
         let (start, most) = (self.sources.len(), most.min(self.room()).min(BATCH));
         let slots = self.bytes.chunks_exact_mut(STRIDE).zip(&mut self.names).zip(&mut self.controls);
         let places = slots.zip(self.vectors.iter_mut().zip(&mut self.headers)).skip(start).take(most);
@@ -233,8 +133,20 @@ impl<S: Copy> Receiver<S> {
         }
     }
 
+    /// What has been read, to be changed where it lies.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = ReceivedMut<'_>> {
+        let slots = self.headers.iter().zip(&self.names).zip(self.bytes.chunks_exact_mut(STRIDE)).zip(&self.sources);
+        slots.filter_map(|(((header, name), bytes), _)| {
+            let length = usize::try_from(header.msg_len).ok()?;
+            let (_, segment) = read_control(&header.msg_hdr);
+            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            let from = to_address(name).filter(|_| whole)?;
+            Some(ReceivedMut { from, bytes: bytes.get_mut(..length)?, segment })
+        })
+    }
+
     /// What has been read.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Received<'_, S>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Received<'_, S>> {
         let slots = self.headers.iter().zip(&self.names).zip(self.bytes.chunks_exact(STRIDE)).zip(&self.sources);
         slots.filter_map(|(((header, name), bytes), &source)| {
             let length = usize::try_from(header.msg_len).ok()?;
@@ -279,14 +191,16 @@ fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, usize) {
 
 /// One packet to send.
 #[derive(Clone, Copy)]
-pub(super) struct Outgoing<'a> {
-    pub(super) fd: RawFd,
-    pub(super) to: SocketAddr,
+pub(crate) struct Outgoing<'a> {
+    pub(crate) fd: RawFd,
+    pub(crate) to: SocketAddr,
     /// The local address to send from, where the socket has many.
-    pub(super) source: Option<IpAddr>,
-    pub(super) head: Head,
-    pub(super) payload: &'a [u8],
-    pub(super) padded: bool,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) head: Head,
+    pub(crate) payload: &'a [u8],
+    pub(crate) padded: bool,
+    /// Traffic class (RFC 2474); 0: the socket's own.
+    pub(crate) class: u8,
 }
 
 impl Outgoing<'_> {
@@ -312,12 +226,12 @@ impl Outgoing<'_> {
     }
 
     fn same_flow(&self, other: &Self) -> bool {
-        self.fd == other.fd && self.to == other.to && self.source == other.source
+        self.fd == other.fd && self.to == other.to && self.source == other.source && self.class == other.class
     }
 }
 
 /// Sends batches: runs of equal size to one destination leave as one segmented datagram.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
@@ -330,7 +244,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: all-zero bytes are valid values of these C structures.
         let (name, header) = unsafe { (zeroed(), zeroed()) };
         Self {
@@ -345,7 +259,7 @@ impl Sender {
     }
 
     /// Sends all, in order within each flow; returns how many the kernel did not take.
-    pub(super) fn send(&mut self, packets: &[Outgoing<'_>]) -> usize {
+    pub(crate) fn send(&mut self, packets: &[Outgoing<'_>]) -> usize {
         // Flows that came interleaved leave as runs.
         let mut order = std::mem::take(&mut self.order);
         order.clear();
@@ -435,7 +349,8 @@ impl Sender {
             header.msg_hdr.msg_iovlen = end - start;
             header.msg_hdr.msg_control = (&raw mut *control).cast();
             header.msg_hdr.msg_controllen = size_of::<Control>();
-            header.msg_hdr.msg_controllen = write_control(&header.msg_hdr, first.source, segment);
+            header.msg_hdr.msg_controllen =
+                write_control(&header.msg_hdr, (first.source, first.to.is_ipv4()), first.class, segment);
             if header.msg_hdr.msg_controllen == 0 {
                 header.msg_hdr.msg_control = std::ptr::null_mut();
             }
@@ -482,13 +397,19 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Writes source address and segment size; returns the bytes used.
-fn write_control(header: &libc::msghdr, source: Option<IpAddr>, segment: Option<usize>) -> usize {
+/// Writes source address, traffic class and segment size; returns the bytes used.
+fn write_control(
+    header: &libc::msghdr,
+    (source, is_v4): (Option<IpAddr>, bool),
+    class: u8,
+    segment: Option<usize>,
+) -> usize {
     let mut used = 0;
-    // SAFETY: the control buffer has 128 aligned bytes, and `msg_controllen` says so; at most an in6_pktinfo (20 bytes)
-    // and a u16 are written, each behind its header, which takes 40 and 24 bytes.
+    // SAFETY: the control buffer has 128 aligned bytes, and `msg_controllen` says so; at most an in6_pktinfo (20 bytes), an
+    // int and a u16 are written, each behind its header, which takes 40, 24 and 24 bytes.
     unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
+        let start = libc::CMSG_FIRSTHDR(header);
+        let mut message = start;
         match source {
             Some(IpAddr::V4(ip)) => {
                 let mut info: libc::in_pktinfo = zeroed();
@@ -502,10 +423,16 @@ fn write_control(header: &libc::msghdr, source: Option<IpAddr>, segment: Option<
             }
             None => {}
         }
+        if class != 0 {
+            let (level, kind) = match is_v4 {
+                true => (libc::IPPROTO_IP, libc::IP_TOS),
+                false => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            };
+            message = start.cast::<u8>().add(used).cast();
+            used += put(message, level, kind, libc::c_int::from(class));
+        }
         if let Some(segment) = segment.and_then(|size| u16::try_from(size).ok()) {
-            if used > 0 {
-                message = message.cast::<u8>().add(used).cast();
-            }
+            message = start.cast::<u8>().add(used).cast();
             used += put(message, libc::SOL_UDP, libc::UDP_SEGMENT, segment);
         }
     }
@@ -528,63 +455,10 @@ unsafe fn put<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_
     }
 }
 
-pub(super) fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    let place = &raw const *storage;
-    match libc::c_int::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: a storage of this family holds a sockaddr_in, and is larger than one.
-            let name: libc::sockaddr_in = unsafe { place.cast::<libc::sockaddr_in>().read() };
-            let ip = Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr));
-            Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: a storage of this family holds a sockaddr_in6, and is larger than one.
-            let name: libc::sockaddr_in6 = unsafe { place.cast::<libc::sockaddr_in6>().read() };
-            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
-            // The flow label is no part of who somebody is; the scope of a link-local address is.
-            Some(SocketAddrV6::new(ip, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into())
-        }
-        _ => None,
-    }
-}
-
-pub(super) fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
-    let place = &raw mut *storage;
-    match address {
-        SocketAddr::V4(address) => {
-            // SAFETY: the storage is larger than a sockaddr_in and aligned for it.
-            let name = unsafe { &mut *place.cast::<libc::sockaddr_in>() };
-            name.sin_family = libc::AF_INET.try_into().unwrap_or_default();
-            name.sin_port = address.port().to_be();
-            name.sin_addr.s_addr = address.ip().to_bits().to_be();
-            name.sin_zero = [0; 8];
-            socklen(size_of::<libc::sockaddr_in>())
-        }
-        SocketAddr::V6(address) => {
-            // SAFETY: the storage is larger than a sockaddr_in6 and aligned for it.
-            let name = unsafe { &mut *place.cast::<libc::sockaddr_in6>() };
-            name.sin6_family = libc::AF_INET6.try_into().unwrap_or_default();
-            name.sin6_port = address.port().to_be();
-            name.sin6_flowinfo = 0;
-            name.sin6_addr.s6_addr = address.ip().octets();
-            name.sin6_scope_id = address.scope_id();
-            socklen(size_of::<libc::sockaddr_in6>())
-        }
-    }
-}
-
-pub(super) fn socklen(size: usize) -> libc::socklen_t {
-    libc::socklen_t::try_from(size).unwrap_or_default()
-}
-
-pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
 /// Sends that are repeated because the kernel told of an earlier one instead.
 const MAX_AGAIN: usize = 16;
 /// Datagrams per call.
-pub(super) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// Pieces read before they are dealt with.
 const SLOTS: usize = 128;
 /// GRO may merge up to 64 KiB.

@@ -9,10 +9,10 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use tandem_stun::turn::IcmpError;
 
-use super::sys::{check, set_option, socklen, to_address, write_address};
+use super::call::{check, set_option, socklen, to_address, write_address};
 
 /// Options of a relay socket.
-pub(super) fn prepare(socket: &socket2::Socket, is_v4: bool) -> io::Result<()> {
+pub(crate) fn prepare(socket: &socket2::Socket, is_v4: bool) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     if is_v4 {
         set_option(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
@@ -43,7 +43,7 @@ fn set_fragmentation(fd: RawFd, is_v4: bool, path: Path) -> io::Result<()> {
 }
 
 /// Sends one datagram with DF set. Rare: clients do so to probe a path.
-pub(super) fn send_unfragmented(fd: RawFd, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn send_unfragmented(fd: RawFd, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
     set_fragmentation(fd, to.is_ipv4(), Path::Whole)?;
     // SAFETY: all-zero bytes are a valid sockaddr_storage.
     let mut name = unsafe { zeroed() };
@@ -72,7 +72,7 @@ pub(super) fn send_unfragmented(fd: RawFd, to: SocketAddr, payload: &[u8]) -> io
 }
 
 /// Whether a failed send may be about an earlier packet: the kernel tells of an ICMP error at the next call.
-pub(super) fn is_of_earlier(code: libc::c_int) -> bool {
+pub(crate) fn is_of_earlier(code: libc::c_int) -> bool {
     matches!(
         code,
         libc::ECONNREFUSED
@@ -87,7 +87,7 @@ pub(super) fn is_of_earlier(code: libc::c_int) -> bool {
 }
 
 /// Takes one error from a socket's queue. `None`: there is none; `Some(None)`: one that clients are not told.
-pub(super) fn receive(fd: RawFd) -> Option<Option<IcmpError>> {
+pub(crate) fn receive(fd: RawFd) -> Option<Option<IcmpError>> {
     let mut control = Control([0; 512]);
     // SAFETY: all-zero bytes are valid values of these C structures.
     let (mut name, mut header): (libc::sockaddr_storage, libc::msghdr) = unsafe { (zeroed(), zeroed()) };

@@ -1,0 +1,368 @@
+//! Rooms through the media plane: offers, tracks, slots, who is stopped, and which way a room goes.
+
+mod house;
+
+use std::time::Duration;
+
+use house::{House, config};
+use tandem_api::signal::{
+    ClientFrame, Event, Media, Note, Outcome, Reason, Sends, Sent, Slot, Source, Topology, Track,
+};
+use tandem_engine::{Config, Output};
+use tandem_media::terms::Terms;
+use tandem_media::{self as media, Command, EndpointId, TrackId};
+
+fn house() -> House {
+    House::with(Config { planes: vec![Terms::new([7; 32], Vec::new())], mesh: 2, ..config() })
+}
+
+/// An m-line of an offer.
+#[derive(Clone, Copy)]
+enum M {
+    Sends(&'static str, Source),
+    Receives(&'static str, &'static str),
+    Idle(&'static str, &'static str),
+    Data(&'static str),
+}
+
+fn sdp(session: u32, ufrag: &str, lines: &[M]) -> String {
+    let mid = |line: &M| match line {
+        M::Sends(mid, _) | M::Receives(mid, _) | M::Idle(mid, _) | M::Data(mid) => (*mid).to_owned(),
+    };
+    let mids = lines.iter().map(mid).collect::<Vec<_>>().join(" ");
+    let mut text = format!("v=0\r\no=- {session} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mids}\r\n");
+    for line in lines {
+        let (kind, way) = match line {
+            M::Sends(_, Source::Microphone | Source::ScreenAudio) => ("audio", "sendonly"),
+            M::Sends(..) => ("video", "sendonly"),
+            M::Receives(_, kind) => (*kind, "recvonly"),
+            M::Idle(_, kind) => (*kind, "inactive"),
+            M::Data(_) => ("application", ""),
+        };
+        match kind {
+            "application" => {
+                text += "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=sctp-port:5000\r\n"
+            }
+            "audio" => {
+                text +=
+                    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-mux\r\n"
+            }
+            _ => {
+                text += "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtcp-mux\r\n"
+            }
+        }
+        if !way.is_empty() {
+            text += &format!("a={way}\r\n");
+        }
+        if matches!(line, M::Sends(_, Source::Camera)) {
+            text += "a=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n";
+        }
+        text += &format!(
+            "a=mid:{}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\na=fingerprint:sha-256 {}\r\n",
+            mid(line),
+            ["AB"; 32].join(":")
+        );
+    }
+    text
+}
+
+fn offer(house: &mut House, who: u64, (session, ufrag): (u32, &str), lines: &[M]) -> Outcome {
+    let sends = lines.iter().filter_map(|line| match line {
+        M::Sends(mid, source) => Some(Sends { mid: (*mid).to_owned(), source: *source }),
+        _ => None,
+    });
+    let (sdp, sends) = (sdp(session, ufrag, lines), sends.collect());
+    house.ask(who, |id| ClientFrame::MediaOffer { id, sdp, sends })
+}
+
+fn commands(house: &House) -> Vec<Command> {
+    let command = |output: &Output| match output {
+        Output::Media { shard: 0, command } => Some((**command).clone()),
+        _ => None,
+    };
+    house.all.iter().filter_map(command).collect()
+}
+
+fn topology(house: &House, who: u64) -> Option<Topology> {
+    house.events(who).into_iter().rev().find_map(|event| match event {
+        Event::RoomChanged { room } => Some(room.topology),
+        _ => None,
+    })
+}
+
+fn tracks(house: &House, told: u64, of: &str) -> Vec<Track> {
+    let found = house.events(told).into_iter().rev().find_map(|event| match event {
+        Event::ParticipantChanged { participant } if participant.id == of => Some(participant.tracks),
+        _ => None,
+    });
+    found.unwrap_or_default()
+}
+
+fn slot(mid: &str, track: Option<&str>, height: u16) -> Slot {
+    Slot { mid: mid.into(), track: track.map(str::to_owned), height, priority: 0 }
+}
+
+fn watch(house: &mut House, who: u64, slots: Vec<Slot>) -> Outcome {
+    house.ask(who, |id| ClientFrame::Watch { id, slots })
+}
+
+fn reason(outcome: Outcome) -> Reason {
+    match outcome {
+        Outcome::Refused { reason, .. } => reason,
+        Outcome::Ok => panic!("it was not refused"),
+    }
+}
+
+const CAMERA: [M; 3] = [M::Data("0"), M::Sends("1", Source::Microphone), M::Sends("2", Source::Camera)];
+const VIEWER: [M; 2] = [M::Receives("0", "audio"), M::Receives("1", "video")];
+
+#[test]
+fn the_third_takes_the_room_to_the_server_and_a_minute_of_two_takes_it_back() {
+    let mut house = house();
+    assert!(house.join(1, "a", "Ann").limits.sfu);
+    assert_eq!(house.join(2, "a", "Bo").room.topology, Topology::P2p);
+    assert_eq!(topology(&house, 1), Some(Topology::P2p));
+    house.join(3, "a", "Cy");
+    assert_eq!(topology(&house, 1), Some(Topology::Sfu));
+    assert_eq!(topology(&house, 3), Some(Topology::Sfu), "who has just come is told too");
+    house.ask(3, |id| ClientFrame::Leave { id });
+    house.pass(Duration::from_secs(59));
+    assert_eq!(topology(&house, 1), Some(Topology::Sfu));
+    // Somebody comes back in the last moment: it begins anew.
+    house.join(4, "a", "Cy");
+    house.pass(Duration::from_secs(30));
+    house.ask(4, |id| ClientFrame::Leave { id });
+    house.pass(Duration::from_secs(59));
+    assert_eq!(topology(&house, 1), Some(Topology::Sfu));
+    house.pass(Duration::from_secs(1));
+    assert_eq!(topology(&house, 1), Some(Topology::P2p));
+    // What runs to an end leaves no timer.
+    house.ask(1, |id| ClientFrame::End { id });
+    house.pass(Duration::from_secs(3_600));
+    assert_eq!(house.engine.stats().timers, 0);
+}
+
+#[test]
+fn the_host_may_want_it_through_the_server_and_nobody_else() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    assert_eq!(house.reason(2, |id| ClientFrame::Topology { id, sfu: true }), Reason::NotHost);
+    assert_eq!(house.ask(1, |id| ClientFrame::Topology { id, sfu: true }), Outcome::Ok);
+    assert_eq!(topology(&house, 2), Some(Topology::Sfu));
+    house.ask(1, |id| ClientFrame::Topology { id, sfu: false });
+    house.pass(Duration::from_secs(60));
+    assert_eq!(topology(&house, 2), Some(Topology::P2p));
+}
+
+#[test]
+fn a_server_without_a_plane_says_so_and_stays_out_of_it() {
+    let mut house = House::new();
+    assert!(!house.join(1, "a", "Ann").limits.sfu);
+    for (transport, name) in (2..7).zip(["Bo", "Cy", "Di", "Ed", "Flo"]) {
+        house.join(transport, "a", name);
+    }
+    assert_ne!(topology(&house, 1), Some(Topology::Sfu));
+    assert_eq!(reason(offer(&mut house, 1, (1, "aaaa"), &CAMERA)), Reason::Forbidden);
+    assert_eq!(house.reason(1, |id| ClientFrame::Topology { id, sfu: true }), Reason::Forbidden);
+}
+
+#[test]
+fn what_one_offers_is_published_and_what_others_watch_is_shown_to_them() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    house.clear();
+    assert_eq!(offer(&mut house, 1, (1, "aaaa"), &CAMERA), Outcome::Ok);
+    let told = commands(&house);
+    let endpoint = EndpointId(1);
+    assert!(matches!(told[0], Command::Add { endpoint: EndpointId(1), .. }), "{told:?}");
+    assert!(matches!(told[1], Command::Join { group: media::GroupId(1), member: 1, .. }));
+    assert!(
+        matches!(&told[2], Command::Remote { remote, .. } if remote.channels.is_some() && remote.fingerprints.len() == 1)
+    );
+    let published = |command: &Command| match command {
+        Command::Publish { track, publication, .. } => Some((track.0, publication.streams.len())),
+        _ => None,
+    };
+    assert_eq!(
+        told.iter().filter_map(published).collect::<Vec<_>>(),
+        [(2, 1), (3, 2)],
+        "sound, and two sizes of a picture"
+    );
+    let answer = house.events(1).into_iter().find_map(|event| match event {
+        Event::MediaAnswer { to: 1, sdp, tracks } => Some((sdp, tracks)),
+        _ => None,
+    });
+    let (answer, sent) = answer.expect("an answer");
+    assert!(answer.contains("a=ice-lite") && answer.contains("a=simulcast:recv q;f"), "{answer}");
+    assert_eq!(sent, [("1", "t1"), ("2", "t2")].map(|(mid, track)| Sent { mid: mid.into(), track: track.into() }));
+    let expected = [("t1", Source::Microphone), ("t2", Source::Camera)];
+    assert_eq!(tracks(&house, 2, "p1"), expected.map(|(id, source)| Track { id: id.into(), source, stopped: false }));
+
+    house.clear();
+    offer(&mut house, 2, (2, "bbbb"), &VIEWER);
+    let opened = commands(&house).iter().filter(|it| matches!(it, Command::OpenSlot { .. })).count();
+    assert_eq!(opened, 2);
+    house.clear();
+    let slots = vec![slot("0", Some("t1"), 0), slot("1", Some("t2"), 360)];
+    assert_eq!(watch(&mut house, 2, slots), Outcome::Ok);
+    let shown = |command: &Command| match command {
+        Command::Show { slot, track, .. } => Some((slot.0, *track)),
+        _ => None,
+    };
+    let shown: Vec<_> = commands(&house).iter().filter_map(shown).collect();
+    assert_eq!(shown, [(1, Some(TrackId(2))), (2, Some(TrackId(3)))]);
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Want { want, .. } if want.height == 360)));
+
+    // The camera is turned off: its m-line is idle from here on.
+    house.clear();
+    offer(&mut house, 1, (1, "aaaa"), &[M::Data("0"), M::Sends("1", Source::Microphone), M::Idle("2", "video")]);
+    let told = commands(&house);
+    assert!(told.contains(&Command::Unpublish { track: TrackId(3) }), "{told:?}");
+    assert!(
+        !told.iter().any(|it| matches!(it, Command::Publish { .. } | Command::Add { .. } | Command::Restart { .. }))
+    );
+    assert_eq!(tracks(&house, 2, "p1").len(), 1);
+    // And on again: another track.
+    house.clear();
+    offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    assert_eq!(tracks(&house, 2, "p1").iter().map(|track| track.id.as_str()).collect::<Vec<_>>(), ["t1", "t3"]);
+
+    house.clear();
+    house.ask(1, |id| ClientFrame::Leave { id });
+    assert_eq!(commands(&house), [Command::Remove { endpoint }]);
+    assert_eq!((house.engine.stats().legs, house.engine.stats().tracks), (1, 0));
+    house.ask(2, |id| ClientFrame::MediaClose { id });
+    assert_eq!(house.engine.stats().legs, 0);
+}
+
+#[test]
+fn a_restart_of_ice_keeps_the_connection_and_another_connection_takes_its_place() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    house.clear();
+    offer(&mut house, 1, (1, "cccc"), &CAMERA);
+    let told = commands(&house);
+    assert!(told.iter().any(|it| matches!(it, Command::Restart { endpoint: EndpointId(1), .. })), "{told:?}");
+    assert!(!told.iter().any(|it| matches!(it, Command::Publish { .. } | Command::Remove { .. })));
+    house.clear();
+    offer(&mut house, 1, (9, "dddd"), &CAMERA);
+    let told = commands(&house);
+    assert_eq!(told[0], Command::Remove { endpoint: EndpointId(1) });
+    assert!(matches!(told[1], Command::Add { .. }));
+    assert_eq!(house.engine.stats().tracks, 2);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_reason_and_changes_nothing() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    assert_eq!(reason(watch(&mut house, 2, vec![slot("0", None, 0)])), Reason::NotJoined);
+    let nothing = |id| ClientFrame::MediaOffer { id, sdp: "v=1".into(), sends: Vec::new() };
+    assert_eq!(house.reason(1, nothing), Reason::BadSdp);
+    let plain = sdp(1, "aaaa", &CAMERA).replace("a=fingerprint", "a=fingerpaint");
+    assert_eq!(house.reason(1, |id| ClientFrame::MediaOffer { id, sdp: plain, sends: Vec::new() }), Reason::BadSdp);
+    let long = "x".repeat(100_001);
+    assert_eq!(house.reason(1, |id| ClientFrame::MediaOffer { id, sdp: long, sends: Vec::new() }), Reason::TooLarge);
+    let many = (0..17).map(|mid| Sends { mid: mid.to_string(), source: Source::Camera }).collect();
+    assert_eq!(
+        house.reason(1, |id| ClientFrame::MediaOffer { id, sdp: String::new(), sends: many }),
+        Reason::Malformed
+    );
+    assert_eq!(house.engine.stats().legs, 0);
+
+    offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    offer(&mut house, 2, (2, "bbbb"), &VIEWER);
+    house.clear();
+    for (mid, track) in [("7", "t1"), ("0", "t2"), ("1", "t1")] {
+        assert_eq!(reason(watch(&mut house, 2, vec![slot(mid, Some(track), 0)])), Reason::Malformed, "{mid} {track}");
+    }
+    assert!(commands(&house).is_empty());
+    // Tracks that are gone, or one's own, are nothing.
+    for track in ["t99", "x", ""] {
+        house.clear();
+        assert_eq!(watch(&mut house, 2, vec![slot("1", Some(track), 0)]), Outcome::Ok);
+        assert!(commands(&house).iter().any(|it| matches!(it, Command::Show { track: None, .. })));
+    }
+    // One who rings gets nothing of it.
+    let mut ring = house::join("b", "Ann");
+    ring.entry = tandem_api::signal::Entry::Ring;
+    house.hello(5, tandem_api::signal::Hello::Join(ring));
+    house.join(6, "b", "Bo");
+    assert_eq!(reason(offer(&mut house, 6, (1, "eeee"), &CAMERA)), Reason::NotAccepted);
+}
+
+#[test]
+fn whom_the_host_stops_nobody_gets_until_it_turns_on_again_itself() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    let on = Media { audio: true, video: true, screen: false };
+    house.ask(2, |id| ClientFrame::Media { id, media: on });
+    offer(&mut house, 2, (2, "bbbb"), &CAMERA);
+    let mute = |id| ClientFrame::Mute { id, participant: "p2".into(), source: Source::Microphone };
+    assert_eq!(house.reason(2, mute), Reason::NotHost);
+    house.clear();
+    assert_eq!(house.ask(1, mute), Outcome::Ok);
+    assert_eq!(commands(&house), [Command::Mute { track: TrackId(2), muted: true }]);
+    assert!(house.events(2).contains(&Event::Muted { by: "p1".into(), source: Source::Microphone }));
+    assert!(tracks(&house, 1, "p2")[0].stopped);
+    house.clear();
+    house.ask(2, |id| ClientFrame::Media { id, media: Media { audio: false, ..on } });
+    assert!(commands(&house).is_empty(), "off is off");
+    house.ask(2, |id| ClientFrame::Media { id, media: on });
+    assert_eq!(commands(&house), [Command::Mute { track: TrackId(2), muted: false }]);
+    assert!(!tracks(&house, 1, "p2")[0].stopped);
+}
+
+#[test]
+fn hands_are_seen_in_the_order_they_were_raised_and_lowered_by_their_owner_or_the_host() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    house.ask(2, |id| ClientFrame::Hand { id, raised: true });
+    let hand = |house: &House| {
+        house.events(1).into_iter().rev().find_map(|event| match event {
+            Event::ParticipantChanged { participant } => Some(participant.hand),
+            _ => None,
+        })
+    };
+    assert_eq!(hand(&house), Some(Some(house::START_MS)));
+    assert_eq!(house.kept("a").expect("kept").participants[1].participant.hand, Some(house::START_MS));
+    assert_eq!(house.reason(2, |id| ClientFrame::LowerHand { id, participant: "p2".into() }), Reason::NotHost);
+    house.ask(1, |id| ClientFrame::LowerHand { id, participant: "p2".into() });
+    assert_eq!(hand(&house), Some(None));
+}
+
+#[test]
+fn what_the_plane_tells_reaches_whom_it_concerns() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.join(2, "a", "Bo");
+    offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    offer(&mut house, 2, (2, "bbbb"), &VIEWER);
+    house.clear();
+    let tell = |house: &mut House, event| {
+        house.engine.handle_media(house.now, event);
+        house.drain();
+    };
+    tell(&mut house, media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(2), TrackId(99)] });
+    let speakers = Note::Speakers { participants: vec!["p1".into()] };
+    assert!(house.notes(1).contains(&speakers) && house.notes(2).contains(&speakers));
+    tell(&mut house, media::Event::Watched { track: TrackId(3), streams: 1 });
+    assert!(house.events(1).contains(&Event::Watched { track: "t2".into(), layers: 1 }));
+    let layer = media::Layer { stream: 1, spatial: 0, temporal: 2 };
+    tell(&mut house, media::Event::Layer { endpoint: EndpointId(4), slot: media::SlotId(2), layer: Some(layer) });
+    assert!(matches!(house.notes(2).last(), Some(Note::Layers { slots }) if slots[0].mid == "1"));
+    tell(&mut house, media::Event::Ended(EndpointId(1), media::Ended::Closed));
+    assert!(house.events(1).iter().any(|event| matches!(event, Event::MediaEnded { .. })));
+    assert!(tracks(&house, 2, "p1").is_empty());
+    // The rest goes down with the shard.
+    house.engine.handle_media_lost(house.now, 0);
+    house.drain();
+    assert!(house.events(2).iter().any(|event| matches!(event, Event::MediaEnded { .. })));
+    assert_eq!((house.engine.stats().legs, house.engine.stats().tracks), (0, 0));
+}
