@@ -469,6 +469,10 @@ pub enum ClientKind {
     Web,
     /// The classic Socket.IO vocabulary: understands `message` only, makes no peer connection with us.
     Classic,
+    /// Publishes by WHIP (RFC 9725), and hears nothing of us.
+    Whip,
+    /// Watches by WHEP, and hears nothing of us.
+    Whep,
 }
 
 /// How present a participant is.

@@ -16,6 +16,9 @@ impl Engine {
             Command::CreateRoom(wanted) => self.create_room(now, wanted),
             Command::DeleteRoom { name } => self.delete_room(now, &name),
             Command::RemoveParticipant { room, participant } => self.remove_participant(now, &room, &participant),
+            Command::Connect(_) | Command::Trickle { .. } | Command::Disconnect { .. } => {
+                self.handle_guest(now, command)
+            }
         }
     }
 

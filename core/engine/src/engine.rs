@@ -53,9 +53,11 @@ impl Engine {
         }
         let seat = match &event {
             media::Event::Watched { track, .. } => self.ctx.planes.sender_of(*track),
-            media::Event::Ended(endpoint, _) | media::Event::Layer { endpoint, .. } => {
-                self.ctx.planes.seat_of(*endpoint)
-            }
+            media::Event::Ended(endpoint, _)
+            | media::Event::Layer { endpoint, .. }
+            | media::Event::Connected(endpoint)
+            | media::Event::Found(endpoint, _)
+            | media::Event::Lost(endpoint) => self.ctx.planes.seat_of(*endpoint),
             _ => None,
         };
         // What is told of those who have just gone is late.
@@ -72,7 +74,7 @@ impl Engine {
                 continue;
             }
             let Some(room) = self.rooms.room_mut(key) else { continue };
-            room.lose_media(&mut self.ctx);
+            room.lose_media(&mut self.ctx, now);
             self.settle(now, key);
         }
     }
@@ -134,7 +136,6 @@ impl Engine {
         if self.draining.is_some() {
             return Err(Refusal::new(Reason::Draining, "The server is going down: try again in a moment."));
         }
-        let room = room_name(&join.room)?;
         let name = PersonName::parse(&join.name)
             .map_err(|error| Refusal::new(Reason::BadName, format!("in your name: {error}")))?;
         let newcomer = Newcomer {
@@ -143,14 +144,20 @@ impl Engine {
             media: join.media,
             entry: join.entry,
         };
-        let key = match self.rooms.find(room.as_str()) {
-            Some(key) => key,
-            None => self.open_room(now, room)?,
-        };
+        let key = self.room_for(now, &join.room)?;
         let Some(room) = self.rooms.room_mut(key) else { return Ok(()) };
         let entered = room.enter(&mut self.ctx, now, (transport, origin), newcomer);
         self.settle(now, key);
         entered
+    }
+
+    /// The room of that name, made if there is none.
+    pub(crate) fn room_for(&mut self, now: Now, name: &str) -> Result<RoomKey, Refusal> {
+        let name = room_name(name)?;
+        match self.rooms.find(name.as_str()) {
+            Some(key) => Ok(key),
+            None => self.open_room(now, name),
+        }
     }
 
     fn open_room(&mut self, now: Now, name: RoomName) -> Result<RoomKey, Refusal> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tandem_api::signal::{self, Event, Note, Reason, Sends, Slot, SlotLayer, Source, Topology};
+use tandem_api::signal::{self, Event, LeaveReason, Note, Reason, Sends, Slot, SlotLayer, Source, Topology};
 use tandem_media as media;
 use tandem_media::{Command, GroupId, TrackId, Want};
 use tandem_policy::topology::{self, Wanted};
-use tandem_sdp::Kind;
+use tandem_sdp::{Kind, Session};
 
 use crate::context::{Context, Refusal, Seat, deadline};
 use crate::interface::{Now, Output};
@@ -36,6 +36,7 @@ struct Known {
     id: TrackId,
     owner: u32,
     is_audio: bool,
+    is_screen: bool,
 }
 
 impl Room {
@@ -58,7 +59,7 @@ impl Room {
     }
 
     /// Answers an offer of somebody who is in.
-    fn negotiate(
+    pub(crate) fn negotiate(
         &mut self,
         ctx: &mut Context,
         now: Now,
@@ -71,12 +72,24 @@ impl Room {
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let offer = tandem_sdp::parse(sdp).map_err(|error| bad_sdp(&error))?;
+        self.answer(ctx, now, number, &offer, sends)
+    }
+
+    /// The same, of an offer that was read.
+    pub(crate) fn answer(
+        &mut self,
+        ctx: &mut Context,
+        now: Now,
+        number: u32,
+        offer: &Session,
+        sends: &BTreeMap<String, Source>,
+    ) -> Result<(String, Vec<signal::Sent>), Refusal> {
         let seat = self.seat(number);
         let shard = ctx.planes.shard(self.key.0);
         if ctx.planes.terms(shard).is_none() {
             return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
         }
-        if self.members.get(&number).and_then(|it| it.leg.as_ref()).is_some_and(|leg| !leg.is_of(&offer)) {
+        if self.members.get(&number).and_then(|it| it.leg.as_ref()).is_some_and(|leg| !leg.is_of(offer)) {
             // A page that has made another connection has lost the one before.
             self.drop_leg(ctx, number);
         }
@@ -84,7 +97,7 @@ impl Room {
         let is_new = member.leg.is_none();
         let mut leg = member.leg.take().unwrap_or_else(|| Box::new(Leg::new(ctx, seat)));
         let offerer = Offerer { seat, shard, last_track: &mut self.forwarding.last_track, sends };
-        let outcome = leg.offer(ctx, offerer, &offer);
+        let outcome = leg.offer(ctx, offerer, offer);
         let (endpoint, group) = (leg.endpoint, GroupId(self.key.0));
         let Outcome { commands, answer, gone: ended, changed } = match outcome {
             Ok(outcome) => outcome,
@@ -109,12 +122,14 @@ impl Room {
         self.forwarding.tracks.retain(|_, known| known.owner != number);
         self.forwarding.tracks.extend(leg.tracks.values().map(|sent| {
             let is_audio = matches!(sent.source, Source::Microphone | Source::ScreenAudio);
-            (sent.number, Known { id: sent.id, owner: number, is_audio })
+            let is_screen = matches!(sent.source, Source::Screen | Source::ScreenAudio);
+            (sent.number, Known { id: sent.id, owner: number, is_audio, is_screen })
         }));
         ended.iter().for_each(|sent| ctx.planes.forget_track(sent.id));
         member.leg = Some(leg);
         if changed {
             self.tell_participant(ctx, number, 0);
+            self.fill_all(ctx);
         }
         self.choose_topology(ctx, now);
         Ok((answer, sent))
@@ -142,7 +157,27 @@ impl Room {
         }
         // Its tracks and slots go with it.
         ctx.emit(Output::Media { shard, command: Box::new(Command::Remove { endpoint: leg.endpoint }) });
+        if !leg.tracks.is_empty() {
+            self.fill_all(ctx);
+        }
         !leg.tracks.is_empty()
+    }
+
+    pub(crate) fn tell_plane(&self, ctx: &mut Context, command: Command) {
+        ctx.emit(Output::Media { shard: ctx.planes.shard(self.key.0), command: Box::new(command) });
+    }
+
+    /// Tracks of others: shared screens first, then whoever has spoken last, then in the order of arrival.
+    pub(crate) fn ranked(&self, number: u32, is_audio: bool) -> Vec<TrackId> {
+        let rank = |known: &Known| {
+            let spoke =
+                self.forwarding.speakers.iter().position(|speaker| *speaker == known.owner).unwrap_or(usize::MAX);
+            (!known.is_screen, spoke)
+        };
+        let others = self.forwarding.tracks.iter().filter(|(_, it)| it.owner != number && it.is_audio == is_audio);
+        let mut tracks: Vec<_> = others.map(|(track, known)| (rank(known), *track, known.id)).collect();
+        tracks.sort_unstable();
+        tracks.into_iter().map(|(.., id)| id).collect()
     }
 
     pub(crate) fn watch(&mut self, ctx: &mut Context, number: u32, slots: Vec<Slot>) -> Answer {
@@ -216,7 +251,7 @@ impl Room {
         let browsers = self.members.values().filter(|member| member.is_in()).count();
         let situation = topology::Situation {
             available: ctx.planes.are_there(),
-            forced: self.forwarding.forced,
+            forced: self.forwarding.forced || self.members.values().any(|member| member.is_guest()),
             participants: u32::try_from(browsers).unwrap_or(u32::MAX),
             direct: ctx.config.mesh,
         };
@@ -261,6 +296,11 @@ impl Room {
 
     pub(crate) fn on_media(&mut self, ctx: &mut Context, now: Now, number: u32, event: media::Event) {
         match event {
+            media::Event::Ended(..) if self.members.get(&number).is_some_and(|member| member.is_guest()) => {
+                self.depart(ctx, now, number, LeaveReason::Left);
+            }
+            media::Event::Connected(_) | media::Event::Found(..) => self.on_guest_connected(ctx, number),
+            media::Event::Lost(_) => self.on_guest_lost(ctx, now, number),
             media::Event::Ended(_, why) => {
                 let changed = self.drop_leg(ctx, number);
                 self.tell(ctx, number, Event::MediaEnded { detail: why.to_string() });
@@ -292,9 +332,13 @@ impl Room {
     }
 
     /// The plane has forgotten everybody.
-    pub(crate) fn lose_media(&mut self, ctx: &mut Context) {
+    pub(crate) fn lose_media(&mut self, ctx: &mut Context, now: Now) {
         let connected = self.members.iter().filter(|(_, member)| member.leg.is_some());
         for number in connected.map(|(number, _)| *number).collect::<Vec<_>>() {
+            if self.members.get(&number).is_some_and(|member| member.is_guest()) {
+                self.depart(ctx, now, number, LeaveReason::Lost);
+                continue;
+            }
             let changed = self.drop_leg(ctx, number);
             self.tell(ctx, number, Event::MediaEnded { detail: "the media plane has begun anew".to_owned() });
             if changed {
@@ -313,6 +357,7 @@ impl Room {
         }
         let participants: Vec<String> = speakers.iter().map(|number| identity(*number)).collect();
         self.forwarding.speakers = speakers;
+        self.fill_all(ctx);
         for transport in self.members.values().filter(|member| member.is_in()).filter_map(|member| member.transport()) {
             ctx.note(transport, Note::Speakers { participants: participants.clone() });
         }

@@ -73,6 +73,36 @@ pub enum Command {
     DeleteRoom { name: String },
     /// Remove somebody.
     RemoveParticipant { room: String, participant: String },
+    /// Somebody without signalling of ours wants in: WHIP, WHEP.
+    Connect(Box<Guest>),
+    /// It has more to tell: candidates, or that ICE begins anew. `version`: of which state it speaks, if it says so.
+    Trickle { token: String, fragment: String, version: Option<u32> },
+    /// It leaves.
+    Disconnect { token: String },
+}
+
+/// Somebody who comes by an offer alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Name of the room.
+    pub room: String,
+    /// What the others see.
+    pub name: String,
+    /// Where from.
+    pub address: IpAddr,
+    /// What for.
+    pub way: Way,
+    /// The offer.
+    pub sdp: String,
+}
+
+/// What somebody comes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To publish (RFC 9725).
+    Whip,
+    /// To watch.
+    Whep,
 }
 
 /// A room made beforehand.
@@ -95,8 +125,14 @@ pub enum Reply {
     Rooms { rooms: Vec<RoomView>, more: bool },
     /// To `ShowRoom`, `CreateRoom`.
     Room(RoomView),
-    /// To `DeleteRoom`, `RemoveParticipant`.
+    /// To `DeleteRoom`, `RemoveParticipant`, `Disconnect`, and `Trickle` of candidates.
     Done,
+    /// To `Connect`. The token names the connection from here on; nobody else knows it.
+    Connected { token: String, participant: String, answer: String, version: u32 },
+    /// To `Trickle`: ICE begins anew, with these credentials of ours.
+    Restarted { fragment: String, version: u32 },
+    /// To `Trickle`: it speaks of a state that has been superseded.
+    Outdated,
     /// Not done, and why.
     Refused { reason: Reason, detail: String },
     /// No such room or participant.

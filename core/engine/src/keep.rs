@@ -18,7 +18,8 @@ impl Room {
         let mut room = self.view(ctx);
         // What the server as a whole demands may differ next time.
         room.relay_only = self.rules.relay_only;
-        let participants = self.members.iter().map(|(number, member)| ParticipantKept {
+        let stays = self.members.iter().filter(|(_, member)| !member.is_guest());
+        let participants = stays.map(|(number, member)| ParticipantKept {
             participant: member.view(*number),
             resume_hash: member.keys.write(),
         });

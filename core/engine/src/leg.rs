@@ -6,7 +6,7 @@ use tandem_api::signal::{Reason, Source};
 use tandem_media::allocate;
 use tandem_media::terms::{self, Terms};
 use tandem_media::{Command, Credentials, EndpointId, Publication, SlotId, Ssrc, Subscription, TrackId};
-use tandem_sdp::{Agreed, Direction, Kind, Line, OurLine, Section, Session, negotiate};
+use tandem_sdp::{Agreed, Direction, Fragment, FragmentLine, Kind, Line, OurLine, Section, Session, negotiate};
 
 use crate::context::{Context, Refusal, Seat};
 
@@ -21,6 +21,8 @@ pub(crate) struct Leg {
     pub(crate) tracks: BTreeMap<String, Sent>,
     pub(crate) slots: BTreeMap<String, Slot>,
     last_slot: u32,
+    /// Counts restarts of ICE, for those who speak of states (ETag).
+    pub(crate) version: u32,
 }
 
 /// A track that comes in.
@@ -73,12 +75,35 @@ impl Leg {
             tracks: BTreeMap::new(),
             slots: BTreeMap::new(),
             last_slot: 0,
+            version: 1,
         }
     }
 
     /// Whether an offer is of the connection that this leg is, or of another one that takes its place.
     pub(crate) fn is_of(&self, offer: &Session) -> bool {
         self.agreed.as_ref().is_none_or(|agreed| agreed.remote.origin.id == offer.origin.id)
+    }
+
+    /// The description its peer has last given.
+    pub(crate) fn last_offer(&self) -> Option<&Session> {
+        self.agreed.as_ref().map(|agreed| &agreed.remote)
+    }
+
+    /// Whether these are the credentials its peer has now.
+    pub(crate) fn is_known_by(&self, credentials: &tandem_sdp::Credentials) -> bool {
+        let mut sections = self.last_offer().into_iter().flat_map(Session::sections);
+        sections.find_map(|section| section.credentials()).is_some_and(|known| known == *credentials)
+    }
+
+    /// Our credentials and candidates, as a fragment of a description (RFC 9725 §4.3.3).
+    pub(crate) fn fragment(&self) -> Option<String> {
+        let first = self.agreed.as_ref()?.local.sections().find(|section| section.media.port != 0)?;
+        let line = FragmentLine {
+            mid: first.mid().cloned(),
+            candidates: first.candidates().cloned().collect(),
+            is_complete: true,
+        };
+        Some(Fragment { credentials: first.credentials(), lines: vec![line] }.to_string())
     }
 
     /// Answers an offer. After an error everything is as before.

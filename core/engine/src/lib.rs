@@ -12,6 +12,7 @@ mod commands;
 mod context;
 mod engine;
 mod forwarding;
+mod guests;
 mod ice_servers;
 mod interface;
 mod keep;

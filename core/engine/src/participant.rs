@@ -1,6 +1,7 @@
 //! One place in a room: who has it, over which transport, and the session held with it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,6 +33,13 @@ pub(crate) enum Link {
     /// Lost; the place is kept until then.
     Lost {
         until: Instant,
+    },
+    /// There is none: it is in by its connection to the media plane.
+    Media {
+        /// Until when that has to come about, or to come back.
+        until: Option<Instant>,
+        /// Where it is awaited from.
+        address: Option<IpAddr>,
     },
 }
 
@@ -139,15 +147,15 @@ impl Participant {
     pub(crate) fn transport(&self) -> Option<TransportId> {
         match self.link {
             Link::Open(transport) => Some(transport),
-            Link::Lost { .. } => None,
+            Link::Lost { .. } | Link::Media { .. } => None,
         }
     }
 
     pub(crate) fn presence(&self) -> Presence {
         match (self.admission, self.link) {
             (Admission::Ringing, _) => Presence::Ringing,
-            (Admission::In, Link::Open(_)) => Presence::Here,
-            (Admission::In, Link::Lost { .. }) => Presence::Away,
+            (Admission::In, Link::Open(_) | Link::Media { until: None, .. }) => Presence::Here,
+            (Admission::In, Link::Lost { .. } | Link::Media { .. }) => Presence::Away,
         }
     }
 
@@ -175,6 +183,10 @@ impl Participant {
 
     /// Numbers, keeps and sends an event. `false` when more waits now than is kept for one client.
     pub(crate) fn tell(&mut self, ctx: &mut Context, event: Arc<Event>) -> bool {
+        if self.is_guest() {
+            // Nobody listens.
+            return true;
+        }
         ctx.stats.events += 1;
         let transport = self.transport();
         let numbered = self.session.push(event);

@@ -52,7 +52,7 @@ impl Room {
     ) -> Result<(), Refusal> {
         let seat = self.seat(number);
         let expired = || Refusal::new(Reason::ResumeExpired, "Your place is gone: join again.");
-        let member = self.members.get_mut(&number).ok_or_else(expired)?;
+        let member = self.members.get_mut(&number).filter(|member| !member.is_guest()).ok_or_else(expired)?;
         let has_current = member.keys.current.is(&hash);
         if !has_current && !member.keys.previous.is_some_and(|previous| previous.is(&hash)) {
             return Err(expired());
@@ -161,5 +161,7 @@ fn supersede(ctx: &mut Context, member: &Participant, away: Timer) {
             ctx.emit(Output::Close { transport });
         }
         Link::Lost { until } => ctx.timers.cancel(until, away),
+        // Its token is no way back.
+        Link::Media { .. } => {}
     }
 }

@@ -207,16 +207,12 @@ impl Room {
         (transport, origin): (TransportId, Origin),
         newcomer: Newcomer,
     ) -> Result<(), Refusal> {
-        if self.locked {
-            return Err(Refusal::new(Reason::RoomLocked, "The host has locked this room: nobody else enters."));
-        }
-        let most = self.most_participants(ctx);
-        if self.members.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return Err(Refusal::new(Reason::RoomFull, format!("This room is full: at most {most} fit in.")));
-        }
-        let number = self.next_number()?;
+        let number = self.place(ctx)?;
         if self.members.is_empty() {
             self.begin(ctx, now, number, newcomer.entry);
+        } else if self.members.get(&self.host).is_some_and(|host| host.is_guest()) {
+            // Until now nobody was in who could decide anything.
+            self.host = number;
         }
         let rings = self.rules.entry == Entry::Ring && number != self.host;
         let admission = if rings { Admission::Ringing } else { Admission::In };
@@ -253,6 +249,18 @@ impl Room {
         Ok(())
     }
 
+    /// Room for one more, and its number.
+    pub(crate) fn place(&mut self, ctx: &Context) -> Result<u32, Refusal> {
+        if self.locked {
+            return Err(Refusal::new(Reason::RoomLocked, "The host has locked this room: nobody else enters."));
+        }
+        let most = self.most_participants(ctx);
+        if self.members.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(Refusal::new(Reason::RoomFull, format!("This room is full: at most {most} fit in.")));
+        }
+        self.next_number()
+    }
+
     fn next_number(&mut self) -> Result<u32, Refusal> {
         let full = || Refusal::new(Reason::RoomFull, "This session has had as many visitors as it can number.");
         self.last_number = self.last_number.checked_add(1).ok_or_else(full)?;
@@ -260,7 +268,7 @@ impl Room {
     }
 
     /// The first one is the host, and decides how others enter unless that was settled before.
-    fn begin(&mut self, ctx: &mut Context, now: Now, number: u32, entry: Entry) {
+    pub(crate) fn begin(&mut self, ctx: &mut Context, now: Now, number: u32, entry: Entry) {
         if !self.rules.created {
             self.rules.entry = entry;
         }
@@ -315,7 +323,7 @@ impl Room {
         ice_servers::ice_servers(&ctx.config, (&member.host, member.port), &user, now.unix_ms)
     }
 
-    fn announce(&mut self, ctx: &mut Context, now: Now, number: u32) {
+    pub(crate) fn announce(&mut self, ctx: &mut Context, now: Now, number: u32) {
         let Some(member) = self.members.get(&number) else { return };
         let is_in = member.is_in();
         let event = Event::ParticipantJoined { participant: member.view(number) };
@@ -396,6 +404,10 @@ impl Room {
                 ctx.emit(Output::Close { transport });
             }
             Link::Lost { until } => ctx.timers.cancel(until, Timer::Away(seat)),
+            Link::Media { until, address } => {
+                until.into_iter().for_each(|until| ctx.timers.cancel(until, Timer::Away(seat)));
+                address.into_iter().for_each(|address| ctx.planes.dismiss(address));
+            }
         }
         if let Some(at) = member.renewal {
             ctx.timers.cancel(at, Timer::Credentials(seat));

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use house::{House, config};
 use tandem_api::signal::{
-    ClientFrame, Event, Media, Note, Outcome, Reason, Sends, Sent, Slot, Source, Topology, Track,
+    ClientFrame, ClientKind, Event, Media, Note, Outcome, Reason, Sends, Sent, Slot, Source, Topology, Track,
 };
-use tandem_engine::{Config, Output};
+use tandem_engine::{Config, Guest, Output, Reply, Way};
 use tandem_media::terms::Terms;
 use tandem_media::{self as media, Command, EndpointId, TrackId};
 
 fn house() -> House {
-    House::with(Config { planes: vec![Terms::new([7; 32], Vec::new())], mesh: 2, ..config() })
+    House::with(house_config())
+}
+
+fn house_config() -> Config {
+    Config { planes: vec![Terms::new([7; 32], Vec::new())], mesh: 2, ..config() }
 }
 
 /// An m-line of an offer.
@@ -345,10 +349,6 @@ fn what_the_plane_tells_reaches_whom_it_concerns() {
     offer(&mut house, 1, (1, "aaaa"), &CAMERA);
     offer(&mut house, 2, (2, "bbbb"), &VIEWER);
     house.clear();
-    let tell = |house: &mut House, event| {
-        house.engine.handle_media(house.now, event);
-        house.drain();
-    };
     tell(&mut house, media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(2), TrackId(99)] });
     let speakers = Note::Speakers { participants: vec!["p1".into()] };
     assert!(house.notes(1).contains(&speakers) && house.notes(2).contains(&speakers));
@@ -365,4 +365,145 @@ fn what_the_plane_tells_reaches_whom_it_concerns() {
     house.drain();
     assert!(house.events(2).iter().any(|event| matches!(event, Event::MediaEnded { .. })));
     assert_eq!((house.engine.stats().legs, house.engine.stats().tracks), (0, 0));
+}
+
+// --- WHIP and WHEP ---
+
+fn guest(way: Way, lines: &[M]) -> Guest {
+    let address = [192, 0, 2, 9].into();
+    Guest { room: "a".into(), name: "Encoder".into(), address, way, sdp: sdp(5, "gggg", lines) }
+}
+
+const PUBLISHER: [M; 2] = [M::Sends("0", Source::Microphone), M::Sends("1", Source::Camera)];
+
+/// Its token and the answer.
+fn connect(house: &mut House, way: Way, lines: &[M]) -> (String, String) {
+    match house.command(tandem_engine::Command::Connect(Box::new(guest(way, lines)))) {
+        Reply::Connected { token, answer, version: 1, .. } => (token, answer),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(house: &mut House, way: Way, lines: &[M]) -> Reason {
+    match house.command(tandem_engine::Command::Connect(Box::new(guest(way, lines)))) {
+        Reply::Refused { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tell(house: &mut House, event: media::Event) {
+    house.engine.handle_media(house.now, event);
+    house.drain();
+}
+
+#[test]
+fn a_publisher_by_whip_is_on_the_roster_and_a_viewer_by_whep_is_shown_what_it_sends() {
+    let mut house = house();
+    let (token, answer) = connect(&mut house, Way::Whip, &PUBLISHER);
+    assert!(answer.contains("a=ice-lite"), "{answer}");
+    let joined = house.join(1, "a", "Ann");
+    let encoder = &joined.participants[0];
+    assert_eq!((encoder.client, encoder.tracks.len(), encoder.hide_address), (ClientKind::Whip, 2, true));
+    assert_eq!(joined.room.host, "p2", "an encoder decides nothing");
+    assert_eq!(joined.room.topology, Topology::Sfu, "it cannot do otherwise");
+    house.clear();
+    let (viewer, _) = connect(&mut house, Way::Whep, &VIEWER);
+    let shown = |command: &Command| match command {
+        Command::Show { track, .. } => *track,
+        _ => None,
+    };
+    let shown: Vec<TrackId> = commands(&house).iter().filter_map(shown).collect();
+    assert_eq!(shown, [TrackId(2), TrackId(3)]);
+    // Another camera comes; nobody speaks yet: nothing changes for the viewer. Then its owner speaks.
+    offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    house.clear();
+    let mine = media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(6)] };
+    tell(&mut house, mine);
+    assert!(
+        commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })),
+        "{:?}",
+        commands(&house)
+    );
+    house.clear();
+    for token in [&token, &viewer] {
+        assert_eq!(house.command(tandem_engine::Command::Disconnect { token: token.clone() }), Reply::Done);
+        assert_eq!(house.command(tandem_engine::Command::Disconnect { token: token.clone() }), Reply::NotFound);
+    }
+    assert_eq!(house.engine.stats().participants, 1);
+}
+
+#[test]
+fn whoever_does_not_connect_or_does_not_come_back_is_gone_after_a_while() {
+    let mut house = house();
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    house.pass(Duration::from_secs(30));
+    assert_eq!((house.engine.stats().rooms, house.engine.stats().timers, house.engine.stats().tokens), (0, 0, 0));
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    let endpoint = EndpointId(4);
+    tell(&mut house, media::Event::Connected(endpoint));
+    house.pass(Duration::from_secs(3_600));
+    assert_eq!(house.engine.stats().participants, 1);
+    tell(&mut house, media::Event::Lost(endpoint));
+    house.pass(Duration::from_secs(29));
+    let path = media::Path {
+        protocol: media::Protocol::Udp,
+        local: ([192, 0, 2, 1], 1).into(),
+        remote: ([192, 0, 2, 9], 2).into(),
+    };
+    tell(&mut house, media::Event::Found(endpoint, path));
+    house.pass(Duration::from_secs(3_600));
+    tell(&mut house, media::Event::Ended(endpoint, media::Ended::Closed));
+    assert_eq!((house.engine.stats().participants, house.engine.stats().timers), (0, 0));
+}
+
+#[test]
+fn connections_that_do_not_come_about_are_few_for_each_address() {
+    let mut house = House::with(Config { max_participants: 1_000, backlog_events: 1_000, ..house_config() });
+    house.join(1, "a", "Ann");
+    for _ in 0..64 {
+        connect(&mut house, Way::Whep, &VIEWER);
+    }
+    assert_eq!(refused(&mut house, Way::Whep, &VIEWER), Reason::TooMany);
+    assert_eq!(house.engine.stats().participants, 65);
+    house.pass(Duration::from_secs(30));
+    connect(&mut house, Way::Whep, &VIEWER);
+}
+
+#[test]
+fn an_offer_that_is_not_for_this_is_refused_and_leaves_nothing_behind() {
+    let mut house = house();
+    assert_eq!(refused(&mut house, Way::Whip, &VIEWER), Reason::BadSdp);
+    assert_eq!(refused(&mut house, Way::Whip, &[M::Data("0")]), Reason::BadSdp);
+    assert_eq!(refused(&mut house, Way::Whep, &PUBLISHER), Reason::BadSdp);
+    let mut wrong = guest(Way::Whip, &PUBLISHER);
+    wrong.sdp = wrong.sdp.replace("a=fingerprint", "a=fingerpaint");
+    assert!(matches!(house.command(tandem_engine::Command::Connect(Box::new(wrong))), Reply::Refused { .. }));
+    let stats = house.engine.stats();
+    assert_eq!(
+        (stats.rooms, stats.participants, stats.timers, stats.tokens, stats.legs, stats.tracks),
+        (0, 0, 0, 0, 0, 0)
+    );
+    for _ in 0..100 {
+        assert_eq!(refused(&mut house, Way::Whep, &PUBLISHER), Reason::BadSdp, "nothing is counted twice or left");
+    }
+}
+
+#[test]
+fn candidates_are_taken_note_of_and_other_credentials_restart_ice() {
+    let mut house = house();
+    let (token, _) = connect(&mut house, Way::Whip, &PUBLISHER);
+    let trickle = |house: &mut House, text: &str, version| {
+        let (token, fragment) = (token.clone(), text.to_owned());
+        house.command(tandem_engine::Command::Trickle { token, fragment, version })
+    };
+    let same = "a=ice-ufrag:gggg\r\na=ice-pwd:0123456789abcdefghijkl\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.9 5000 typ host\r\n";
+    assert_eq!(trickle(&mut house, same, Some(1)), Reply::Done);
+    assert!(matches!(trickle(&mut house, "nonsense", None), Reply::Refused { reason: Reason::BadSdp, .. }));
+    house.clear();
+    let new = same.replace("gggg", "hhhh");
+    assert_eq!(trickle(&mut house, &new, Some(7)), Reply::Outdated);
+    let Reply::Restarted { fragment, version: 2 } = trickle(&mut house, &new, Some(1)) else { panic!("no restart") };
+    assert!(fragment.starts_with("a=ice-ufrag:"), "{fragment}");
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Restart { .. })));
+    assert!(!commands(&house).iter().any(|it| matches!(it, Command::Publish { .. } | Command::Unpublish { .. })));
 }
