@@ -418,6 +418,13 @@ fn router(
     if settings.relay.credential_dialects && settings.relay.enabled {
         routes = routes.merge(http::dialects::routes(credentials.service.clone()));
     }
+    if settings.media.enabled {
+        routes = routes.merge(http::whip::routes(http::whip::Whip {
+            engine: calls.ask(),
+            sdp_bytes: settings.limits.sdp_bytes.bytes(),
+            allowed_origins: settings.http.allowed_origins.clone(),
+        }));
+    }
     Ok(http::router(app, routes, Headers::new(trusted)))
 }
 

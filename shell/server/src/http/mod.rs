@@ -19,6 +19,7 @@ pub mod redirect;
 pub mod rest;
 mod trace;
 mod web;
+pub mod whip;
 
 use std::sync::Arc;
 

@@ -26,6 +26,7 @@ use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 
 pub use gate::{Gate, GateLimits, Pass};
+pub(crate) use origin::is_welcome;
 
 use crate::engine::EngineHandle;
 

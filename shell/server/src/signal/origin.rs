@@ -56,6 +56,11 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     }
 }
 
+/// Whether a page of this origin may ask a host.
+pub(crate) fn is_welcome(origin: &HeaderValue, host: &str, allowed: &[String]) -> bool {
+    judge(origin, host, allowed) != Page::Foreign
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Page {
     Own,

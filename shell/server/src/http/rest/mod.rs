@@ -27,6 +27,7 @@ use crate::serve::Reload;
 
 pub use access::Keys;
 pub use problem::Refusal;
+pub use rooms::encoded;
 
 /// Asks the engine; `None`: it has stopped.
 pub type AskEngine = Arc<dyn Fn(Command) -> BoxFuture<'static, Option<Reply>> + Send + Sync>;

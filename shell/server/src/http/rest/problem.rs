@@ -52,6 +52,18 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed", Some(detail.into()))
     }
 
+    /// A body of another kind.
+    pub fn wrong_type(detail: impl Into<String>) -> Refusal {
+        let (status, title) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of another kind");
+        Self::new(status, "wrong_type", title, Some(detail.into()))
+    }
+
+    /// The thing has changed since.
+    pub fn outdated(detail: impl Into<String>) -> Refusal {
+        let (status, title) = (StatusCode::PRECONDITION_FAILED, "It has changed since");
+        Self::new(status, "outdated", title, Some(detail.into()))
+    }
+
     /// What it may use is used up.
     pub fn over_quota(detail: impl Into<String>) -> Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "over_quota", "The quota is used up", Some(detail.into()))
@@ -83,24 +95,22 @@ impl Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_full", "The server is full", Some(detail))
             }
             Reason::Draining => Self::unavailable(detail),
-            Reason::Malformed => Self::malformed(detail),
+            Reason::Malformed | Reason::BadSdp | Reason::BadCandidate => Self::malformed(detail),
+            Reason::TooLarge => Self::too_large(detail),
+            Reason::Forbidden => Self::forbidden(detail),
+            Reason::NoSuchParticipant => Self::not_found(detail),
+            Reason::TooMany => Self::over_quota(detail),
             Reason::UnknownType
-            | Reason::TooLarge
             | Reason::OutOfOrder
             | Reason::NotJoined
             | Reason::AlreadyJoined
             | Reason::RoomLocked
             | Reason::RoomFull
-            | Reason::TooMany
             | Reason::ResumeExpired
             | Reason::NotHost
-            | Reason::NoSuchParticipant
             | Reason::NotAccepted
             | Reason::AddressHidden
-            | Reason::BadSdp
-            | Reason::BadCandidate
-            | Reason::StaleEpoch
-            | Reason::Forbidden => Self::new(StatusCode::CONFLICT, "refused", "This cannot be done", Some(detail)),
+            | Reason::StaleEpoch => Self::new(StatusCode::CONFLICT, "refused", "This cannot be done", Some(detail)),
         }
     }
 

@@ -139,7 +139,12 @@ fn unexpected(reply: Reply) -> Refusal {
     match reply {
         Reply::NotFound => Refusal::not_found("no such room, or nobody with that identity in it"),
         Reply::Refused { reason, detail } => Refusal::of_engine(reason, detail),
-        Reply::Rooms { .. } | Reply::Room(_) | Reply::Done => {
+        Reply::Rooms { .. }
+        | Reply::Room(_)
+        | Reply::Done
+        | Reply::Connected { .. }
+        | Reply::Restarted { .. }
+        | Reply::Outdated => {
             tracing::error!("the engine answered another question");
             Refusal::unavailable("the engine answered another question")
         }
@@ -151,7 +156,7 @@ fn state(view: RoomView) -> RoomState {
 }
 
 /// RFC 3986 §2.3: all but the unreserved characters.
-fn encoded(name: &str) -> String {
+pub fn encoded(name: &str) -> String {
     name.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
