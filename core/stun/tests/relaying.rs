@@ -51,6 +51,24 @@ fn a_permitted_peer_is_reached_by_send_and_answers_by_data() {
 }
 
 #[test]
+fn of_this_host_only_what_is_there_for_everybody_is_reached() {
+    let own = "192.168.1.5";
+    let mut world = World::with(|config| config.addresses.services = vec![address("192.168.1.5:5004")]);
+    let client = world.client("alice", "1.2.3.4:1000");
+    let relayed = world.allocate(&client);
+    let relay = world.relay_of(relayed);
+    assert!(is_success(&world.permit(&client, &format!("{own}:1"))));
+    let media = send_indication(address("192.168.1.5:5004"), b"hello");
+    assert!(matches!(world.packet(client.tuple, &media), Forward::ToPeer { .. }));
+    for port in [22, 5005, 3478] {
+        let other = send_indication(SocketAddr::new(own.parse().expect("an address"), port), b"hello");
+        assert!(matches!(world.packet(client.tuple, &other), Forward::Dropped(_)), "{port}");
+    }
+    let (to, _) = written(world.relay.handle_peer(world.now, relay, address("192.168.1.5:5004"), b"hi"));
+    assert_eq!(to, client.tuple);
+}
+
+#[test]
 fn a_bound_channel_carries_both_ways_and_pads_on_streams_only() {
     for (transport, padding) in [(Transport::Udp, 0), (Transport::Tcp, 3), (Transport::Tls, 3)] {
         let mut world = World::new();

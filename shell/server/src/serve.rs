@@ -240,9 +240,11 @@ impl Server {
             Ports { https: listener.local_addr()?, redirect: plain.as_ref().map(TcpListener::local_addr).transpose()? };
         let certificates = Certificates::start(&settings.tls, &data)?;
         let store = open_store(&data).await?;
-        let mut relay = relay::start((&settings, before), &data, Some(certificates.clone()), &store).await?;
-        let health = Health::default();
         let mut media = Media::start(&settings)?;
+        let services = media.as_ref().map(|media| media.handle.addresses().to_vec()).unwrap_or_default();
+        let tls = Some(certificates.clone());
+        let mut relay = relay::start((&settings, before), &data, (tls, services), &store).await?;
+        let health = Health::default();
         let calls = Calls::start(&settings, store, (relay.as_ref(), media.as_ref()), &health).await?;
         if let Some(media) = &mut media {
             media.connect(&calls.engine);

@@ -298,6 +298,7 @@ fn config(now: Instant, shard: u16) -> Config {
         addresses: Addresses {
             own: own().to_vec(),
             listener_ports: vec![3_478],
+            services: Vec::new(),
             external: External::default(),
             relay: Vec::new(),
             alternates: Vec::new(),

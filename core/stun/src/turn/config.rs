@@ -128,6 +128,9 @@ pub struct Addresses {
     pub own: Vec<IpAddr>,
     /// Ports of this process, UDP or TCP, refused as peers on any own address.
     pub listener_ports: Vec<u16>,
+    /// Ports of this host that whoever has an allocation may be relayed to, although nothing else of it may be: the media
+    /// plane's, the way for those whose network lets no UDP out.
+    pub services: Vec<SocketAddr>,
     /// Told to clients in place of these: the host stands behind a NAT.
     pub external: External,
     /// The ones to relay from; of a family without any, the one that the client has reached.

@@ -146,6 +146,7 @@ impl Server {
         }
         match peer.reach {
             Reach::Outside => self.send_outside(slot, peer, payload),
+            Reach::Inside if self.peers.is_service(peer.at) => self.send_outside(slot, peer, payload),
             Reach::Inside => self.send_inside(now, slot, peer.at, payload),
             Reach::InsideOrOutside => match self.table.by_relayed(peer.at).is_some() {
                 true => self.send_inside(now, slot, peer.at, payload),

@@ -129,6 +129,7 @@ impl Server {
         let (relay, allocation) = (self.table.id_of(slot)?, self.table.get(slot)?);
         let beyond = match channel.reach {
             Reach::Outside => Beyond::Outside,
+            Reach::Inside if self.peers.is_service(channel.peer) => return None,
             Reach::Inside => Beyond::Inside,
             // What else listens on this host is reached by the sockets only.
             Reach::InsideOrOutside => self.table.by_relayed(channel.peer).map(|_| Beyond::Inside)?,

@@ -18,6 +18,7 @@ pub(super) struct Peers {
     /// Ours in front of a NAT: nothing sent there would come back.
     external: BTreeSet<IpAddr>,
     listener_ports: Vec<u16>,
+    services: Vec<SocketAddr>,
 }
 
 /// What may be done with packets to an address.
@@ -35,7 +36,8 @@ impl Peers {
     pub(super) fn new(rules: PeerRules, addresses: &Addresses) -> Self {
         let external = addresses.external.addresses().collect();
         let own = addresses.own.iter().copied().collect();
-        Self { rules, own, external, listener_ports: addresses.listener_ports.clone() }
+        let (listener_ports, services) = (addresses.listener_ports.clone(), addresses.services.clone());
+        Self { rules, own, external, listener_ports, services }
     }
 
     /// Other rules than before; addresses of this host stay known.
@@ -76,6 +78,11 @@ impl Peers {
         }
         let allowed = matches(&self.rules.allow) || verdict == Verdict::Allowed;
         (allowed || is_public(ip, &self.rules.nat64)).then_some(Reach::Outside)
+    }
+
+    /// Whether it is a port of this host that is there for everybody.
+    pub(super) fn is_service(&self, peer: SocketAddr) -> bool {
+        self.services.contains(&peer)
     }
 
     /// Whether a packet that leaves would arrive at a socket of this process.

@@ -101,6 +101,7 @@ pub fn config(now: Instant) -> Config {
         addresses: Addresses {
             own,
             listener_ports: vec![3_478],
+            services: Vec::new(),
             external: External::default(),
             relay: Vec::new(),
             alternates: Vec::new(),

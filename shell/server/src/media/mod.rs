@@ -17,7 +17,7 @@ mod shard;
 mod sockets;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -51,6 +51,7 @@ pub struct Handle {
     mailboxes: Arc<[Mailbox]>,
     reports: Vec<Arc<Report>>,
     terms: Vec<Terms>,
+    addresses: Vec<SocketAddr>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -61,13 +62,19 @@ pub struct Handle {
 pub fn start(config: &Config, events: events::Sender) -> io::Result<Handle> {
     let (local, fingerprint) = certificate()?;
     let transports = Arc::new(tandem_webrtc::Config { local, ice: Mode::Lite, max_message: MAX_MESSAGE });
-    let mut handle =
-        Handle { mailboxes: Arc::new([]), reports: Vec::new(), terms: Vec::new(), threads: Mutex::default() };
+    let mut handle = Handle {
+        mailboxes: Arc::new([]),
+        reports: Vec::new(),
+        terms: Vec::new(),
+        addresses: Vec::new(),
+        threads: Mutex::default(),
+    };
     let mut seeds = Vec::new();
     for index in 0..config.shards.max(1) {
         let port = if config.port == 0 { 0 } else { config.port.saturating_add(index) };
         let sockets = sockets::open(&config.addresses.local, port)?;
         handle.terms.push(Terms::new(fingerprint, candidates(&config.addresses, &sockets)));
+        handle.addresses.extend(sockets.addresses());
         seeds.push((usize::from(index), sockets));
     }
     handle.mailboxes = seeds.iter().map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>()?.into();
@@ -95,6 +102,11 @@ impl Handle {
     /// Where each shard is, for the engine.
     pub fn terms(&self) -> Vec<Terms> {
         self.terms.clone()
+    }
+
+    /// Where its sockets are.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// For the engine: takes commands, does not wait.

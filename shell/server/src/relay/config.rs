@@ -56,6 +56,8 @@ pub struct Config {
     pub peers: PeerRules,
     /// More ports of this process, UDP or TCP, refused as peers like our own.
     pub forbidden_ports: Vec<u16>,
+    /// Ports of this host that may be relayed to: the media plane's.
+    pub services: Vec<std::net::SocketAddr>,
     /// Bounds per shard; the ones on users hold for all shards together.
     pub limits: Limits,
     /// Bounds on TCP and TLS connections, per shard.
@@ -149,6 +151,7 @@ impl Default for Config {
             alternates: Vec::new(),
             peers: PeerRules::default(),
             forbidden_ports: Vec::new(),
+            services: Vec::new(),
             limits: Limits::default(),
             streams: StreamLimits::default(),
             usage: None,

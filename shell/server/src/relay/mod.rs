@@ -293,6 +293,7 @@ fn machine_config(
         addresses: turn::Addresses {
             own: own.to_vec(),
             listener_ports,
+            services: config.services.clone(),
             external: config.external.clone(),
             relay: config.relay_from.clone(),
             alternates: config.alternates.clone(),

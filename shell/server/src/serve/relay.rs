@@ -1,7 +1,7 @@
 //! The relay, from the settings.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ pub struct Relay {
 pub async fn start(
     (settings, before): (&Settings, Option<Handover>),
     data: &DataDir,
-    certificates: Option<Arc<Certificates>>,
+    (certificates, services): (Option<Arc<Certificates>>, Vec<SocketAddr>),
     store: &Store,
 ) -> anyhow::Result<Option<Relay>> {
     if !settings.relay.enabled {
@@ -55,6 +55,7 @@ pub async fn start(
     let tls = certificates.map(|certificates| tls::server_config(certificates, &[])).transpose()?;
     let mut config = config(settings, secret.clone().into_bytes());
     config.discovery = discovery(settings)?;
+    config.services = services;
     let users = match settings.relay.stored_users {
         true => Some(Users::new(database(settings, store).await?)),
         false => None,
