@@ -4,10 +4,18 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use tandem_media::{MAX_DATAGRAM, Mark, Outbox, Path};
+use tandem_media::{MAX_DATAGRAM, Mark, Outbox, Path, Protocol};
 use tandem_stun::wire::Head;
 
+use super::streams::Streams;
+use crate::net::epoll::Epoll;
 use crate::net::udp::{Outgoing, Sender};
+
+/// Where those go that leave by TCP.
+pub(super) struct Tcp<'a> {
+    pub(super) streams: &'a mut Streams,
+    pub(super) epoll: &'a Epoll,
+}
 
 /// What one turn sends.
 pub(super) struct Batch {
@@ -33,13 +41,14 @@ impl Batch {
     }
 
     /// Sends all; returns how many the kernel did not take.
-    pub(super) fn send(&mut self, sender: &mut Sender, sockets: &[(RawFd, SocketAddr)]) -> usize {
+    pub(super) fn send(&mut self, sender: &mut Sender, sockets: &[(RawFd, SocketAddr)], tcp: Tcp<'_>) -> usize {
         if self.entries.is_empty() {
             return 0;
         }
         let packets: Vec<Outgoing<'_>> = self
             .entries
             .iter()
+            .filter(|entry| entry.path.protocol == Protocol::Udp)
             .filter_map(|entry| {
                 let (fd, _) = sockets.iter().find(|(_, at)| *at == entry.path.local)?;
                 let payload = self.bytes.get(entry.range.clone())?;
@@ -54,8 +63,12 @@ impl Batch {
                 })
             })
             .collect();
-        let lost = sender.send(&packets) + (self.entries.len() - packets.len());
+        let mut lost = sender.send(&packets);
         drop(packets);
+        for entry in self.entries.iter().filter(|entry| entry.path.protocol == Protocol::Tcp) {
+            let datagram = self.bytes.get(entry.range.clone()).unwrap_or_default();
+            lost += usize::from(!tcp.streams.send(entry.path, datagram, tcp.epoll));
+        }
         self.entries.clear();
         self.used = 0;
         // After a burst the memory goes back.

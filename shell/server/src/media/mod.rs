@@ -15,6 +15,7 @@ mod mailbox;
 mod report;
 mod shard;
 mod sockets;
+mod streams;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,7 @@ use std::thread::JoinHandle;
 use sha2::{Digest as _, Sha256};
 use tandem_dtls::{Identity, Key};
 use tandem_media::terms::{MAX_MESSAGE, Terms};
-use tandem_sdp::{Candidate, CandidateTransport};
+use tandem_sdp::{Candidate, CandidateTransport, TcpType};
 use tandem_webrtc::Mode;
 
 pub use addresses::Addresses;
@@ -165,7 +166,12 @@ fn certificate() -> io::Result<(tandem_webrtc::Local, [u8; 32])> {
 
 /// Under which addresses a shard's sockets are found.
 fn candidates(addresses: &Addresses, sockets: &sockets::Sockets) -> Vec<Candidate> {
-    let at = sockets.addresses().flat_map(|at| addresses.seen_as(at.ip()).map(move |ip: IpAddr| (ip, at.port())));
-    let ranked = at.zip(0_u16..);
-    ranked.map(|((ip, port), rank)| Candidate::host(CandidateTransport::Udp, (ip, port).into(), rank)).collect()
+    let seen = |at: SocketAddr| addresses.seen_as(at.ip()).map(move |ip: IpAddr| SocketAddr::new(ip, at.port()));
+    let udp = sockets.addresses().flat_map(seen).zip(0..);
+    let tcp = sockets.streams().flat_map(seen).zip(AFTER_ALL_OTHERS..);
+    let udp = udp.map(|(at, rank)| Candidate::host(CandidateTransport::Udp, at, rank));
+    udp.chain(tcp.map(|(at, rank)| Candidate::host(CandidateTransport::Tcp(TcpType::Passive), at, rank))).collect()
 }
+
+/// RFC 6544 §4.2: TCP where nothing else works.
+const AFTER_ALL_OTHERS: u16 = 1 << 14;

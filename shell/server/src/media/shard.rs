@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_media::{Counters, Path, Plane, Protocol};
 
-use super::batch::Batch;
+use super::batch::{Batch, Tcp};
 use super::events::{Outgoing, Sender as Events, Told};
 use super::mailbox::{Contents, Mailbox};
 use super::report::{Report, Stats};
 use super::sockets::Sockets;
+use super::streams::{Ready, Streams};
 use crate::net::epoll::{Epoll, Interest};
 use crate::net::udp::{BATCH, Receiver, Sender};
 
@@ -71,6 +72,7 @@ struct Shard {
     sockets: Vec<(RawFd, SocketAddr)>,
     receiver: Receiver<usize>,
     sender: Sender,
+    streams: Streams,
     batch: Batch,
     contents: Contents,
     events: Outgoing,
@@ -94,13 +96,15 @@ impl Shard {
         let mut words = random.chunks_exact(8).map(|word| word.try_into().map(u64::from_be_bytes).unwrap_or_default());
         let random = std::array::from_fn(|_| words.next().unwrap_or_default());
         let now = Instant::now();
+        let udp = sockets.iter().map(|(_, at)| (Protocol::Udp, *at));
         let config = tandem_media::Config {
             transports: Arc::clone(&seed.transports),
-            listens: sockets.iter().map(|(_, at)| (Protocol::Udp, *at)).collect(),
+            listens: udp.chain(seed.sockets.streams().map(|at| (Protocol::Tcp, at))).collect(),
             clock: (now, tandem_media::ntp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
         };
         Ok(Self {
             plane: Plane::new(config, random),
+            streams: Streams::new(seed.sockets.listeners()?, &epoll)?,
             epoll,
             sockets,
             receiver: Receiver::new(),
@@ -127,12 +131,17 @@ impl Shard {
                 return;
             }
             for token in ready.iter().filter(|token| **token != MAILBOX) {
-                if let Ok(index) = usize::try_from(*token) {
-                    self.read(now, index);
+                match Streams::ready(*token) {
+                    Some(Ready::Listener(index)) => self.streams.accept(now, index, &self.epoll),
+                    Some(Ready::Stream(key)) => self.read_stream(now, key),
+                    None => usize::try_from(*token).into_iter().for_each(|index| self.read(now, index)),
                 }
             }
             if self.plane.poll_timeout().is_some_and(|at| at <= now) {
                 self.plane.handle_timeout(now, &mut self.batch);
+            }
+            if self.streams.poll_timeout().is_some_and(|at| at <= now) {
+                self.streams.handle_timeout(now);
             }
             self.flush();
             self.report(seed);
@@ -146,7 +155,11 @@ impl Shard {
         for command in self.contents.commands.drain(..) {
             self.plane.handle_command(now, command, &mut self.batch);
             if self.batch.is_large() {
-                self.unsent += to_u64(self.batch.send(&mut self.sender, &self.sockets));
+                self.unsent += to_u64(self.batch.send(
+                    &mut self.sender,
+                    &self.sockets,
+                    Tcp { streams: &mut self.streams, epoll: &self.epoll },
+                ));
             }
         }
         self.contents.stop
@@ -165,13 +178,26 @@ impl Shard {
                 self.plane.handle_datagram(now, path, datagram, &mut self.batch);
             }
             if self.batch.is_large() {
-                self.unsent += to_u64(self.batch.send(&mut self.sender, &self.sockets));
+                self.unsent += to_u64(self.batch.send(
+                    &mut self.sender,
+                    &self.sockets,
+                    Tcp { streams: &mut self.streams, epoll: &self.epoll },
+                ));
             }
         }
     }
 
+    fn read_stream(&mut self, now: Instant, key: usize) {
+        let Self { plane, batch, streams, epoll, .. } = self;
+        streams.handle(now, key, epoll, |path, datagram| plane.handle_datagram(now, path, datagram, batch));
+    }
+
     fn flush(&mut self) {
-        self.unsent += to_u64(self.batch.send(&mut self.sender, &self.sockets));
+        self.unsent += to_u64(self.batch.send(
+            &mut self.sender,
+            &self.sockets,
+            Tcp { streams: &mut self.streams, epoll: &self.epoll },
+        ));
         while let Some(event) = self.plane.poll_event() {
             self.events.tell(Told::Event(event));
         }
@@ -180,8 +206,9 @@ impl Shard {
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let behind = self.events.is_behind().then_some(RETRY);
-        let plane = self.plane.poll_timeout().map(|at| at.saturating_duration_since(now));
-        plane.into_iter().chain(behind).min()
+        let due = [self.plane.poll_timeout(), self.streams.poll_timeout()];
+        let due = due.into_iter().flatten().map(|at| at.saturating_duration_since(now));
+        due.chain(behind).min()
     }
 
     fn report(&self, seed: &Seed) {
