@@ -23,6 +23,7 @@ pub fn settings(home: &Path) -> Settings {
     settings.http.port = 0;
     settings.http.redirect_port = 0;
     settings.relay.enabled = false;
+    (settings.media.port, settings.media.threads) = (0, 1);
     settings
 }
 
