@@ -72,14 +72,19 @@ const WORLDLY: &[&str] = &[
 
 /// Known and borne. `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
 /// `tandem-dtls` seeds the `rand` of `dimpl`; the keys of key exchanges come from the operating system inside `ring`, as
-/// they must (`docs/decisions/0006`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves.
+/// they must (`docs/decisions/0006`). `rtc-dtls` links `rustls` for chains of certificates, which are not looked at, and `nix` for
+/// the names of network interfaces, which nothing asks for (`docs/decisions/0009`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves.
 const BORNE: &[(&str, &str)] = &[
     ("tandem-stun", "rand"),
     ("tandem-stun", "getrandom"),
     ("tandem-dtls", "rand"),
     ("tandem-dtls", "getrandom"),
+    ("tandem-dtls", "nix"),
+    ("tandem-dtls", "rustls"),
     ("tandem-webrtc", "rand"),
     ("tandem-webrtc", "getrandom"),
+    ("tandem-webrtc", "nix"),
+    ("tandem-webrtc", "rustls"),
 ];
 
 /// External protocol libraries, drivers and brokers: each is named by this crate and no other (its tests aside).
@@ -90,6 +95,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("is", "tandem-webrtc"),
     ("mongodb", "tandem-store"),
     ("redis", "tandem-store"),
+    ("rtc-dtls", "tandem-dtls"),
+    ("rtc-shared", "tandem-dtls"),
     ("rustls-acme", "tandem-server"),
     ("sctp-proto", "tandem-webrtc"),
     ("socketioxide", "tandem-server"),
