@@ -26,5 +26,5 @@ mod waiting;
 pub use client::{Client, Event, Failed};
 pub use hello::{Hello, Malformed};
 pub use identity::{Identity, Key, Unsupported};
-pub use peer::{Ended, Fingerprint, Local, NotAFingerprint, Peer, PeerEvent, Role, SrtpKeys, SrtpProfile};
+pub use peer::{Breadth, Ended, Fingerprint, Local, NotAFingerprint, Peer, PeerEvent, Role, SrtpKeys, SrtpProfile};
 pub use server::{Batch, Config, Counters, Limits, Outputs, Path, Server, Unusable, is_dtls};

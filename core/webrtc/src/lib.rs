@@ -16,5 +16,7 @@ mod transport;
 
 pub use channels::{BUFFERED, Channel, ChannelId, Message, NotSent, Reliability};
 pub use ice::{Credentials, Mode, NotACandidate, Path, Protocol, addressee};
-pub use tandem_dtls::{Ended, Fingerprint, Identity, Key, Local, NotAFingerprint, Role, SrtpKeys, SrtpProfile};
+pub use tandem_dtls::{
+    Breadth, Ended, Fingerprint, Identity, Key, Local, NotAFingerprint, Role, SrtpKeys, SrtpProfile,
+};
 pub use transport::{Config, Output, Remote, Transport};

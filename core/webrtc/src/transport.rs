@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_dtls::{Ended, Fingerprint, Local, Peer, PeerEvent, Role, SrtpKeys};
+use tandem_dtls::{Breadth, Ended, Fingerprint, Local, Peer, PeerEvent, Role, SrtpKeys};
 
 use crate::channels::{self, Channel, ChannelId, Channels, Message, NotSent, Reliability};
 use crate::ice::{self, Credentials, Ice, Mode, NotACandidate, Path, Protocol};
@@ -14,6 +14,8 @@ use crate::ice::{self, Credentials, Ice, Mode, NotACandidate, Path, Protocol};
 pub struct Config {
     /// Our certificate.
     pub local: Local,
+    /// With whom DTLS can be spoken.
+    pub breadth: Breadth,
     /// How much of ICE is played.
     pub ice: Mode,
     /// Longest message that is taken by a data channel, `a=max-message-size`; bytes.
@@ -268,7 +270,8 @@ impl Transport {
         if let (Dtls::None, Some(remote)) = (&self.dtls, &self.remote)
             && remote.role == role
         {
-            self.dtls = Dtls::Handshaking(Peer::new(self.now, &self.config.local, role, remote.fingerprints.clone()));
+            let Config { local, breadth, .. } = &*self.config;
+            self.dtls = Dtls::Handshaking(Peer::new(self.now, local, role, remote.fingerprints.clone(), *breadth));
         }
     }
 

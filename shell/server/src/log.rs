@@ -24,11 +24,11 @@ fn filter(settings: &Log) -> EnvFilter {
         "error" => "error".to_owned(),
         "trace" => "trace".to_owned(),
         // The STUN library warns about each malformed message: whoever sends such could fill the disk.
-        // So does the DTLS library.
+        // So do the DTLS libraries.
         // The ACME client tells through its own target what it does.
         _ => format!(
             "warn,tandem={level},tandem_server={level},tandem_store={level},tandem_engine={level},tandem_stun={level},\
-             stun_types=off,turn_types=off,dimpl=off"
+             stun_types=off,turn_types=off,dimpl=off,rtc_dtls=off"
         ),
     })
 }

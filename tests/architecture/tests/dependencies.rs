@@ -88,17 +88,29 @@ const WORLDLY: &[&str] = &[
 
 /// Known and borne. `stun-types` links `rand` for a constructor of transaction identities that a server never calls.
 /// `tandem-dtls` seeds the `rand` of `dimpl`; the keys of key exchanges come from the operating system inside `ring`, as
-/// they must (`docs/decisions/0006`). `sctp-proto` draws its tags, and `is` the identities of its checks, by themselves. `ring`
-/// is in `tandem-rtp`, too, which only encrypts with it and draws nothing.
+/// they must (`docs/decisions/0006`). `rtc-dtls` links `rustls` for chains of certificates, which are not looked at, and `nix` for
+/// the names of network interfaces, which nothing asks for (`docs/decisions/0009`). `sctp-proto` draws its tags, and `is` the
+/// identities of its checks, by themselves. `ring` is in `tandem-rtp`, too, which only encrypts with it and draws nothing. Who
+/// uses one of these crates has them in its tree, too.
 const BORNE: &[(&str, &str)] = &[
     ("tandem-stun", "rand"),
     ("tandem-stun", "getrandom"),
     ("tandem-dtls", "rand"),
     ("tandem-dtls", "getrandom"),
+    ("tandem-dtls", "nix"),
+    ("tandem-dtls", "rustls"),
     ("tandem-webrtc", "rand"),
     ("tandem-webrtc", "getrandom"),
+    ("tandem-webrtc", "nix"),
+    ("tandem-webrtc", "rustls"),
     ("tandem-media", "rand"),
     ("tandem-media", "getrandom"),
+    ("tandem-media", "nix"),
+    ("tandem-media", "rustls"),
+    ("tandem-engine", "rand"),
+    ("tandem-engine", "getrandom"),
+    ("tandem-engine", "nix"),
+    ("tandem-engine", "rustls"),
     ("tandem-rtp", "getrandom"),
 ];
 
@@ -110,6 +122,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("is", "tandem-webrtc"),
     ("mongodb", "tandem-store"),
     ("redis", "tandem-store"),
+    ("rtc-dtls", "tandem-dtls"),
+    ("rtc-shared", "tandem-dtls"),
     ("rustls-acme", "tandem-server"),
     ("sctp-proto", "tandem-webrtc"),
     ("socketioxide", "tandem-server"),

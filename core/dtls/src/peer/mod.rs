@@ -2,24 +2,46 @@
 //!
 //! The peer's certificate is known by its fingerprint only (RFC 8122); any other one ends the connection. There is no
 //! cookie: the caller hands in what comes over a path that ICE has proved (RFC 8827 §6.5), and nothing else.
+//!
+//! ```text
+//!          ┌─ browsers: dimpl ────────────────────────┐
+//!   Peer ──┤                                          ├── Step ──► Peer: certificate, keys, state ──► PeerEvent
+//!          └─ everybody: front ─ whole flights ─ rtc-dtls ─┘
+//! ```
+//!
+//! Why there are two is in `docs/decisions/0009`.
+
+mod browsers;
+mod crypto;
+mod everybody;
+mod fingerprint;
+mod front;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dimpl::{Config, Dtls, Output};
-use ring::digest;
 use thiserror::Error;
 
-use crate::association::{AES128_GCM, guarded};
+pub use self::fingerprint::{Fingerprint, NotAFingerprint};
 use crate::identity::Identity;
-use crate::provider::{self, write_nonces};
+use crate::provider::write_nonces;
 
 /// What all connections of this process share: our certificate, and settings that cost a millisecond to make.
 #[derive(Clone)]
 pub struct Local {
-    config: Arc<Config>,
+    browsers: Arc<dimpl::Config>,
+    everybody: everybody::Settings,
     identity: Identity,
+}
+
+/// With whom a connection can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breadth {
+    /// With whoever has an ECDSA certificate, as all browsers have: the cheaper and shorter way.
+    Browsers,
+    /// Also with whoever has an RSA certificate: telephones, gateways, GStreamer up to 1.22.
+    Everybody,
 }
 
 /// Who begins the handshake (RFC 4145 §4, RFC 8842 §5).
@@ -29,27 +51,6 @@ pub enum Role {
     Client,
     /// The peer: `a=setup:passive`.
     Server,
-}
-
-/// A certificate's hash, RFC 8122 §5.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Fingerprint {
-    hash: Hash,
-    value: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Hash {
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-/// A text that is no fingerprint.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("expected a fingerprint such as `sha-256 AB:CD:…` with sha-256, sha-384 or sha-512, got `{got}`")]
-pub struct NotAFingerprint {
-    got: String,
 }
 
 /// The cipher of SRTP that was agreed on, and the keys: RFC 5764 §4.2.
@@ -115,10 +116,17 @@ pub enum Ended {
 
 /// One connection.
 pub struct Peer {
-    dtls: Box<Dtls>,
+    engine: Option<Engine>,
+    role: Role,
     expected: Vec<Fingerprint>,
     state: State,
     buffer: Vec<u8>,
+}
+
+/// What handshakes and records are done by.
+enum Engine {
+    Browsers(browsers::Engine),
+    Everybody(Box<everybody::Engine>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,144 +151,81 @@ impl Local {
     /// # Errors
     /// The key of the certificate cannot be used, or the cryptography failed its own test.
     pub fn new(identity: Identity) -> Result<Self, Ended> {
-        let config = Config::builder()
-            .with_crypto_provider(provider::provider())
-            .require_client_certificate(true)
-            .use_server_cookie(false)
-            .dtls12_cipher_suites(&[AES128_GCM])
-            .handshake_timeout(HANDSHAKE)
-            .build()
-            .map_err(|_| Ended::Failed)?;
         if !identity.is_usable() {
             return Err(Ended::Failed);
         }
-        Ok(Self { config: Arc::new(config), identity })
+        let browsers = browsers::settings().ok_or(Ended::Failed)?;
+        let everybody = everybody::Settings::new(&identity).ok_or(Ended::Failed)?;
+        Ok(Self { browsers, everybody, identity })
     }
 
     /// Of our certificate, for descriptions.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(Hash::Sha256, &self.identity.0.certificate)
-    }
-}
-
-impl Fingerprint {
-    fn of(hash: Hash, certificate: &[u8]) -> Self {
-        let algorithm = match hash {
-            Hash::Sha256 => &digest::SHA256,
-            Hash::Sha384 => &digest::SHA384,
-            Hash::Sha512 => &digest::SHA512,
-        };
-        Self { hash, value: digest::digest(algorithm, certificate).as_ref().to_vec() }
-    }
-
-    /// Reads the value of `a=fingerprint`.
-    ///
-    /// # Errors
-    /// It is none, or by a hash that is not taken any more.
-    pub fn parse(text: &str) -> Result<Self, NotAFingerprint> {
-        let wrong = || NotAFingerprint { got: text.chars().take(120).collect() };
-        let (name, digits) = text.trim().split_once(' ').ok_or_else(wrong)?;
-        let hash = match name.to_ascii_lowercase().as_str() {
-            "sha-256" => Hash::Sha256,
-            "sha-384" => Hash::Sha384,
-            "sha-512" => Hash::Sha512,
-            _ => return Err(wrong()),
-        };
-        let byte = |pair: &str| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten();
-        let value: Option<Vec<u8>> = digits.trim().split(':').take(65).map(byte).collect();
-        let value = value.filter(|value| value.len() == hash.length()).ok_or_else(wrong)?;
-        Ok(Self { hash, value })
-    }
-
-    fn fits(&self, certificate: &[u8]) -> bool {
-        Self::of(self.hash, certificate) == *self
-    }
-}
-
-impl Hash {
-    fn length(self) -> usize {
-        match self {
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha-256",
-            Self::Sha384 => "sha-384",
-            Self::Sha512 => "sha-512",
-        }
-    }
-}
-
-/// As it stands in `a=fingerprint`.
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.hash.name())?;
-        for (i, byte) in self.value.iter().enumerate() {
-            write!(f, "{}{byte:02X}", if i > 0 { ":" } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        Fingerprint::of(fingerprint::Hash::Sha256, &self.identity.0.certificate)
     }
 }
 
 impl Peer {
     /// A connection to whoever has a certificate of one of these fingerprints. A client begins at once.
-    pub fn new(now: Instant, local: &Local, role: Role, expected: Vec<Fingerprint>) -> Self {
-        let begin = || {
-            let mut dtls = Box::new(Dtls::new_12(local.config.clone(), local.identity.0.clone(), now));
-            dtls.set_active(role == Role::Client);
-            let begun = dtls.handle_timeout(now).is_ok();
-            (dtls, begun)
+    pub fn new(now: Instant, local: &Local, role: Role, expected: Vec<Fingerprint>, breadth: Breadth) -> Self {
+        let engine = match breadth {
+            Breadth::Browsers => {
+                browsers::Engine::new(now, &local.browsers, &local.identity, role).map(Engine::Browsers)
+            }
+            Breadth::Everybody => {
+                everybody::Engine::new(now, &local.everybody, role).map(|engine| Engine::Everybody(Box::new(engine)))
+            }
         };
-        let (dtls, begun) = begin();
-        let state = if begun { State::Handshaking { certified: false } } else { State::Ended(Ended::Failed) };
-        Self { dtls, expected, state, buffer: vec![0; BUFFER] }
+        let begun = State::Handshaking { certified: false };
+        let state = if engine.is_some() { begun } else { State::Ended(Ended::Failed) };
+        Self { engine, role, expected, state, buffer: vec![0; BUFFER] }
     }
 
     /// A datagram from the peer.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.is_over() {
-            return;
-        }
-        let Self { dtls, .. } = self;
-        let fed = guarded(|| dtls.handle_timeout(now).and_then(|()| dtls.handle_packet(datagram)));
+        let fed = match self.living() {
+            Some((Engine::Browsers(engine), _)) => engine.handle_datagram(now, datagram),
+            Some((Engine::Everybody(engine), expected)) => engine.handle_datagram(now, datagram, expected),
+            None => return,
+        };
         match (fed, self.state) {
-            (Some(Ok(())), _) => {}
-            // RFC 6347 §4.1.2.7: what makes no sense is dropped, unless `dimpl` itself cannot go on.
-            (Some(Err(_)), State::Connected) => {}
+            (Fed::Taken, _) => {}
+            // RFC 6347 §4.1.2.7: what makes no sense is dropped, unless the library itself cannot go on.
+            (Fed::Nonsense, State::Connected) => {}
             _ => self.state = State::Ended(Ended::Failed),
         }
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Self { dtls, .. } = self;
-        if !matches!(self.state, State::Ended(_) | State::Silent)
-            && !matches!(guarded(|| dtls.handle_timeout(now)), Some(Ok(())))
-        {
+        let goes_on = match self.living() {
+            Some((Engine::Browsers(engine), _)) => engine.handle_timeout(now),
+            Some((Engine::Everybody(engine), _)) => engine.handle_timeout(now),
+            None => return,
+        };
+        if !goes_on {
             self.state = State::Ended(Ended::Failed);
         }
     }
 
-    /// Sends data of applications. `false`: there is no connection (any more), or not yet.
+    /// Sends data of applications. `false`: there is no connection (any more), or not yet, or so much fits into no datagram.
     pub fn send(&mut self, message: &[u8]) -> bool {
-        let Self { dtls, .. } = self;
-        self.state == State::Connected && matches!(guarded(|| dtls.send_application_data(message)), Some(Ok(_)))
+        self.state == State::Connected
+            && message.len() <= LONGEST
+            && match self.living() {
+                Some((Engine::Browsers(engine), _)) => engine.send(message),
+                Some((Engine::Everybody(engine), _)) => engine.send(message),
+                None => false,
+            }
     }
 
     /// Says good-bye (RFC 5246 §7.2.1); nothing is told after that.
     pub fn close(&mut self) {
-        let Self { dtls, .. } = self;
-        let _ = guarded(|| dtls.close());
+        match self.living() {
+            Some((Engine::Browsers(engine), _)) => engine.close(),
+            Some((Engine::Everybody(engine), _)) => engine.close(),
+            None => {}
+        }
     }
 
     /// Whether it has ended.
@@ -293,7 +238,8 @@ impl Peer {
         loop {
             match self.state {
                 State::Ended(why) => {
-                    self.state = State::Silent;
+                    // What is kept of it is of no use any more.
+                    (self.state, self.engine) = (State::Silent, None);
                     return PeerEvent::Ended(why);
                 }
                 State::Silent => return PeerEvent::Wait(None),
@@ -303,10 +249,13 @@ impl Peer {
                 }
                 State::Handshaking { .. } | State::Finished { keyed: false } | State::Connected => {}
             }
-            let Self { dtls, buffer, .. } = self;
             // The buffer is lent for as long as the event lives: so what is in it is told by its length first.
-            let step = guarded(|| Step::of(dtls.poll_output(buffer)));
-            match step.unwrap_or(Step::Ended(Ended::Failed)) {
+            let step = match &mut self.engine {
+                Some(Engine::Browsers(engine)) => engine.poll(&mut self.buffer),
+                Some(Engine::Everybody(engine)) => engine.poll(&mut self.buffer),
+                None => Step::Ended(Ended::Failed),
+            };
+            match step {
                 Step::Send(length) => {
                     let packet = self.buffer.get_mut(..length).unwrap_or_default();
                     write_nonces(packet);
@@ -326,13 +275,21 @@ impl Peer {
                 }
                 Step::Connected => self.state = State::Ended(Ended::WrongCertificate),
                 Step::Ended(why) => self.state = State::Ended(why),
-                // `dimpl` tells the keys right after the end of the handshake, or never.
+                // The keys are told right after the end of the handshake, or never.
                 Step::Wait(_) if self.state == (State::Finished { keyed: false }) => {
                     self.state = State::Ended(Ended::NoSrtp);
                 }
-                Step::Wait(at) => return PeerEvent::Wait(Some(at)),
+                Step::Wait(at) => return PeerEvent::Wait(at),
             }
         }
+    }
+
+    /// What goes on, as long as it is not over.
+    fn living(&mut self) -> Option<(&mut Engine, &[Fingerprint])> {
+        if self.is_over() {
+            return None;
+        }
+        Some((self.engine.as_mut()?, &self.expected))
     }
 
     fn on_certificate(&mut self, certificate: &[u8]) {
@@ -355,9 +312,31 @@ impl Peer {
         let client = (part(0, key)?, part(2 * key, salt)?);
         let server = (part(key, key)?, part(2 * key + salt, salt)?);
         *keyed = true;
-        let (ours, theirs) = if self.dtls.is_active() { (client, server) } else { (server, client) };
+        let (ours, theirs) = if self.role == Role::Client { (client, server) } else { (server, client) };
         Some(SrtpKeys { profile, ours, theirs })
     }
+}
+
+/// What came of a datagram.
+enum Fed {
+    Taken,
+    Nonsense,
+    /// A panic: the engine must not be touched again.
+    Broken,
+}
+
+/// What an engine says; what is to be sent and what was received lies in the buffer, so long.
+enum Step {
+    Send(usize),
+    Received(usize),
+    /// The one that the peer has shown.
+    Certificate(Vec<u8>),
+    /// Exported for SRTP: RFC 5764 §4.2.
+    Keys(Vec<u8>, SrtpProfile),
+    /// The handshake is over.
+    Connected,
+    Ended(Ended),
+    Wait(Option<Instant>),
 }
 
 impl SrtpProfile {
@@ -371,42 +350,9 @@ impl SrtpProfile {
     }
 }
 
-/// What `dimpl` says, without what it borrows.
-enum Step {
-    Send(usize),
-    Received(usize),
-    Certificate(Vec<u8>),
-    Keys(Vec<u8>, SrtpProfile),
-    Connected,
-    Ended(Ended),
-    Wait(Instant),
-}
-
-impl Step {
-    fn of(output: Output<'_>) -> Self {
-        match output {
-            Output::Packet(packet) => Self::Send(packet.len()),
-            Output::ApplicationData(data) => Self::Received(data.len()),
-            Output::PeerCert(certificate) => Self::Certificate(certificate.to_vec()),
-            Output::KeyingMaterial(material, profile) => {
-                let profile = match profile {
-                    dimpl::SrtpProfile::AES128_CM_SHA1_80 => SrtpProfile::Aes128CmSha1_80,
-                    dimpl::SrtpProfile::AEAD_AES_128_GCM => SrtpProfile::AeadAes128Gcm,
-                    dimpl::SrtpProfile::AEAD_AES_256_GCM => SrtpProfile::AeadAes256Gcm,
-                    _ => return Self::Ended(Ended::NoSrtp),
-                };
-                Self::Keys(material.to_vec(), profile)
-            }
-            Output::Connected => Self::Connected,
-            Output::CloseNotify => Self::Ended(Ended::Closed),
-            Output::Timeout(at) => Self::Wait(at),
-            // Nothing we send or take is longer than the buffer.
-            _ => Self::Ended(Ended::Failed),
-        }
-    }
-}
-
-/// RFC 8827 §6.5 sets none; whoever has not finished by then will not.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Seconds. RFC 8827 §6.5 sets none; whoever has not finished by then will not.
+const HANDSHAKE: u64 = 30;
 /// Any datagram fits.
 const BUFFER: usize = 4_096;
+/// What fits into a record in it: a header, the explicit nonce, the tag of AES-GCM.
+const LONGEST: usize = BUFFER - 13 - 8 - 16;
