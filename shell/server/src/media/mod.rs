@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tandem_dtls::{Identity, Key};
 use tandem_media::terms::{MAX_MESSAGE, Terms};
 use tandem_sdp::{Candidate, CandidateTransport, TcpType};
-use tandem_webrtc::Mode;
+use tandem_webrtc::{Breadth, Mode};
 
 pub use addresses::Addresses;
 pub use events::{Queue, Told, queue};
@@ -62,7 +62,12 @@ pub struct Handle {
 /// A port is in use, an address is not ours, or the system refuses a socket or thread.
 pub fn start(config: &Config, events: events::Sender) -> io::Result<Handle> {
     let (local, fingerprint) = certificate()?;
-    let transports = Arc::new(tandem_webrtc::Config { local, ice: Mode::Lite, max_message: MAX_MESSAGE });
+    let transports = Arc::new(tandem_webrtc::Config {
+        local,
+        breadth: Breadth::Browsers,
+        ice: Mode::Lite,
+        max_message: MAX_MESSAGE,
+    });
     let mut handle = Handle {
         mailboxes: Arc::new([]),
         reports: Vec::new(),

@@ -225,7 +225,7 @@ export type PathKind = "p2p" | "relay";
 /**
  * What a participant speaks.
  */
-export type ClientKind = "web" | "classic";
+export type ClientKind = "web" | "classic" | "whip" | "whep";
 
 /**
  * How present a participant is.
