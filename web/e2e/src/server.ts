@@ -56,6 +56,7 @@ export class TandemServer {
         TANDEM_HTTP_REDIRECT_PORT: "0",
         TANDEM_RELAY_PORT: String(this.ports.relay),
         TANDEM_RELAY_TLS_PORT: String(this.ports.relayTls),
+        TANDEM_MEDIA_PORT: "0",
         TANDEM_LOG_LEVEL: "debug",
         ...this.settings,
       },
