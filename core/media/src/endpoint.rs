@@ -10,7 +10,7 @@ use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, Ssrc};
 use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
 
-use crate::EndpointId;
+use crate::{EndpointId, SlotId};
 
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
@@ -27,6 +27,7 @@ pub(crate) struct Endpoint {
     pub(crate) incoming: Incoming,
     /// By the SSRC it knows them under, retransmissions too.
     pub(crate) outgoing: BTreeMap<Ssrc, usize>,
+    pub(crate) slots: BTreeMap<SlotId, usize>,
     pub(crate) recorder: Recorder,
     /// Counts everything that is sent to it.
     pub(crate) transport_sequence: u16,

@@ -6,6 +6,7 @@ use tandem_rtp::header::Header;
 use tandem_rtp::payload::{Codec, vp8, vp9};
 use tandem_rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 
+use crate::Want;
 use crate::renumber::{Renumber, Retime, Sent};
 use crate::selection::{Selection, Verdict};
 use crate::shape::Read;
@@ -37,6 +38,10 @@ pub(crate) struct Forward {
     pub(crate) track: usize,
     pub(crate) spec: Subscription,
     pub(crate) selection: Selection,
+    /// Of a slot.
+    pub(crate) want: Option<Want>,
+    /// Counts the tracks it has shown.
+    generation: u8,
     renumber: Renumber<Kept>,
     pictures: Renumber<()>,
     retime: Retime,
@@ -106,6 +111,8 @@ impl Forward {
             track,
             spec,
             selection: Selection::default(),
+            want: None,
+            generation: 0,
             renumber: Renumber::new(first, keeps),
             pictures: Renumber::new(first >> 1, if is_video { 64 } else { 1 }),
             retime: Retime::default(),
@@ -117,16 +124,28 @@ impl Forward {
         }
     }
 
+    /// Another track is shown: numbers and times go on, layers and what can be repeated begin anew.
+    pub(crate) fn retarget(&mut self) {
+        self.generation = self.generation.wrapping_add(1) & GENERATIONS;
+        self.selection = Selection::default();
+    }
+
+    /// A stream of this track, apart from those of the tracks before.
+    fn key(&self, stream: u8) -> u8 {
+        self.generation << 2 | (stream & 3)
+    }
+
     /// How a packet goes on. `None`: it does not.
     pub(crate) fn pass(&mut self, arrived: &Arrived<'_>) -> Option<Rewritten> {
         let payload = *self.spec.payloads.iter().find(|payload| payload.codec == arrived.codec)?;
         let Arrived { now, stream, codec, seq, header, read } = *arrived;
+        let key = self.key(stream);
         let (switched, marks) = match self.selection.judge(stream, &read.shape) {
             Verdict::Pass { switched, marks } => (switched, marks),
             Verdict::Skip => {
-                self.renumber.skip(stream, seq);
+                self.renumber.skip(key, seq);
                 if let Some((picture, _)) = read.picture {
-                    self.pictures.skip(stream, picture);
+                    self.pictures.skip(key, picture);
                 }
                 return None;
             }
@@ -138,7 +157,7 @@ impl Forward {
         }
         let picture = match read.picture {
             Some((picture, tl0)) => {
-                let number = self.pictures.pass(stream, picture, ())?;
+                let number = self.pictures.pass(key, picture, ())?;
                 Some((number.wire() & 0x7fff, self.tl0.pass(tl0)))
             }
             None => None,
@@ -146,7 +165,7 @@ impl Forward {
         let marker = header.marker || codec.is_video() && marks;
         let timestamp = self.retime.pass(header.timestamp);
         let (payload_type, rtx) = (payload.number, payload.rtx);
-        let number = self.renumber.pass(stream, seq, Kept { timestamp, payload_type, rtx, marker, picture })?;
+        let number = self.renumber.pass(key, seq, Kept { timestamp, payload_type, rtx, marker, picture })?;
         self.came = Some(now);
         let header = Header { marker, payload_type, sequence: number.wire(), timestamp, ssrc: self.spec.ssrc };
         Some(Rewritten { header, picture })
@@ -154,12 +173,14 @@ impl Forward {
 
     /// A packet that nobody needs.
     pub(crate) fn skip(&mut self, stream: u8, seq: SeqNo) {
-        self.renumber.skip(stream, seq);
+        self.renumber.skip(self.key(stream), seq);
     }
 
     /// What the subscriber has missed under a number, and how it goes once more: in the stream of retransmissions.
     pub(crate) fn again(&mut self, wire: u16) -> Option<(Again, Rewritten)> {
-        let Sent { stream, seq, kept } = self.renumber.find(wire)?;
+        let Sent { stream: key, seq, kept } = self.renumber.find(wire)?;
+        // What another track has sent is not here any more.
+        let stream = (key >> 2 == self.generation).then_some(key & 3)?;
         let (ssrc, payload_type) = (self.spec.rtx?, kept.rtx?);
         self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
         let Kept { timestamp, marker, picture, .. } = kept;
@@ -212,3 +233,8 @@ impl Tl0 {
         }
     }
 }
+
+/// Where a slot's track would be.
+pub(crate) const NOWHERE: usize = usize::MAX;
+/// With two bits for the stream, a byte.
+const GENERATIONS: u8 = 0x3f;

@@ -32,7 +32,7 @@ mod track;
 
 pub use command::{Command, Event};
 pub use forward::{Payload, Subscription, Tally};
-pub use outbox::{MAX_DATAGRAM, Outbox};
+pub use outbox::{MAX_DATAGRAM, Mark, Outbox};
 pub use plane::{Config, Counters, Plane, TrackTally, Unknown};
 pub use selection::Layer;
 pub use tandem_rtp::Ssrc;

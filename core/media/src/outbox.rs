@@ -8,7 +8,18 @@ pub trait Outbox {
     fn room(&mut self) -> &mut [u8];
 
     /// The first `length` bytes of the room are to be sent that way.
-    fn commit(&mut self, path: Path, length: usize);
+    fn commit(&mut self, path: Path, length: usize, mark: Mark);
+}
+
+/// What a datagram carries, for those who mark what they send (RFC 8837).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+    /// All else.
+    Other,
 }
 
 /// No datagram of ours is longer: what a publisher may send with what protection and our extensions add.

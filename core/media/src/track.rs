@@ -46,6 +46,8 @@ pub(crate) struct Track {
     pub(crate) streams: Vec<Stream>,
     /// Who gets it.
     pub(crate) forwards: Vec<usize>,
+    /// Nobody gets it.
+    pub(crate) is_muted: bool,
 }
 
 pub(crate) struct Stream {
@@ -55,6 +57,10 @@ pub(crate) struct Stream {
     pub(crate) store: Store,
     pub(crate) keyframes: Keyframes,
     pub(crate) bytes: u64,
+    /// Packets have come since the last look.
+    pub(crate) comes: bool,
+    /// And until then.
+    counted: u64,
     reader: Reader,
     clock: u32,
     is_video: bool,
@@ -72,11 +78,33 @@ impl Track {
     pub(crate) fn new(id: TrackId, endpoint: usize, spec: Publication) -> Self {
         let codec = spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
         let streams = spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
-        Self { id, endpoint, spec, streams, forwards: Vec::new() }
+        Self { id, endpoint, spec, streams, forwards: Vec::new(), is_muted: false }
     }
 
     pub(crate) fn is_video(&self) -> bool {
         self.spec.payloads.iter().any(|payload| payload.codec.is_video())
+    }
+
+    /// Of the streams that come, the smallest that is as large as that; the largest if none is.
+    pub(crate) fn stream_for(&self, height: u16) -> u8 {
+        let all = self.streams.len();
+        let coming = (0..all).filter(|&at| self.streams.get(at).is_some_and(|stream| stream.comes));
+        // Each is half as large as the next.
+        let is_enough = |at: &usize| USUAL_HEIGHT >> (all - 1 - *at).min(8) >= height - height / 4;
+        let best = coming.clone().find(is_enough).or(coming.last()).unwrap_or(0);
+        u8::try_from(best).unwrap_or(0)
+    }
+
+    /// A look at which streams come. Tells whether that is another than before.
+    pub(crate) fn look(&mut self) -> bool {
+        let mut changed = false;
+        for stream in &mut self.streams {
+            let received = stream.reception.received();
+            let comes = received != stream.counted;
+            changed |= stream.comes && !comes;
+            (stream.comes, stream.counted) = (comes, received);
+        }
+        changed
     }
 
     /// What a payload type is here.
@@ -113,6 +141,8 @@ impl Stream {
             store: Store::new(bound),
             keyframes: Keyframes::default(),
             bytes: 0,
+            comes: false,
+            counted: 0,
             reader: Reader::default(),
             clock,
             is_video,
@@ -164,5 +194,7 @@ impl Stream {
     }
 }
 
+/// What the largest stream of a camera has.
+const USUAL_HEIGHT: u16 = 720;
 /// Sizes of one picture.
 pub const MAX_STREAMS: usize = 4;

@@ -82,7 +82,13 @@ async fn a_session_is_made_changed_and_ended() {
 async fn what_is_no_offer_is_refused_with_the_reason() {
     let server = Running::start().await;
     for (path, kind, body, status, says) in [
-        ("/whip/kitchen", "text/plain", offer("sendonly", "aaaa"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/sdp"),
+        (
+            "/whip/kitchen",
+            "text/plain",
+            offer("sendonly", "aaaa"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "application/sdp",
+        ),
         ("/whip/kitchen", SDP, "hello".into(), StatusCode::BAD_REQUEST, "v=0"),
         ("/whip/kitchen", SDP, offer("recvonly", "aaaa"), StatusCode::BAD_REQUEST, "sendonly"),
         ("/whep/kitchen", SDP, offer("sendonly", "aaaa"), StatusCode::BAD_REQUEST, "recvonly"),
@@ -94,18 +100,22 @@ async fn what_is_no_offer_is_refused_with_the_reason() {
         let problem: serde_json::Value = refused.json().await.expect("a problem");
         assert!(problem["detail"].as_str().unwrap_or_default().contains(says), "{problem}");
     }
-    for (method, path) in [(Method::GET, "/whip/kitchen"), (Method::PUT, "/whip/kitchen/x"), (Method::GET, "/whep/kitchen/x")] {
+    for (method, path) in
+        [(Method::GET, "/whip/kitchen"), (Method::PUT, "/whip/kitchen/x"), (Method::GET, "/whep/kitchen/x")]
+    {
         let answer = server.client.request(method, server.url(path)).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
     }
-    let nobody = server.client.patch(server.url("/whip/kitchen/x")).header(CONTENT_TYPE, FRAGMENT).body("a=ice-ufrag:a\r\n");
+    let nobody =
+        server.client.patch(server.url("/whip/kitchen/x")).header(CONTENT_TYPE, FRAGMENT).body("a=ice-ufrag:a\r\n");
     assert_eq!(nobody.send().await.expect("an answer").status(), StatusCode::NOT_FOUND);
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_sites_ask_where_the_operator_allows_it() {
-    let server = Running::start_with(|settings| settings.http.allowed_origins = vec!["https://friend.example".into()]).await;
+    let server =
+        Running::start_with(|settings| settings.http.allowed_origins = vec!["https://friend.example".into()]).await;
     let preflight = |origin: &'static str| {
         let request = server.client.request(Method::OPTIONS, server.url("/whip/kitchen"));
         request.header(ORIGIN, HeaderValue::from_static(origin)).header(ACCEPT, HeaderValue::from_static("*/*")).send()

@@ -10,7 +10,7 @@ use super::Plane;
 use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
 use crate::forward::Arrived;
-use crate::outbox::Outbox;
+use crate::outbox::{Mark, Outbox};
 use crate::track::Taken;
 
 impl Plane {
@@ -52,7 +52,7 @@ impl Plane {
                 Output::Send(path, bytes) => {
                     if let Some(room) = out.room().get_mut(..bytes.len()) {
                         room.copy_from_slice(&bytes);
-                        out.commit(path, bytes.len());
+                        out.commit(path, bytes.len(), Mark::Other);
                     }
                 }
                 Output::Source(protocol, source) => {
@@ -192,11 +192,15 @@ impl Plane {
         let id = track.id;
         let Some((stream, codec)) = track.streams.get_mut(source.stream).zip(codec) else { return };
         let is_first = stream.reception.received() == 0;
+        let is_new = !std::mem::replace(&mut stream.comes, true);
         let taken = stream.take(now, codec, &ids, (&packet, source.is_rtx));
         let (due, publisher) = (stream.poll_timeout(now), track.endpoint);
         if let Some(taken) = taken {
             if is_first {
                 self.events.push_back(Event::Flows(id));
+            }
+            if is_new {
+                self.choose_all(now, source.track);
             }
             self.forward(now, source, &taken, packet.payload(), out);
         }
@@ -206,10 +210,18 @@ impl Plane {
         }
     }
 
+    /// Other streams of a track come than before: whoever gets it may get another.
+    pub(super) fn choose_all(&mut self, now: Instant, track: usize) {
+        let Some(track) = self.tracks.get(track) else { return };
+        for place in track.forwards.clone() {
+            self.choose(now, place);
+        }
+    }
+
     /// To whoever gets the track: no other peer is looked at.
     fn forward(&mut self, now: Instant, source: Source, taken: &Taken, payload: &[u8], out: &mut impl Outbox) {
         let Self { endpoints, tracks, forwards, counters, .. } = self;
-        let Some(track) = tracks.get(source.track) else { return };
+        let Some(track) = tracks.get(source.track).filter(|track| !track.is_muted) else { return };
         let Taken { seq, codec, header, read } = taken;
         // Filling has a number and no payload: subscribers are filled by us.
         if payload.is_empty() {

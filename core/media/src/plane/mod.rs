@@ -1,5 +1,6 @@
 //! The machine: endpoints, tracks, and who gets what.
 
+mod commands;
 mod control;
 mod incoming;
 mod outgoing;
@@ -20,7 +21,7 @@ use thiserror::Error;
 
 use crate::command::Event;
 use crate::endpoint::{Endpoint, Incoming, Source, Timers};
-use crate::forward::Forward;
+use crate::forward::{Forward, NOWHERE};
 use crate::outbox::Outbox;
 use crate::selection::Layer;
 use crate::track::Track;
@@ -64,6 +65,25 @@ pub struct Counters {
     pub gone: u64,
     /// Keyframes publishers were asked for.
     pub keyframes: u64,
+    /// Commands about somebody or something that was not there.
+    pub in_vain: u64,
+}
+
+impl Counters {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            strangers: self.strangers + other.strangers,
+            refused: self.refused + other.refused,
+            received: self.received + other.received,
+            forwarded: self.forwarded + other.forwarded,
+            retransmitted: self.retransmitted + other.retransmitted,
+            gone: self.gone + other.gone,
+            keyframes: self.keyframes + other.keyframes,
+            in_vain: self.in_vain + other.in_vain,
+        }
+    }
 }
 
 /// How a track comes in, by stream.
@@ -164,6 +184,7 @@ impl Plane {
             own: Ssrc(self.random.word()),
             incoming: Incoming::default(),
             outgoing: Default::default(),
+            slots: Default::default(),
             recorder: Recorder::new(),
             transport_sequence: 0,
             timers: Timers::default(),
@@ -303,7 +324,17 @@ impl Plane {
     pub fn unpublish(&mut self, track: TrackId) -> Result<(), Unknown> {
         let index = self.names.tracks.remove(&track).ok_or(Unknown::Track(track))?;
         let Some(gone) = self.tracks.try_remove(index) else { return Err(Unknown::Track(track)) };
-        gone.forwards.into_iter().for_each(|forward| self.drop_forward(forward));
+        for place in gone.forwards {
+            // Slots stay, for another track.
+            let is_slot = self.forwards.get(place).is_some_and(|forward| forward.want.is_some());
+            match self.forwards.get_mut(place).filter(|_| is_slot) {
+                Some(forward) => {
+                    forward.track = NOWHERE;
+                    forward.retarget();
+                }
+                None => self.drop_forward(place),
+            }
+        }
         self.with(gone.endpoint, |endpoint| endpoint.incoming.remove(index));
         Ok(())
     }
@@ -462,7 +493,10 @@ impl Plane {
         if let Some(track) = self.tracks.get_mut(forward.track) {
             track.forwards.retain(|&other| other != place);
         }
-        self.with(forward.endpoint, |endpoint| endpoint.outgoing.retain(|_, other| *other != place));
+        self.with(forward.endpoint, |endpoint| {
+            endpoint.outgoing.retain(|_, other| *other != place);
+            endpoint.slots.retain(|_, other| *other != place);
+        });
     }
 }
 

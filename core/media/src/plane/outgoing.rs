@@ -8,7 +8,7 @@ use tandem_rtp::rtx::NUMBER;
 
 use crate::endpoint::Endpoint;
 use crate::forward::Rewritten;
-use crate::outbox::Outbox;
+use crate::outbox::{Mark, Outbox};
 
 impl Endpoint {
     /// Sends a media packet; `original`: as a retransmission of that number. `false`: it could not be.
@@ -45,7 +45,7 @@ impl Endpoint {
         let Ok(length) = write(room) else { return false };
         let Ok(length) = srtp.sender.protect_rtp(room, length) else { return false };
         self.transport_sequence = sequence;
-        out.commit(path, length);
+        out.commit(path, length, if codec.is_video() { Mark::Video } else { Mark::Audio });
         true
     }
 
@@ -65,7 +65,7 @@ impl Endpoint {
         }
         let length = writer.finish();
         let Ok(length) = srtp.sender.protect_rtcp(room, length) else { return false };
-        out.commit(path, length);
+        out.commit(path, length, Mark::Other);
         true
     }
 }

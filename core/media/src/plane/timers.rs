@@ -7,6 +7,7 @@ use tandem_rtp::rtcp::ReportBlock;
 
 use super::Plane;
 use crate::outbox::Outbox;
+use crate::track::Track;
 
 impl Plane {
     /// Time has passed.
@@ -138,6 +139,12 @@ impl Plane {
         let own = endpoint.own;
         for blocks in blocks.chunks(MOST_BLOCKS) {
             endpoint.send_control(out, |writer| writer.receiver_report(own, blocks));
+        }
+        let mine: Vec<usize> = endpoint.incoming.tracks.iter().map(|(_, index)| *index).collect();
+        for index in mine {
+            if self.tracks.get_mut(index).is_some_and(Track::look) {
+                self.choose_all(now, index);
+            }
         }
     }
 }

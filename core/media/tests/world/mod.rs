@@ -40,7 +40,12 @@ pub fn transports(ice: Mode) -> Arc<tandem_webrtc::Config> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let certificate = rcgen::CertificateParams::new(Vec::new()).expect("names").self_signed(&key).expect("one");
     let identity = Identity::new(certificate.der(), Key::Pkcs8(&key.serialize_der())).expect("an identity");
-    Arc::new(tandem_webrtc::Config { local: Local::new(identity).expect("usable"), ice, max_message: 256 << 10 })
+    Arc::new(tandem_webrtc::Config {
+        local: Local::new(identity).expect("usable"),
+        ice,
+        breadth: tandem_webrtc::Breadth::Browsers,
+        max_message: 256 << 10,
+    })
 }
 
 /// What the plane wants to be sent.
@@ -56,7 +61,7 @@ impl Outbox for Sent {
         &mut self.room
     }
 
-    fn commit(&mut self, path: Path, length: usize) {
+    fn commit(&mut self, path: Path, length: usize, _mark: tandem_media::Mark) {
         self.datagrams.push_back((path, self.room[..length].to_vec()));
     }
 }

@@ -37,7 +37,7 @@ impl Outbox for Sent {
         &mut self.room
     }
 
-    fn commit(&mut self, path: Path, length: usize) {
+    fn commit(&mut self, path: Path, length: usize, _mark: tandem_media::Mark) {
         self.datagrams.push_back((path, self.room[..length].to_vec()));
     }
 }
