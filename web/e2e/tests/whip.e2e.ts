@@ -1,4 +1,5 @@
 // WHIP and WHEP in a real browser, by fetch alone: what one page publishes another plays, over UDP and over TCP.
+// At this address, as no other is let out of the browser over TCP (`src/chromium.ts`).
 import type { Page } from "@playwright/test";
 import { expect, test } from "../src/fixtures.ts";
 
@@ -50,14 +51,16 @@ async function got(page: Page): Promise<{ frames: number; sounds: number; protoc
   })()`);
 }
 
+test.use({ settings: { TANDEM_MEDIA_ADDRESSES: "127.0.0.1" } });
+
 for (const only of ["udp", "tcp"]) {
-  test(`a page publishes by WHIP and another plays it by WHEP, over ${only}`, async ({ server, browser }) => {
+  test(`a page publishes by WHIP and another plays it by WHEP, over ${only}`, async ({ server, browser, room }) => {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
     const [camera, screen] = [await context.newPage(), await context.newPage()];
     await camera.goto(`${server.origin}/help`);
     await screen.goto(`${server.origin}/help`);
-    const session = await publish(camera, "studio", only);
-    await watch(screen, "studio", only);
+    const session = await publish(camera, room, only);
+    await watch(screen, room, only);
     await expect.poll(async () => (await got(screen)).frames).toBeGreaterThan(20);
     const { sounds, protocol } = await got(screen);
     expect(sounds).toBeGreaterThan(20);
