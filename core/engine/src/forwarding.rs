@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tandem_api::signal::{self, Event, LeaveReason, Note, Reason, Sends, Slot, SlotLayer, Source, Topology};
 use tandem_media as media;
-use tandem_media::{Command, GroupId, TrackId, Want};
+use tandem_media::{Breadth, Command, GroupId, TrackId, Want};
 use tandem_policy::topology::{self, Wanted};
 use tandem_sdp::{Kind, Session};
 
@@ -95,8 +95,10 @@ impl Room {
         }
         let Some(member) = self.members.get_mut(&number) else { return Err(gone()) };
         let is_new = member.leg.is_none();
+        // Whose page is ours has a browser's certificate.
+        let breadth = if member.is_guest() { Breadth::Everybody } else { Breadth::Browsers };
         let mut leg = member.leg.take().unwrap_or_else(|| Box::new(Leg::new(ctx, seat)));
-        let offerer = Offerer { seat, shard, last_track: &mut self.forwarding.last_track, sends };
+        let offerer = Offerer { seat, shard, last_track: &mut self.forwarding.last_track, breadth, sends };
         let outcome = leg.offer(ctx, offerer, offer);
         let (endpoint, group) = (leg.endpoint, GroupId(self.key.0));
         let Outcome { commands, answer, gone: ended, changed } = match outcome {

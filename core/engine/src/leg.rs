@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tandem_api::signal::{Reason, Source};
 use tandem_media::allocate;
 use tandem_media::terms::{self, Terms};
-use tandem_media::{Command, Credentials, EndpointId, Publication, SlotId, Ssrc, Subscription, TrackId};
+use tandem_media::{Breadth, Command, Credentials, EndpointId, Publication, SlotId, Ssrc, Subscription, TrackId};
 use tandem_sdp::{Agreed, Direction, Fragment, FragmentLine, Kind, Line, OurLine, Section, Session, negotiate};
 
 use crate::context::{Context, Refusal, Seat};
@@ -61,6 +61,8 @@ pub(crate) struct Offerer<'a> {
     pub(crate) shard: usize,
     /// The last number of a track in the room.
     pub(crate) last_track: &'a mut u32,
+    /// What its DTLS may be like.
+    pub(crate) breadth: Breadth,
     /// What it says it sends, by m-line.
     pub(crate) sends: &'a BTreeMap<String, Source>,
 }
@@ -128,7 +130,7 @@ impl Leg {
         let mut commands = Vec::new();
         let ids = terms::extensions(&agreed);
         if self.agreed.is_none() {
-            commands.push(Command::Add { endpoint, credentials: credentials.clone(), ids });
+            commands.push(Command::Add { endpoint, credentials: credentials.clone(), ids, breadth: offerer.breadth });
         } else {
             commands.push(Command::Extensions { endpoint, ids });
             if restarts {

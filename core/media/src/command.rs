@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "variants have a sentence; the names of their fields say the rest")]
 
 use tandem_rtp::ext::Ids;
-use tandem_webrtc::{Channel, ChannelId, Credentials, Ended, Message, Path, Remote};
+use tandem_webrtc::{Breadth, Channel, ChannelId, Credentials, Ended, Message, Path, Remote};
 
 use crate::{EndpointId, GroupId, Publication, SlotId, Subscription, TrackId, Want};
 
@@ -11,8 +11,8 @@ use crate::{EndpointId, GroupId, Publication, SlotId, Subscription, TrackId, Wan
 /// commands and who hears of an end are on different threads.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// A peer that will come: what it is told of us, and the header extensions agreed on with it.
-    Add { endpoint: EndpointId, credentials: Credentials, ids: Ids },
+    /// A peer that will come: what it is told of us, the header extensions agreed on with it, and what its DTLS may be like.
+    Add { endpoint: EndpointId, credentials: Credentials, ids: Ids, breadth: Breadth },
     /// It speaks and listens with the others of a group, under this number: who speaks is told by group, and what is said by
     /// data channels goes to its members.
     Join { endpoint: EndpointId, group: GroupId, member: u32 },

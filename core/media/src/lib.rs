@@ -37,7 +37,7 @@ pub use plane::{Config, Counters, Plane, TrackTally, Unknown};
 pub use selection::Layer;
 pub use tandem_rtp::Ssrc;
 pub use tandem_rtp::reception::ntp;
-pub use tandem_webrtc::{Channel, Credentials, Ended, Message, Path, Protocol, Remote};
+pub use tandem_webrtc::{Breadth, Channel, Credentials, Ended, Message, Path, Protocol, Remote};
 pub use track::{MAX_STREAMS, Publication, StreamSpec};
 
 /// Names a peer; the caller's choice.

@@ -13,10 +13,10 @@ impl Plane {
     /// Does what is said. What names somebody or something that is not there is counted.
     pub fn handle_command(&mut self, now: Instant, command: Command, out: &mut impl Outbox) {
         let done = match command {
-            Command::Add { endpoint, credentials, ids } => match self.add(now, endpoint, credentials, ids) {
-                true => Ok(()),
-                false => Err(Unknown::Endpoint(endpoint)),
-            },
+            Command::Add { endpoint, credentials, ids, breadth } => {
+                let added = self.add_peer(now, endpoint, (credentials, breadth), ids);
+                if added { Ok(()) } else { Err(Unknown::Endpoint(endpoint)) }
+            }
             Command::Join { .. } => Ok(()),
             Command::Remote { endpoint, remote } => self.set_remote(now, endpoint, remote, out),
             Command::Candidate { endpoint, line } => self.add_candidate(now, endpoint, &line, out).map(|_| ()),

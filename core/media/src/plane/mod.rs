@@ -16,7 +16,9 @@ use slab::Slab;
 use tandem_rtp::Ssrc;
 use tandem_rtp::ext::Ids;
 use tandem_rtp::rtcp::Recorder;
-use tandem_webrtc::{Channel, ChannelId, Credentials, Message, NotACandidate, NotSent, Protocol, Remote, Transport};
+use tandem_webrtc::{
+    Breadth, Channel, ChannelId, Credentials, Message, NotACandidate, NotSent, Protocol, Remote, Transport,
+};
 use thiserror::Error;
 
 use crate::command::Event;
@@ -31,6 +33,8 @@ use crate::{EndpointId, Publication, Subscription, Tally, TrackId};
 pub struct Config {
     /// Certificate, and which part of ICE is played.
     pub transports: Arc<tandem_webrtc::Config>,
+    /// The same for peers that may be anybody's program, with certificates of any kind; `None`: no different from browsers.
+    pub foreign: Option<Arc<tandem_webrtc::Config>>,
     /// Where datagrams come in.
     pub listens: Vec<(Protocol, SocketAddr)>,
     /// An instant, and its NTP time (RFC 3550 §4).
@@ -167,11 +171,23 @@ impl Plane {
 
     /// A peer that will come, with what it is told of us. `false`: the name or the ufrag is taken.
     pub fn add(&mut self, now: Instant, id: EndpointId, credentials: Credentials, ids: Ids) -> bool {
+        self.add_peer(now, id, (credentials, Breadth::Browsers), ids)
+    }
+
+    /// The same, with what is known of it.
+    pub fn add_peer(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        (credentials, breadth): (Credentials, Breadth),
+        ids: Ids,
+    ) -> bool {
         if self.names.endpoints.contains_key(&id) || self.names.ufrags.contains_key(&credentials.ufrag) {
             return false;
         }
         let ufrag = credentials.ufrag.clone();
-        let transports = self.config.transports.clone();
+        let foreign = self.config.foreign.as_ref().filter(|_| breadth == Breadth::Everybody);
+        let transports = foreign.unwrap_or(&self.config.transports).clone();
         let transport = Transport::new(now, transports, credentials, self.random.next(), &self.config.listens);
         let place = self.endpoints.insert(Endpoint {
             id,

@@ -122,7 +122,8 @@ impl World {
     pub fn new() -> Self {
         let (now, server) = (some_instant(), transports(Mode::Lite));
         let listens = vec![(Protocol::Udp, at(SERVER))];
-        let plane = Plane::new(Config { transports: server.clone(), listens, clock: (now, 0) }, [1, 2, 3, 4]);
+        let plane =
+            Plane::new(Config { transports: server.clone(), listens, foreign: None, clock: (now, 0) }, [1, 2, 3, 4]);
         let mut ids = Ids::default();
         ids.set(ext::Kind::TransportSequence, 3);
         ids.set(ext::Kind::Mid, 4);

@@ -62,12 +62,10 @@ pub struct Handle {
 /// A port is in use, an address is not ours, or the system refuses a socket or thread.
 pub fn start(config: &Config, events: events::Sender) -> io::Result<Handle> {
     let (local, fingerprint) = certificate()?;
-    let transports = Arc::new(tandem_webrtc::Config {
-        local,
-        breadth: Breadth::Browsers,
-        ice: Mode::Lite,
-        max_message: MAX_MESSAGE,
-    });
+    let transports =
+        |local, breadth| Arc::new(tandem_webrtc::Config { local, breadth, ice: Mode::Lite, max_message: MAX_MESSAGE });
+    let foreign = transports(local.clone(), Breadth::Everybody);
+    let transports = transports(local, Breadth::Browsers);
     let mut handle = Handle {
         mailboxes: Arc::new([]),
         reports: Vec::new(),
@@ -91,6 +89,7 @@ pub fn start(config: &Config, events: events::Sender) -> io::Result<Handle> {
             index,
             sockets,
             transports: Arc::clone(&transports),
+            foreign: Arc::clone(&foreign),
             mailboxes: Arc::clone(&handle.mailboxes),
             events: events.clone(),
             report,

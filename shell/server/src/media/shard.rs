@@ -25,6 +25,7 @@ pub(super) struct Seed {
     pub(super) index: usize,
     pub(super) sockets: Sockets,
     pub(super) transports: Arc<tandem_webrtc::Config>,
+    pub(super) foreign: Arc<tandem_webrtc::Config>,
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) events: Events,
     pub(super) report: Arc<Report>,
@@ -99,6 +100,7 @@ impl Shard {
         let udp = sockets.iter().map(|(_, at)| (Protocol::Udp, *at));
         let config = tandem_media::Config {
             transports: Arc::clone(&seed.transports),
+            foreign: Some(Arc::clone(&seed.foreign)),
             listens: udp.chain(seed.sockets.streams().map(|at| (Protocol::Tcp, at))).collect(),
             clock: (now, tandem_media::ntp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
         };
