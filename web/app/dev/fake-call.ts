@@ -62,6 +62,7 @@ export function fakeCall(wanted: Wanted): Call {
     speakingWhileMuted: wanted.talkingMuted,
   };
   const room: Room = {
+    topology: "p2p",
     name: "tovu-rabi-keno-lipa-duza",
     host: wanted.host ? "p1" : "p2",
     locked: wanted.locked,
@@ -108,11 +109,26 @@ export function fakeCall(wanted: Wanted): Call {
     remove: done,
     handOver: done,
     end: done,
+    mute: done,
+    raiseHand: done,
+    lowerHand: done,
+    forward: done,
+    showing: () => undefined,
   } as Call;
 }
 
 function person(id: string, name: string, media = { audio: true, video: true, screen: false }): Participant {
-  return { id, name, media, state: "here", hide_address: id === "p3", client: "web", epoch: 1, joined_at: Date.now() };
+  return {
+    id,
+    name,
+    media,
+    state: "here",
+    hide_address: id === "p3",
+    client: "web",
+    epoch: 1,
+    joined_at: Date.now(),
+    tracks: [],
+  };
 }
 
 function peer(index: number, wanted: Wanted): Peer {
@@ -127,6 +143,7 @@ function peer(index: number, wanted: Wanted): Peer {
     sas: SAS[index] ?? null,
     quality: quality(index === 1 ? "fair" : "good", index),
     speaking: index === 0 && wanted.people > 2,
+    forwarded: false,
   };
 }
 

@@ -73,25 +73,29 @@ test("the host hands over, and only the new host has the tools", async ({ person
   await expect(ann.panel.getByRole("button", { name: words.people.lock })).toHaveCount(0);
 });
 
-test("four see and hear each other; a fifth is told why there are no pictures, and they come back when one leaves", async ({
-  person,
-  room,
-}) => {
-  test.slow();
-  const ann = await person("Ann");
-  const four = [ann, await person("Ben"), await person("Carl"), await person("Dora")];
-  for (const one of four) await one.enters(room);
-  await talk(...four);
-  const fifth = await person("Emil");
-  await fifth.enters(room);
-  for (const { page } of [...four, fifth]) await expect(page.getByText(words.call.meshFull)).toBeVisible();
-  await fifth.opensChat();
-  await fifth.writes("At least I can write");
-  await ann.opensChat();
-  await expect(ann.lines).toHaveText([/At least I can write/]);
-  await fifth.button(words.bar.leave).click();
-  for (const { page } of four) await expect(page.getByText(words.call.meshFull)).toHaveCount(0);
-  await talk(...four);
+test.describe("without a media plane", () => {
+  test.use({ settings: { TANDEM_MEDIA_ENABLED: "false", TANDEM_ROOMS_MESH: "4" } });
+
+  test("four see and hear each other; a fifth is told why there are no pictures, and they come back when one leaves", async ({
+    person,
+    room,
+  }) => {
+    test.slow();
+    const ann = await person("Ann");
+    const four = [ann, await person("Ben"), await person("Carl"), await person("Dora")];
+    for (const one of four) await one.enters(room);
+    await talk(...four);
+    const fifth = await person("Emil");
+    await fifth.enters(room);
+    for (const { page } of [...four, fifth]) await expect(page.getByText(words.call.meshFull)).toBeVisible();
+    await fifth.opensChat();
+    await fifth.writes("At least I can write");
+    await ann.opensChat();
+    await expect(ann.lines).toHaveText([/At least I can write/]);
+    await fifth.button(words.bar.leave).click();
+    for (const { page } of four) await expect(page.getByText(words.call.meshFull)).toHaveCount(0);
+    await talk(...four);
+  });
 });
 
 test("before entering one sees who is there, unless the room is locked or one has to ring", async ({

@@ -4,10 +4,12 @@ import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
 import { Files } from "./files/files";
-import type { IceServer, Join, Joined, Media, Participant, Room } from "./generated";
+import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
 import { Link } from "./link";
 import { LocalMedia } from "./media/local";
 import { Mesh } from "./peer/mesh";
+import { Passage } from "./plane/passage";
+import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
 import { enter, find, follow, type Roster, type Step } from "./roster";
 import { Session, type Entrance, type Request, type RoomEvent } from "./session";
@@ -57,6 +59,8 @@ class TandemCall implements Call {
   #frameAsked = false;
   #media: LocalMedia;
   #mesh: Mesh;
+  #plane: Plane;
+  #passage: Passage;
   #chat: Chat;
   #files: Files;
 
@@ -77,6 +81,15 @@ class TandemCall implements Call {
       peerClosed: (peer) => this.#files.detach(peer),
       beforeRestart: () => this.#refreshIce(),
     });
+    this.#plane = new Plane(deps, {
+      request,
+      changed: () => {
+        this.#passage.look();
+        changed();
+      },
+      beforeRestart: () => this.#refreshIce(),
+    });
+    this.#passage = new Passage(deps.timers, this.#mesh, this.#plane);
     this.#chat = new Chat(deps, {
       self: () => this.#self(),
       readers: () => this.#readers(),
@@ -211,6 +224,21 @@ class TandemCall implements Call {
   end(): Promise<void> {
     return this.#request({ type: "end" });
   }
+  mute(participant: string, source: Source): Promise<void> {
+    return this.#request({ type: "mute", participant, source });
+  }
+  raiseHand(raised: boolean): Promise<void> {
+    return this.#request({ type: "hand", raised });
+  }
+  lowerHand(participant: string): Promise<void> {
+    return this.#request({ type: "lower_hand", participant });
+  }
+  forward(always: boolean): Promise<void> {
+    return this.#request({ type: "topology", sfu: always });
+  }
+  showing(participant: string, source: "camera" | "screen", height: number | null): void {
+    this.#plane.setHeight(`${participant}:${source}`, height);
+  }
 
   // ── beginning and end ──
 
@@ -234,6 +262,7 @@ class TandemCall implements Call {
         joined: (joined, how) => this.#onJoined(joined, how),
         resumed: () => this.#onResumed(),
         event: (event) => this.#onEvent(event),
+        note: () => undefined,
         draining: (reconnectMs) => {
           link.expectRestart(reconnectMs);
           this.#events.emit("notice", { kind: "draining" });
@@ -271,9 +300,19 @@ class TandemCall implements Call {
     return [
       () => options.signal?.removeEventListener("abort", onAbort),
       timers.every(ACK_EVERY_MS, () => session.acknowledge()),
-      timers.every(LEVEL_EVERY_MS, () => this.#mesh.sampleLevels()),
-      timers.every(STATS_EVERY_MS, () => this.#mesh.sampleStats()),
-      onWake(() => this.#mesh.nudge()),
+      timers.every(LEVEL_EVERY_MS, () => {
+        this.#plane.look();
+        this.#passage.look();
+        this.#mesh.sampleLevels();
+      }),
+      timers.every(STATS_EVERY_MS, () => {
+        this.#mesh.sampleStats();
+        this.#plane.sampleStats();
+      }),
+      onWake(() => {
+        this.#mesh.nudge();
+        this.#plane.nudge();
+      }),
       onPageHide(() => place.keep(session.place)),
     ];
   }
@@ -297,6 +336,7 @@ class TandemCall implements Call {
     visit.place.forget();
     this.#files.close();
     this.#mesh.close();
+    this.#plane.abandon();
     this.#media.close();
     this.#setState({ state: "ended", reason, detail });
     visit.refused(new CallError(errorReason(reason), detail === "" ? `The call has ended: ${reason}.` : detail));
@@ -312,6 +352,8 @@ class TandemCall implements Call {
     // Entering anew after a long absence: whoever we knew is someone else now, and so are we.
     const anew = how === "new" && this.#roster !== null;
     if (anew) this.#mesh.close();
+    // Whoever has given us a new beginning knows nothing of the connection before.
+    this.#plane.abandon();
     visit.told = joined.participants.find(({ id }) => id === joined.you)?.media ?? null;
     this.#step(enter(this.#roster, joined, how));
     if (how === "restored") this.#mesh.handleRestored();
@@ -327,6 +369,7 @@ class TandemCall implements Call {
     visit.lostAt = null;
     this.#enterState();
     this.#mesh.nudge();
+    this.#plane.nudge();
   }
 
   #onEvent(event: RoomEvent): void {
@@ -343,6 +386,14 @@ class TandemCall implements Call {
         return this.#chat.handleMessage(event.from, event.data);
       case "ice_servers":
         return this.#setIce(event.ice_servers);
+      case "media_answer":
+        return this.#plane.handleAnswer(event.sdp);
+      case "media_ended":
+        return this.#plane.handleLost();
+      case "watched":
+        return this.#plane.handleWatched(event.track, event.layers);
+      case "muted":
+        return this.#onMuted(event.by, event.source);
       case "participant_joined":
       case "participant_changed":
       case "participant_left":
@@ -357,6 +408,8 @@ class TandemCall implements Call {
   #step({ roster, notices }: Step): void {
     this.#roster = roster;
     this.#mesh.setRoster(roster);
+    this.#plane.setRoster(roster);
+    this.#passage.look();
     for (const notice of notices) this.#notify(notice);
     this.#changed();
   }
@@ -400,8 +453,17 @@ class TandemCall implements Call {
     if (!this.#visit) throw new CallError("not_joined", "You are not in a call.");
   }
 
+  /** Only its owner turns it on again. */
+  #onMuted(by: string, source: Source): void {
+    if (source === "microphone") this.#media.microphone.switchOff();
+    else if (source === "camera") this.#media.camera.switchOff();
+    else this.#media.screen.stop();
+    this.#notify({ kind: "muted", name: (this.#roster && find(this.#roster, by)?.name) ?? "", source });
+  }
+
   #onMedia(): void {
     this.#mesh.setTracks(this.#media.tracks);
+    this.#plane.setTracks(this.#media.tracks);
     this.#tellMedia();
     this.#changed();
   }
@@ -418,6 +480,7 @@ class TandemCall implements Call {
   #setIce(iceServers: IceServer[]): void {
     if (this.#visit) this.#visit.iceAt = this.#deps.timers.now();
     this.#mesh.setIceServers(iceServers);
+    this.#plane.setIceServers(iceServers);
   }
 
   async #refreshIce(): Promise<void> {

@@ -61,6 +61,11 @@ export function meshOf(roster: Roster): ReadonlySet<string> {
   return new Set(able.slice(0, roster.limits.mesh).map(({ id }) => id));
 }
 
+/** Media goes through the server. */
+export function isForwarded(roster: Roster): boolean {
+  return roster.room.topology === "sfu" && roster.limits.sfu;
+}
+
 /** More are in than a mesh carries. */
 export function isMeshFull(roster: Roster): boolean {
   return ableOf(roster).length > roster.limits.mesh;

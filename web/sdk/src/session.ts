@@ -36,6 +36,8 @@ export interface SessionOutput {
   event(event: RoomEvent): void;
   /** The server asks us to come back after this many milliseconds. */
   draining(reconnectMs: number): void;
+  /** About the media plane; not numbered, the latest counts. */
+  note(note: Extract<Note, { type: "speakers" | "layers" }>): void;
   /** This transport is of no use: open another, at once or with patience. */
   reopen(patience: "at_once" | "backoff"): void;
   /** There is no way back in. */
@@ -176,6 +178,10 @@ export class Session {
       // Not asked for here.
       case "seen":
       case "pong":
+        return;
+      case "speakers":
+      case "layers":
+        this.#output.note(note);
         return;
       case "draining":
         this.#output.draining(note.reconnect_ms);

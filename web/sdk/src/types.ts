@@ -1,5 +1,5 @@
 // The public face of the SDK. The app, the embed and any third party use this and nothing else.
-import type { LeaveReason, Participant, PathKind, Reason, Room } from "./generated";
+import type { LeaveReason, Participant, PathKind, Reason, Room, Source } from "./generated";
 
 /** Where a call stands. One place in the SDK changes it. */
 export type CallState =
@@ -50,6 +50,8 @@ export interface Peer {
   readonly sas: readonly string[] | null;
   readonly quality: Quality;
   readonly speaking: boolean;
+  /** What is shown comes through the server's media plane. */
+  readonly forwarded: boolean;
 }
 
 export type Trouble = "none" | "your_upload" | "their_upload" | "network" | "device";
@@ -123,7 +125,9 @@ export type Notice =
   | { kind: "host"; name: string; you: boolean }
   /** `rejoined`: one's place was lost in a long outage, and taken anew; whoever was here sees a newcomer. */
   | { kind: "locked" | "unlocked" | "draining" | "restored" | "rejoined" | "screen_ended" }
-  | { kind: "device_lost"; device: "microphone" | "camera" };
+  | { kind: "device_lost"; device: "microphone" | "camera" }
+  /** The host has turned off what you send. */
+  | { kind: "muted"; name: string; source: Source };
 
 export { CallError, type ErrorReason } from "./errors";
 
@@ -166,4 +170,14 @@ export interface Call {
   remove(participant: string): Promise<void>;
   handOver(participant: string): Promise<void>;
   end(): Promise<void>;
+
+  /** Host: turns off what somebody sends; in a call of two it asks for it. */
+  mute(participant: string, source: Source): Promise<void>;
+  raiseHand(raised: boolean): Promise<void>;
+  /** Host. */
+  lowerHand(participant: string): Promise<void>;
+  /** Host: all media goes through the server, or as the server sees fit. */
+  forward(always: boolean): Promise<void>;
+  /** Device pixels of the tile in which somebody is shown; 0: out of sight. What is not told is shown in a usual size. */
+  showing(participant: string, source: "camera" | "screen", height: number | null): void;
 }

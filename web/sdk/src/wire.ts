@@ -77,6 +77,8 @@ const isParticipant = shape<Participant>({
   client: isText,
   epoch: isCount,
   joined_at: isCount,
+  hand: maybe(isCount),
+  tracks: listOf(shape({ id: isText, source: isText, stopped: isFlag })),
 });
 const isRoom = shape<Room>({
   name: isText,
@@ -84,6 +86,7 @@ const isRoom = shape<Room>({
   locked: isFlag,
   entry: oneOf("open", "ring"),
   relay_only: isFlag,
+  topology: oneOf("p2p", "sfu"),
   started_at: isCount,
   counts: shape({ participants: isCount, audio: isCount, video: isCount, screen: isCount }),
 });
@@ -101,6 +104,7 @@ const isLimits = shape({
   name_chars: isCount,
   participants: isCount,
   mesh: isCount,
+  sfu: isFlag,
 });
 const isDescription = shape({ from: isText, sdp: isText });
 
@@ -127,6 +131,10 @@ const EVENTS: Record<Event["type"], Check> = {
   chat: shape({ from: isText, text: isText, at: isCount, private: isFlag }),
   message: shape({ from: isText, data: isAny }),
   ice_servers: shape({ ice_servers: listOf(isIceServer) }),
+  media_answer: shape({ to: isCount, sdp: isText, tracks: listOf(shape({ mid: isText, track: isText })) }),
+  media_ended: shape({ detail: isText }),
+  watched: shape({ track: isText, layers: isCount }),
+  muted: shape({ by: isText, source: isText }),
   out: shape({ reason: isText }),
 };
 
@@ -136,4 +144,6 @@ const NOTES: Record<Note["type"], Check> = {
   pong: isRecord,
   refused: shape({ reason: isText, detail: isText, fatal: isFlag }),
   draining: shape({ reconnect_ms: isCount }),
+  speakers: shape({ participants: listOf(isText) }),
+  layers: shape({ slots: listOf(isRecord) }),
 };

@@ -23,6 +23,7 @@ export const LIMITS: Limits = {
   name_chars: 60,
   participants: 50,
   mesh: 4,
+  sfu: false,
 };
 
 interface Seat {
@@ -67,6 +68,7 @@ export class FakeServer {
       host: this.host,
       locked: this.locked,
       entry: this.entry,
+      topology: "p2p",
       relay_only: this.relayOnly,
       started_at: 1,
       counts: {
@@ -163,6 +165,7 @@ export class FakeServer {
       hide_address: hello.hide_address,
       client: "web",
       epoch: 1,
+      tracks: [],
       joined_at: this.#counter,
     };
     const seat: Seat = { participant, token: `token-${id}`, sent: [], next: 1, received: 0, socket };

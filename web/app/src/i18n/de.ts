@@ -268,6 +268,12 @@ export const de: Catalogue = {
     cameraOn: "Kamera an",
     cameraOff: "Kamera aus",
     invite: "Jemanden einladen",
+    mute: "Stummschalten",
+    stopCamera: "Kamera ausschalten",
+    raiseHand: "Hand heben",
+    lowerOwnHand: "Hand senken",
+    lowerHand: "Hand senken lassen",
+    handRaised: "Hand gehoben",
   },
 
   invite: {
@@ -396,6 +402,12 @@ export const de: Catalogue = {
     screenEnded: "Ihr Bildschirm wird nicht mehr geteilt.",
     microphoneLost: "Ihr Mikrofon wurde abgezogen.",
     cameraLost: "Ihre Kamera wurde abgezogen.",
+    turnedOff: {
+      microphone: (name: string) => `${name} hat Sie stummgeschaltet.`,
+      camera: (name: string) => `${name} hat Ihre Kamera ausgeschaltet.`,
+      screen: (name: string) => `${name} hat Ihre Bildschirmfreigabe beendet.`,
+      screen_audio: (name: string) => `${name} hat Ihre Bildschirmfreigabe beendet.`,
+    },
     newMessage: (name, text) => `${name}: ${text}`,
     fileOffered: (name, file) => `${name} bietet Ihnen ${file} an.`,
     fileFinished: (file) => `${file} ist vollständig.`,

@@ -265,6 +265,12 @@ export const en = {
     cameraOn: "Camera on",
     cameraOff: "Camera off",
     invite: "Invite someone",
+    mute: "Mute",
+    stopCamera: "Turn the camera off",
+    raiseHand: "Raise your hand",
+    lowerOwnHand: "Lower your hand",
+    lowerHand: "Lower the hand",
+    handRaised: "Hand raised",
   },
 
   invite: {
@@ -392,6 +398,12 @@ export const en = {
     screenEnded: "Your screen is no longer shared.",
     microphoneLost: "Your microphone was unplugged.",
     cameraLost: "Your camera was unplugged.",
+    turnedOff: {
+      microphone: (name: string) => `${name} has muted you.`,
+      camera: (name: string) => `${name} has turned your camera off.`,
+      screen: (name: string) => `${name} has ended your screen sharing.`,
+      screen_audio: (name: string) => `${name} has ended your screen sharing.`,
+    },
     newMessage: (name: string, text: string) => `${name}: ${text}`,
     fileOffered: (name: string, file: string) => `${name} offers you ${file}.`,
     fileFinished: (file: string) => `${file} is complete.`,

@@ -23,6 +23,8 @@ export function noticeText(notice: Notice, t: Catalogue["notices"]): string {
       return t.screenEnded;
     case "device_lost":
       return notice.device === "microphone" ? t.microphoneLost : t.cameraLost;
+    case "muted":
+      return t.turnedOff[notice.source](notice.name);
   }
 }
 

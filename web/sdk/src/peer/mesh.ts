@@ -2,7 +2,7 @@
 import { CallError } from "../errors";
 import type { Deps } from "../deps";
 import type { Candidate, IceServer, Participant } from "../generated";
-import { isMeshFull, meshOf, type Roster } from "../roster";
+import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
 import type { Peer } from "../types";
 import type { Ceilings, Connection, Tracks } from "./connection";
@@ -28,6 +28,7 @@ export class Mesh {
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
   #hideAddress = false;
+  #released = false;
   #retries = new Set<() => void>();
 
   constructor(deps: MeshDeps, port: MeshPort) {
@@ -40,7 +41,12 @@ export class Mesh {
   }
 
   get full(): boolean {
-    return this.#roster !== null && isMeshFull(this.#roster);
+    return this.#roster !== null && !isForwarded(this.#roster) && isMeshFull(this.#roster);
+  }
+
+  /** Media is to go through the server. */
+  get isForwarded(): boolean {
+    return this.#roster !== null && isForwarded(this.#roster);
   }
 
   isDirect(peer: string): boolean {
@@ -69,6 +75,7 @@ export class Mesh {
   /** The one place that decides who is connected to us. */
   setRoster(roster: Roster): void {
     this.#roster = roster;
+    if (!isForwarded(roster)) this.#released = false;
     const others = roster.participants.filter(({ id }) => id !== roster.you);
     const before = this.#peers;
     this.#peers = new Map();
@@ -83,6 +90,19 @@ export class Mesh {
     }
     for (const gone of before.values()) gone.disconnect();
     this.#settle();
+  }
+
+  /** Everything comes through the server now. */
+  release(): void {
+    if (!this.#roster || !isForwarded(this.#roster) || this.#released) return;
+    this.#released = true;
+    this.#settle();
+    this.#port.changed();
+  }
+
+  /** Those we know, with what they are and how they are connected. */
+  get all(): readonly RemotePeer[] {
+    return [...this.#peers.values()];
   }
 
   handleOffer(from: string, sdp: string): void {
@@ -146,6 +166,10 @@ export class Mesh {
   /** Both are in, both can, and both are among those a mesh carries. */
   #wanted(info: Participant): boolean {
     if (!this.#roster) return false;
+    if (isForwarded(this.#roster)) {
+      // What is there stays until the other way is: the change is not to be seen.
+      return !this.#released && (this.#peers.get(info.id)?.connection ?? null) !== null;
+    }
     const mesh = meshOf(this.#roster);
     return mesh.has(this.#roster.you) && mesh.has(info.id);
   }

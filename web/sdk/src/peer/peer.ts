@@ -5,6 +5,7 @@ import type { Candidate, Participant, PathKind } from "../generated";
 import { loudness, SpeechDetector } from "../level";
 import { fingerprintsOf, SasExchange } from "../sas";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
+import type { Forwarded } from "../plane/plane";
 import type { Peer } from "../types";
 import { Connection, type Channels, type ConnectionOptions } from "./connection";
 
@@ -36,6 +37,7 @@ export class RemotePeer {
   #sample: Sample | null = null;
   #quality = UNKNOWN_QUALITY;
   #path: PathKind | null = null;
+  #forwarded: Forwarded | null = null;
   #view: Peer | null = null;
 
   constructor(info: Participant, deps: PeerDeps, port: PeerPort) {
@@ -59,17 +61,43 @@ export class RemotePeer {
 
   /** What a page shows: the same object until something is different. */
   get view(): Peer {
-    this.#view ??= {
-      info: this.#info,
-      connection: this.#connection?.state ?? "none",
-      path: this.#path,
-      camera: this.#connection?.camera ?? null,
-      screen: this.#info.media.screen ? (this.#connection?.screen ?? null) : null,
-      sas: this.#sas?.exchange.words ?? null,
-      quality: this.#quality,
-      speaking: this.#speech.speaking && this.#info.media.audio,
-    };
+    this.#view ??= this.#forwarded
+      ? this.#viewOf(this.#forwarded)
+      : {
+          info: this.#info,
+          connection: this.#connection?.state ?? "none",
+          path: this.#path,
+          camera: this.#connection?.camera ?? null,
+          screen: this.#info.media.screen ? (this.#connection?.screen ?? null) : null,
+          sas: this.#sas?.exchange.words ?? null,
+          quality: this.#quality,
+          speaking: this.#speech.speaking && this.#info.media.audio,
+          forwarded: false,
+        };
     return this.#view;
+  }
+
+  /** What comes through the server is shown, or, with `null`, what comes directly. */
+  setForwarded(forwarded: Forwarded | null): void {
+    if (forwarded === this.#forwarded) return;
+    this.#forwarded = forwarded;
+    if (forwarded && this.#speech.handleLevel(this.#deps.timers.now(), forwarded.level)) this.#view = null;
+    this.#changed();
+  }
+
+  #viewOf({ connection, camera, screen, quality }: Forwarded): Peer {
+    const speaking = this.#speech.speaking && this.#info.media.audio;
+    return {
+      info: this.#info,
+      connection,
+      path: null,
+      camera,
+      screen: this.#info.media.screen ? screen : null,
+      sas: null,
+      quality,
+      speaking,
+      forwarded: true,
+    };
   }
 
   setInfo(info: Participant): void {
@@ -120,7 +148,7 @@ export class RemotePeer {
   }
 
   sampleLevel(now: number): void {
-    const level = loudness(this.#connection?.audioLevel() ?? 0);
+    const level = this.#forwarded?.level ?? loudness(this.#connection?.audioLevel() ?? 0);
     if (this.#speech.handleLevel(now, level)) this.#changed();
   }
 

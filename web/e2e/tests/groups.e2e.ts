@@ -1,0 +1,121 @@
+// Groups: from the third person on media goes through the server, and nobody is to notice.
+import type { Page } from "@playwright/test";
+import { expect, test } from "../src/fixtures.ts";
+import { advances } from "../src/measure.ts";
+import { talk, words, type Person } from "../src/person.ts";
+
+/** Of each incoming picture that moves: frames decoded, by the connection and m-line it comes by. */
+function pictures(page: Page): Promise<Record<string, number>> {
+  return page.evaluate(async () => {
+    const found: Record<string, number> = {};
+    for (const [at, connection] of window.spy.connections.entries()) {
+      if (connection.connectionState === "closed") continue;
+      (await connection.getStats()).forEach((entry: Record<string, unknown>) => {
+        if (entry["type"] === "inbound-rtp" && entry["kind"] === "video")
+          found[`${at} ${String(entry["mid"])}`] = Number(entry["framesDecoded"] ?? 0);
+      });
+    }
+    return found;
+  });
+}
+
+/** So many pictures of others move. */
+async function sees(page: Page, count: number): Promise<void> {
+  let before = await pictures(page);
+  await expect
+    .poll(
+      async () => {
+        const after = await pictures(page);
+        const moving = Object.keys(after).filter((key) => (after[key] ?? 0) >= (before[key] ?? 0) + 5).length;
+        if (moving < count) return moving;
+        before = after;
+        return moving;
+      },
+      { message: `${count} pictures move`, timeout: 60_000, intervals: [1_000] },
+    )
+    .toBeGreaterThanOrEqual(count);
+}
+
+/** How many connections a page has that are open. */
+function open(page: Page): Promise<number> {
+  return page.evaluate(() => window.spy.connections.filter((each) => each.connectionState === "connected").length);
+}
+
+async function gather(person: (name: string) => Promise<Person>, room: string, names: string[]): Promise<Person[]> {
+  const people: Person[] = [];
+  for (const name of names) {
+    const someone = await person(name);
+    await someone.enters(room);
+    people.push(someone);
+  }
+  return people;
+}
+
+for (const names of [
+  ["Ann", "Ben", "Cora"],
+  ["Ann", "Ben", "Cora", "Dan", "Eve"],
+]) {
+  test(`all ${names.length} see and hear each other through the server`, async ({ person, room }) => {
+    test.slow();
+    const people = await gather(person, room, names);
+    for (const { name, page, tile } of people.map((each) => ({ ...each, tile: each.tile.bind(each) }))) {
+      for (const other of names.filter((each) => each !== name))
+        await expect(tile(other).locator("video")).toBeVisible();
+      await sees(page, names.length - 1);
+      await advances(page);
+      // One connection, to the server: those between browsers are given up.
+      await expect.poll(() => open(page)).toBe(1);
+    }
+  });
+}
+
+test("a call of two goes through the server when a third comes, without a gap, and the third hears both", async ({
+  person,
+  room,
+}) => {
+  test.slow();
+  const [ann, ben] = (await gather(person, room, ["Ann", "Ben"])) as [Person, Person];
+  await talk(ann, ben);
+  await ann.page.evaluate(watchForFreezes);
+  const cora = await person("Cora");
+  await cora.enters(room);
+  await sees(cora.page, 2);
+  await expect.poll(() => open(ann.page)).toBe(1);
+  await sees(ann.page, 2);
+  const frozen = await ann.page.evaluate(() => (window as unknown as { frozen: () => number }).frozen());
+  test.info().annotations.push({ type: "frozen", description: `${Math.round(frozen)} ms` });
+  expect(frozen).toBeLessThan(1_000);
+});
+
+/** The longest time between two pictures that anything on the page has shown. */
+function watchForFreezes(): void {
+  let last = performance.now();
+  let longest = 0;
+  const seen = new WeakSet<HTMLVideoElement>();
+  const follow = (video: HTMLVideoElement): void => {
+    const next = (now: number): void => {
+      longest = Math.max(longest, now - last);
+      last = now;
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  };
+  setInterval(() => {
+    for (const video of document.querySelectorAll<HTMLVideoElement>("article video")) {
+      if (seen.has(video) || video.closest("article")?.getAttribute("aria-label")?.includes("Ben") !== true) continue;
+      seen.add(video);
+      follow(video);
+    }
+  }, 20);
+  Object.assign(window, { frozen: () => longest });
+}
+
+test("the host mutes somebody, who is told and can speak again", async ({ person, room }) => {
+  test.slow();
+  const [ann, ben] = (await gather(person, room, ["Ann", "Ben", "Cora"])) as [Person, Person, Person];
+  await sees(ben.page, 2);
+  await ann.opensPeople();
+  await ann.uses("Ben", words.people.mute);
+  await expect(ben.notice(words.notices.turnedOff.microphone("Ann"))).toBeVisible();
+  await expect(ben.button(words.bar.microphone)).toHaveAttribute("aria-pressed", "false");
+});
