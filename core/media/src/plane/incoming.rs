@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use tandem_rtp::ext;
-use tandem_rtp::{Packet, Ssrc, rtx};
+use tandem_rtp::{Packet, Ssrc, rtcp, rtx};
 use tandem_webrtc::{Output, Path, addressee};
 
 use super::Plane;
 use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
-use crate::forward::Arrived;
-use crate::outbox::Outbox;
+use crate::outbox::{Mark, Outbox};
+use crate::slot::Arrived;
 use crate::track::Taken;
 
 impl Plane {
@@ -22,10 +22,8 @@ impl Plane {
         };
         match datagram.first() {
             // RFC 7983 §7: RTP and RTCP; which of both, RFC 5761 §4 tells by the second byte.
-            Some(128..=191) => match datagram.get(1) {
-                Some(192..=223) => self.on_control(now, place, datagram, out),
-                _ => self.on_media(now, place, datagram, out),
-            },
+            Some(128..=191) if rtcp::is_rtcp(datagram) => self.on_control(now, place, datagram, out),
+            Some(128..=191) => self.on_media(now, place, datagram, out),
             _ => {
                 self.with(place, |endpoint| endpoint.transport.handle_datagram(now, path, datagram));
                 self.settle(now, place, out);
@@ -52,7 +50,7 @@ impl Plane {
                 Output::Send(path, bytes) => {
                     if let Some(room) = out.room().get_mut(..bytes.len()) {
                         room.copy_from_slice(&bytes);
-                        out.commit(path, bytes.len());
+                        out.commit(path, bytes.len(), Mark::Other);
                     }
                 }
                 Output::Source(protocol, source) => {
@@ -84,17 +82,18 @@ impl Plane {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         self.events.push_back(Event::Connected(endpoint.id));
         // What it waits for can be sent from here on.
-        let gets: Vec<usize> = endpoint.outgoing.values().copied().collect();
-        for forward in gets {
-            self.want_for(now, forward);
+        let gets: Vec<usize> = endpoint.outgoing.slots.values().copied().collect();
+        for slot in gets {
+            self.want_for(now, slot);
         }
     }
 
     /// Asks for the keyframe that somebody waits for.
-    pub(super) fn want_for(&mut self, now: Instant, forward: usize) {
-        let Some(forward) = self.forwards.get(forward) else { return };
-        let (track, waits) = (forward.track, forward.selection.waits_for());
-        self.want_keyframe(now, track, waits);
+    pub(super) fn want_for(&mut self, now: Instant, slot: usize) {
+        let Some(slot) = self.slots.get(slot) else { return };
+        if let Some(track) = slot.shows {
+            self.want_keyframe(now, track, slot.selection.waits_for());
+        }
     }
 
     pub(super) fn want_keyframe(&mut self, now: Instant, track: usize, stream: Option<u8>) {
@@ -159,8 +158,16 @@ impl Plane {
         let rid = ids.value(packet, kind).and_then(ext::text);
         let stream = track.stream_named(rid)?;
         let source = Source { track: index, stream, is_rtx };
-        if !is_rtx && let Some(stream) = track.streams.get_mut(stream) {
-            stream.ssrc = Some(packet.ssrc());
+        if !is_rtx && let Some(known) = track.streams.get_mut(stream) {
+            if let Some(before) = known.ssrc.replace(packet.ssrc()) {
+                incoming.forget(before);
+                self.serial = self.serial.wrapping_add(1);
+                track.begin_anew(stream, packet.ssrc(), self.serial);
+                let stream = u8::try_from(stream).unwrap_or(u8::MAX);
+                for slot in &track.slots {
+                    self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
+                }
+            }
         }
         incoming.insert(packet.ssrc(), source);
         Some(source)
@@ -189,6 +196,8 @@ impl Plane {
         };
         let Ok(packet) = Packet::parse(plain) else { return };
         let codec = track.codec(packet.payload_type());
+        let level = ids.value(&packet, ext::Kind::AudioLevel).filter(|_| !track.is_video());
+        let level = level.and_then(ext::AudioLevel::parse);
         let id = track.id;
         let Some((stream, codec)) = track.streams.get_mut(source.stream).zip(codec) else { return };
         let is_first = stream.reception.received() == 0;
@@ -200,6 +209,9 @@ impl Plane {
             }
             self.forward(now, source, &taken, packet.payload(), out);
         }
+        if let Some(level) = level {
+            self.hear(now, source.track, level);
+        }
         due.inspect(|&at| self.wake(publisher, at));
         if is_first {
             self.wake(publisher, now + super::timers::REPORT);
@@ -208,30 +220,42 @@ impl Plane {
 
     /// To whoever gets the track: no other peer is looked at.
     fn forward(&mut self, now: Instant, source: Source, taken: &Taken, payload: &[u8], out: &mut impl Outbox) {
-        let Self { endpoints, tracks, forwards, counters, .. } = self;
+        let Self { endpoints, tracks, slots, counters, changed, .. } = self;
         let Some(track) = tracks.get(source.track) else { return };
         let Taken { seq, codec, header, read } = taken;
-        // Filling has a number and no payload: subscribers are filled by us.
-        if payload.is_empty() {
-            for &place in &track.forwards {
-                if let Some(forward) = forwards.get_mut(place) {
-                    forward.skip(stream(source), *seq);
-                }
+        let mark = Mark::of(*codec);
+        let arrived = Arrived {
+            now,
+            track: (track.serial, source.track),
+            stream: stream(source),
+            codec: *codec,
+            seq: *seq,
+            header: *header,
+            read,
+        };
+        for &place in &track.slots {
+            let Some(slot) = slots.get_mut(place) else { continue };
+            // Filling has a number and no payload: subscribers are filled by us.
+            if payload.is_empty() {
+                slot.numbers.skip(&arrived);
+                continue;
             }
-            return;
-        }
-        let arrived = Arrived { now, stream: stream(source), codec: *codec, seq: *seq, header: *header, read };
-        for &place in &track.forwards {
-            let Some(forward) = forwards.get_mut(place) else { continue };
-            let Some(endpoint) = endpoints.get_mut(forward.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else {
+            let Some(endpoint) = endpoints.get_mut(slot.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else {
                 continue;
             };
-            let Some(rewritten) = forward.pass(&arrived) else { continue };
-            if endpoint.send_media(&rewritten, (*codec, payload), None, out) {
-                forward.tally.packets += 1;
-                forward.tally.bytes += payload.len() as u64;
+            let passed = slot.pass(&arrived);
+            if slot.told != slot.selection.current() {
+                changed.push(place);
+            }
+            let Some((rewritten, _)) = passed else { continue };
+            if endpoint.send_media(&rewritten, (*codec, payload), (None, mark), out) {
+                slot.tally.packets += 1;
+                slot.tally.bytes += payload.len() as u64;
                 counters.forwarded += 1;
             }
+        }
+        while let Some(place) = self.changed.pop() {
+            self.tell_layer(place);
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Groups: who is in which, and who speaks there.
+
+use std::time::Instant;
+
+use tandem_rtp::ext::AudioLevel;
+
+use super::Plane;
+use crate::command::Event;
+use crate::group::Group;
+use crate::{EndpointId, GroupId};
+
+impl Plane {
+    /// A peer that is in another group leaves that one. Somebody else under the same number is not in it any more.
+    pub(super) fn join(&mut self, id: EndpointId, group: GroupId, member: u32) -> Option<()> {
+        let place = self.place(id)?;
+        self.leave(place);
+        let groups = &mut self.groups;
+        let index = *self.names.groups.entry(group).or_insert_with(|| groups.insert(Group::new(group)));
+        let before = self.groups.get_mut(index)?.members.insert(member, place);
+        self.with(place, |endpoint| endpoint.group = Some((index, member)));
+        if let Some(before) = before {
+            self.with(before, |endpoint| endpoint.group = None);
+            self.silence_all(before, index);
+        }
+        Some(())
+    }
+
+    /// A group that nobody is in is gone.
+    pub(super) fn leave(&mut self, place: usize) {
+        let Some((index, member)) = self.with(place, |endpoint| endpoint.group.take()).flatten() else { return };
+        self.silence_all(place, index);
+        let Some(group) = self.groups.get_mut(index) else { return };
+        group.members.remove(&member);
+        if group.members.is_empty() {
+            let id = group.id;
+            self.groups.try_remove(index);
+            self.names.groups.remove(&id);
+        }
+    }
+
+    /// How loud a packet of a track is.
+    pub(super) fn hear(&mut self, now: Instant, track: usize, level: AudioLevel) {
+        let Some(track) = self.tracks.get_mut(track).filter(|track| !track.is_muted) else { return };
+        let Some((index, _)) = self.endpoints.get(track.endpoint).and_then(|endpoint| endpoint.group) else { return };
+        let Some(group) = self.groups.get_mut(index) else { return };
+        let voice = *track.voice.get_or_insert_with(|| group.join(track.id));
+        let recent = group.hear(now, voice, level);
+        let group = group.id;
+        self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));
+    }
+
+    /// A track of a peer of this group is heard no more.
+    pub(super) fn silence(&mut self, track: usize, group: usize) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        let voice = self.tracks.get_mut(track).and_then(|track| track.voice.take());
+        let recent = voice.and_then(|voice| group.leave(voice));
+        let group = group.id;
+        self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));
+    }
+
+    fn silence_all(&mut self, place: usize, group: usize) {
+        let tracks = self.endpoints.get(place).into_iter().flat_map(|endpoint| &endpoint.incoming.tracks);
+        let tracks: Vec<usize> = tracks.map(|(_, track)| *track).collect();
+        tracks.into_iter().for_each(|track| self.silence(track, group));
+    }
+}
