@@ -10,6 +10,7 @@ use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, Ssrc};
 use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
 
+use crate::lanes::Lanes;
 use crate::{EndpointId, SlotId};
 
 pub(crate) struct Endpoint {
@@ -25,12 +26,11 @@ pub(crate) struct Endpoint {
     /// Who we are in control packets.
     pub(crate) own: Ssrc,
     pub(crate) incoming: Incoming,
-    /// By the SSRC it knows them under, retransmissions too.
-    pub(crate) outgoing: BTreeMap<Ssrc, usize>,
-    pub(crate) slots: BTreeMap<SlotId, usize>,
+    pub(crate) outgoing: Outgoing,
+    /// Which group it is in, and under which number.
+    pub(crate) group: Option<(usize, u32)>,
+    pub(crate) lanes: Lanes,
     pub(crate) recorder: Recorder,
-    /// Counts everything that is sent to it.
-    pub(crate) transport_sequence: u16,
     pub(crate) timers: Timers,
     pub(crate) round_trip: Duration,
     /// It is over; nothing comes of it any more.
@@ -61,6 +61,18 @@ pub(crate) struct Incoming {
     pub(crate) tracks: Vec<(String, usize)>,
 }
 
+/// What it gets.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) slots: BTreeMap<SlotId, usize>,
+    /// By the SSRC it knows them under, retransmissions too.
+    pub(crate) ssrcs: BTreeMap<Ssrc, usize>,
+    /// How far streams have got whose slots were closed: under the same key no number may be used twice (RFC 3711 §9.1).
+    pub(crate) ended: BTreeMap<Ssrc, u16>,
+    /// Counts all media that is sent to it; of that, 16 bits are on the wire.
+    pub(crate) transport_sequence: u64,
+}
+
 /// Of which track's stream a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -78,11 +90,30 @@ impl Srtp {
             SrtpProfile::AeadAes128Gcm => Suite::AeadAes128Gcm,
             SrtpProfile::AeadAes256Gcm => Suite::AeadAes256Gcm,
         };
-        let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::new(suite, &[key.as_slice(), salt].concat()).ok();
+        let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::from_parts(suite, key, salt).ok();
         Some(Self {
             sender: Sender::new(&master(&keys.ours)?, MAX_OUTGOING),
             receiver: Receiver::new(&master(&keys.theirs)?, MAX_INCOMING),
         })
+    }
+}
+
+impl Outgoing {
+    /// Takes a slot in under its streams.
+    pub(crate) fn insert(&mut self, id: SlotId, place: usize, ssrcs: impl Iterator<Item = Ssrc>) {
+        self.slots.insert(id, place);
+        self.ssrcs.extend(ssrcs.map(|ssrc| (ssrc, place)));
+    }
+
+    /// Forgets a slot, but for how far its streams have got.
+    pub(crate) fn remove(&mut self, id: SlotId, place: usize, lasts: impl Iterator<Item = (Ssrc, u16)>) {
+        self.slots.remove(&id);
+        self.ssrcs.retain(|_, other| *other != place);
+        for (ssrc, last) in lasts {
+            if self.ended.len() < MAX_OUTGOING {
+                self.ended.insert(ssrc, last);
+            }
+        }
     }
 }
 
@@ -100,6 +131,11 @@ impl Incoming {
         if self.known.len() < MAX_INCOMING || self.known.contains_key(&ssrc) {
             self.known.insert(ssrc, source);
         }
+    }
+
+    /// A stream has another name from here on.
+    pub(crate) fn forget(&mut self, ssrc: Ssrc) {
+        self.known.remove(&ssrc);
     }
 
     /// A track is gone, and its streams with it.

@@ -8,7 +8,7 @@
 //!                                                  selection ─► numbers, times ─► SRTP ─► outbox
 //! ```
 //!
-//! Knows no room, no user and no signalling: it is told by calls, and tells by [`Event`]s. One [`Plane`] is one shard's.
+//! Knows no room, no user and no signalling: it is told by [`Command`]s, and tells by [`Event`]s. One [`Plane`] is one shard's.
 
 pub mod allocate;
 pub mod bitrate;
@@ -18,23 +18,25 @@ pub mod speaker;
 
 mod command;
 mod endpoint;
-mod forward;
+mod group;
 mod keyframes;
+mod lanes;
+mod numbers;
 mod outbox;
 mod plane;
-mod reception;
 mod renumber;
 mod selection;
 mod shape;
+mod slot;
 mod store;
 pub mod terms;
 mod track;
 
 pub use command::{Command, Event};
-pub use forward::{Payload, Subscription, Tally};
 pub use outbox::{MAX_DATAGRAM, Mark, Outbox};
-pub use plane::{Config, Counters, Plane, TrackTally, Unknown};
+pub use plane::{Config, Counters, Plane, TrackTally};
 pub use selection::Layer;
+pub use slot::{Payload, Subscription, Tally};
 pub use tandem_rtp::Ssrc;
 pub use tandem_rtp::reception::ntp;
 pub use tandem_webrtc::{Breadth, Channel, Credentials, Ended, Message, Path, Protocol, Remote};

@@ -1,5 +1,6 @@
 //! Where datagrams are written that are to be sent: into the caller's own buffers, without a copy.
 
+use tandem_rtp::payload::Codec;
 use tandem_webrtc::Path;
 
 /// Takes datagrams.
@@ -11,7 +12,7 @@ pub trait Outbox {
     fn commit(&mut self, path: Path, length: usize, mark: Mark);
 }
 
-/// What a datagram carries, for those who mark what they send (RFC 8837).
+/// What a datagram carries: networks may be told to prefer some (RFC 8837).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// Sound.
@@ -20,6 +21,12 @@ pub enum Mark {
     Video,
     /// All else.
     Other,
+}
+
+impl Mark {
+    pub(crate) fn of(codec: Codec) -> Self {
+        if codec.is_video() { Self::Video } else { Self::Audio }
+    }
 }
 
 /// No datagram of ours is longer: what a publisher may send with what protection and our extensions add.

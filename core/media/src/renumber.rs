@@ -88,13 +88,13 @@ impl<T: Copy> Renumber<T> {
         found.filter(|(known, _)| *known == number).map(|(_, sent)| sent)
     }
 
-    /// A number for a packet that is nobody's: padding.
-    pub(crate) fn insert(&mut self) -> SeqNo {
-        self.highest = self.highest.next();
-        if let Some(span) = &mut self.span {
-            let from = span.highest.next();
-            span.shift(from, 1);
-        }
+    /// The next packet begins anew: after the last number, whatever stream it is of.
+    pub(crate) fn leave(&mut self) {
+        self.span = None;
+    }
+
+    /// The highest number that was given.
+    pub(crate) fn highest(&self) -> SeqNo {
         self.highest
     }
 }
@@ -213,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn padding_takes_a_number_of_its_own() {
+    fn a_stream_that_begins_anew_goes_on_after_the_last_number() {
         let mut renumber = Renumber::new(0, 1_024);
-        assert_eq!(numbers(&mut renumber, 0, &[10]), [Some(1)]);
-        assert_eq!(renumber.insert().wire(), 2);
-        assert_eq!(numbers(&mut renumber, 0, &[11]), [Some(3)]);
-        assert_eq!(renumber.find(2), None);
+        assert_eq!(numbers(&mut renumber, 0, &[10, 11]), [Some(1), Some(2)]);
+        renumber.leave();
+        assert_eq!(numbers(&mut renumber, 0, &[900, 902, 899]), [Some(3), Some(5), None]);
+        assert_eq!(renumber.find(2), Some(Sent { kept: (), stream: 0, seq: SeqNo(11) }));
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Selection {
         }
     }
 
+    /// A stream begins anew: whoever gets it needs a keyframe again.
+    pub(crate) fn begin_anew(&mut self, stream: u8) {
+        self.current.take_if(|current| current.stream == stream);
+    }
+
     pub(crate) fn current(&self) -> Option<Layer> {
         self.current
     }

@@ -37,10 +37,10 @@ impl Reader {
             Codec::Vp9 => self.vp9(packet)?,
             _ => self.other(codec, packet),
         };
-        if let Some(value) = ids.value(packet, ext::Kind::DependencyDescriptor) {
-            if let Some(shape) = self.described(value) {
-                read.shape = shape;
-            }
+        if let Some(value) = ids.value(packet, ext::Kind::DependencyDescriptor)
+            && let Some(shape) = self.described(value)
+        {
+            read.shape = shape;
         }
         self.ended = packet.marker();
         Some(read)

@@ -48,8 +48,15 @@ pub(crate) struct Stored<'a> {
     pub(crate) header: Header,
     /// All of it, the publisher's header included.
     pub(crate) packet: &'a [u8],
-    pub(crate) payload: &'a [u8],
-    pub(crate) came: Instant,
+    /// Where the payload begins, and where it ends.
+    payload: (u16, u16),
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        let (start, end) = self.payload;
+        self.packet.get(usize::from(start)..usize::from(end)).unwrap_or_default()
+    }
 }
 
 impl Store {
@@ -84,12 +91,11 @@ impl Store {
         let entry = self.entries.get(behind as usize).filter(|entry| entry.seq == seq)?;
         let place = self.place(entry.at);
         let packet = self.bytes.get(place..place + usize::from(entry.length))?;
-        let (start, end) = entry.payload;
-        let payload = packet.get(usize::from(start)..usize::from(end))?;
-        Some(Stored { header: entry.header, packet, payload, came: entry.came })
+        Some(Stored { header: entry.header, packet, payload: entry.payload })
     }
 
     /// Bytes it holds in memory.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.bytes.capacity() + self.index.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>()
     }
@@ -207,7 +213,7 @@ mod tests {
         store.get(SeqNo(seq)).is_some_and(|stored| {
             let expected = |i: usize| low(seq + i as u64).to_be_bytes()[3];
             stored.packet.iter().enumerate().all(|(i, &byte)| byte == expected(i))
-                && stored.payload == &stored.packet[12..]
+                && stored.payload() == &stored.packet[12..]
         })
     }
 

@@ -6,13 +6,15 @@ use tandem_rtp::ext::Ids;
 use tandem_rtp::header::Header;
 use tandem_rtp::nack::{self, Arrival, Generator};
 use tandem_rtp::payload::Codec;
-use tandem_rtp::{Packet, PayloadType, SeqNo, Ssrc, Timestamp};
+use tandem_rtp::reception::Reception;
+use tandem_rtp::{Packet, PayloadType, SeqNo, Ssrc};
 
 use crate::TrackId;
-use crate::forward::Payload;
+use crate::allocate::Kind;
 use crate::keyframes::Keyframes;
-use crate::reception::Reception;
 use crate::shape::{Read, Reader};
+use crate::slot::Payload;
+use crate::speaker::SpeakerId;
 use crate::store::{Bound, Store};
 
 /// A track, as agreed on with its publisher.
@@ -21,7 +23,7 @@ pub struct Publication {
     /// Its m-line.
     pub mid: String,
     /// What it shows.
-    pub kind: crate::allocate::Kind,
+    pub kind: Kind,
     /// What it may be made of.
     pub payloads: Vec<Payload>,
     /// Its streams, the smallest picture first; at most [`MAX_STREAMS`].
@@ -41,13 +43,17 @@ pub struct StreamSpec {
 
 pub(crate) struct Track {
     pub(crate) id: TrackId,
+    /// Never given twice.
+    pub(crate) serial: u32,
     pub(crate) endpoint: usize,
     pub(crate) spec: Publication,
     pub(crate) streams: Vec<Stream>,
-    /// Who gets it.
-    pub(crate) forwards: Vec<usize>,
-    /// Nobody gets it.
+    /// Nobody gets it for the time being.
     pub(crate) is_muted: bool,
+    /// As its group knows it.
+    pub(crate) voice: Option<SpeakerId>,
+    /// Where it is shown.
+    pub(crate) slots: Vec<usize>,
 }
 
 pub(crate) struct Stream {
@@ -61,8 +67,9 @@ pub(crate) struct Stream {
     pub(crate) comes: bool,
     /// And until then.
     counted: u64,
+    /// Of its pictures, in pixels, once one has told it.
+    pub(crate) height: Option<u16>,
     reader: Reader,
-    clock: u32,
     is_video: bool,
 }
 
@@ -75,36 +82,46 @@ pub(crate) struct Taken {
 }
 
 impl Track {
-    pub(crate) fn new(id: TrackId, endpoint: usize, spec: Publication) -> Self {
+    pub(crate) fn new(id: TrackId, serial: u32, endpoint: usize, spec: Publication) -> Self {
         let codec = spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
         let streams = spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
-        Self { id, endpoint, spec, streams, forwards: Vec::new(), is_muted: false }
+        Self { id, serial, endpoint, spec, streams, is_muted: false, voice: None, slots: Vec::new() }
     }
 
     pub(crate) fn is_video(&self) -> bool {
         self.spec.payloads.iter().any(|payload| payload.codec.is_video())
     }
 
-    /// Of the streams that come, the smallest that is as large as that; the largest if none is.
-    pub(crate) fn stream_for(&self, height: u16) -> u8 {
-        let all = self.streams.len();
-        let coming = (0..all).filter(|&at| self.streams.get(at).is_some_and(|stream| stream.comes));
-        // Each is half as large as the next.
-        let is_enough = |at: &usize| USUAL_HEIGHT >> (all - 1 - *at).min(8) >= height - height / 4;
-        let best = coming.clone().find(is_enough).or(coming.last()).unwrap_or(0);
-        u8::try_from(best).unwrap_or(0)
+    /// A stream goes on under another SSRC: nothing of it is as it was. `serial`: a new one of the track.
+    pub(crate) fn begin_anew(&mut self, stream: usize, ssrc: Ssrc, serial: u32) {
+        let codec = self.spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
+        if let Some(stream) = self.streams.get_mut(stream) {
+            let height = stream.height;
+            *stream = Stream { height, ..Stream::new(Some(ssrc), codec) };
+            self.serial = serial;
+        }
     }
 
-    /// A look at which streams come. Tells whether that is another than before.
+    /// A look at which streams come. Tells whether some have stopped.
     pub(crate) fn look(&mut self) -> bool {
-        let mut changed = false;
+        let mut stopped = false;
         for stream in &mut self.streams {
             let received = stream.reception.received();
             let comes = received != stream.counted;
-            changed |= stream.comes && !comes;
+            stopped |= stream.comes && !comes;
             (stream.comes, stream.counted) = (comes, received);
         }
-        changed
+        stopped
+    }
+
+    /// How high the pictures of a stream are, as far as is known; otherwise as is usual, each half of the next larger one.
+    pub(crate) fn height(&self, stream: usize) -> u16 {
+        if let Some(height) = self.streams.get(stream).and_then(|stream| stream.height) {
+            return height;
+        }
+        let largest: u16 = if self.spec.kind == Kind::Screen { 1_080 } else { 720 };
+        let below = self.streams.len().saturating_sub(stream + 1);
+        largest >> below.min(8)
     }
 
     /// What a payload type is here.
@@ -143,8 +160,8 @@ impl Stream {
             bytes: 0,
             comes: false,
             counted: 0,
+            height: None,
             reader: Reader::default(),
-            clock,
             is_video,
         }
     }
@@ -159,7 +176,7 @@ impl Stream {
         (packet, is_again): (&Packet<'_>, bool),
     ) -> Option<Taken> {
         if !is_again {
-            self.reception.on_packet(now, packet.sequence(), packet.timestamp());
+            self.reception.handle_packet(now, packet.sequence(), packet.timestamp());
         }
         let seq = match self.missing.handle_packet(now, packet.sequence()) {
             Arrival::New(seq) | Arrival::Late(seq) => seq,
@@ -186,15 +203,7 @@ impl Stream {
         let missing = if self.is_video { self.missing.poll_timeout() } else { None };
         missing.into_iter().chain(self.keyframes.poll_timeout(now)).min()
     }
-
-    /// What a time is in ticks of the stream's clock after another.
-    pub(crate) fn later(&self, timestamp: Timestamp, time: Duration) -> Timestamp {
-        let ticks = time.as_nanos() * u128::from(self.clock) / 1_000_000_000;
-        timestamp.plus(u32::try_from(ticks).unwrap_or(u32::MAX))
-    }
 }
 
-/// What the largest stream of a camera has.
-const USUAL_HEIGHT: u16 = 720;
 /// Sizes of one picture.
 pub const MAX_STREAMS: usize = 4;

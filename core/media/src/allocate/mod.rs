@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use self::ladder::{Ladders, Rung};
+use crate::SlotId;
 use crate::bitrate::Bitrate;
-use crate::pace::TrackKey;
 
 /// What is to be shared out among.
 #[derive(Debug, Clone, Copy)]
 pub struct Track<'a> {
     /// Which track this is.
-    pub key: TrackKey,
+    pub key: SlotId,
     /// What it shows.
     pub kind: Kind,
     /// The size at which it is shown, in pixels; one that is not shown is paused. Of no account for audio.
@@ -62,7 +62,7 @@ pub struct Layer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assignment {
     /// Which track.
-    pub key: TrackKey,
+    pub key: SlotId,
     /// What is sent of it.
     pub choice: Choice,
 }
@@ -79,7 +79,7 @@ pub enum Choice {
 /// Shares out, and remembers what it chose.
 #[derive(Debug, Default)]
 pub struct Allocator {
-    history: BTreeMap<TrackKey, History>,
+    history: BTreeMap<SlotId, History>,
     ladders: Ladders,
     entries: Vec<Entry>,
     steps: Vec<Step>,
@@ -107,7 +107,7 @@ struct History {
 /// A track that is shown, while it is being decided.
 #[derive(Debug)]
 struct Entry {
-    key: TrackKey,
+    key: SlotId,
     priority: u8,
     pixels: u32,
     rungs: std::ops::Range<usize>,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use super::{Class, TrackKey};
+use super::Class;
+use crate::SlotId;
 
 /// All that waits.
 #[derive(Debug)]
@@ -16,9 +17,9 @@ pub(super) struct Waiting<P> {
 /// What waits of one class.
 #[derive(Debug)]
 pub(super) struct Lines<P> {
-    tracks: BTreeMap<TrackKey, VecDeque<Item<P>>>,
+    tracks: BTreeMap<SlotId, VecDeque<Item<P>>>,
     /// The tracks that have something, whose turn it is first.
-    turns: VecDeque<TrackKey>,
+    turns: VecDeque<SlotId>,
     packets: usize,
     /// An empty line, kept for the next track that needs one.
     spare: VecDeque<Item<P>>,
@@ -65,7 +66,7 @@ impl<P> Waiting<P> {
         ORDER.into_iter().rev().take_while(|lower| *lower >= class).find_map(|lower| self.of(lower).evict())
     }
 
-    pub(super) fn remove(&mut self, track: TrackKey) {
+    pub(super) fn remove(&mut self, track: SlotId) {
         for class in ORDER {
             self.of(class).remove(track);
         }
@@ -73,7 +74,7 @@ impl<P> Waiting<P> {
 }
 
 impl<P> Lines<P> {
-    pub(super) fn push(&mut self, since: Instant, track: TrackKey, size: usize, packet: P) {
+    pub(super) fn push(&mut self, since: Instant, track: SlotId, size: usize, packet: P) {
         let spare = &mut self.spare;
         let turns = &mut self.turns;
         let line = self.tracks.entry(track).or_insert_with(|| {
@@ -104,7 +105,7 @@ impl<P> Lines<P> {
     }
 
     /// The oldest of a track; a line that becomes empty goes.
-    fn take_from(&mut self, track: TrackKey) -> Option<Item<P>> {
+    fn take_from(&mut self, track: SlotId) -> Option<Item<P>> {
         let line = self.tracks.get_mut(&track)?;
         let item = line.pop_front();
         self.packets -= usize::from(item.is_some());
@@ -114,7 +115,7 @@ impl<P> Lines<P> {
         item
     }
 
-    fn remove(&mut self, track: TrackKey) {
+    fn remove(&mut self, track: SlotId) {
         if let Some(line) = self.tracks.remove(&track) {
             self.packets -= line.len();
             self.turns.retain(|turn| *turn != track);

@@ -16,12 +16,9 @@ mod lines;
 use std::time::{Duration, Instant};
 
 use self::lines::Waiting;
+use crate::SlotId;
 use crate::bitrate::Bitrate;
 use crate::estimate::{Probe, ProbeId};
-
-/// Whose packets take turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TrackKey(pub u64);
 
 /// What goes first, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,7 +143,7 @@ impl<P> Pacer<P> {
     }
 
     /// A packet of `size` bytes is to be sent.
-    pub fn push(&mut self, now: Instant, track: TrackKey, class: Class, size: usize, packet: P) -> Pushed<P> {
+    pub fn push(&mut self, now: Instant, track: SlotId, class: Class, size: usize, packet: P) -> Pushed<P> {
         if self.may_pass(now, class) {
             let probe = self.on_sent(now, size);
             self.counts.passed = self.counts.passed.saturating_add(1);
@@ -202,7 +199,7 @@ impl<P> Pacer<P> {
     }
 
     /// Nothing more will come of this track; what waits of it is forgotten.
-    pub fn remove_track(&mut self, track: TrackKey) {
+    pub fn remove_track(&mut self, track: SlotId) {
         self.waiting.remove(track);
     }
 

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use tandem_rtp::Ssrc;
+use tandem_rtp::reception::middle;
 use tandem_rtp::rtcp::{Packet, Packets, ReportBlock, SenderInfo};
 
 use super::Plane;
-use crate::outbox::Outbox;
+use crate::outbox::{Mark, Outbox};
 
 impl Plane {
     pub(super) fn on_control(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
@@ -44,40 +45,40 @@ impl Plane {
 
     /// The publisher's clocks (RFC 3550 §6.4.1) are those of its subscribers, too: sound and picture stay together.
     fn on_sender_report(&mut self, now: Instant, place: usize, sender: Ssrc, info: &SenderInfo, out: &mut impl Outbox) {
-        let Self { endpoints, tracks, forwards, .. } = self;
+        let Self { endpoints, tracks, slots, .. } = self;
         let Some(source) = endpoints.get(place).and_then(|endpoint| endpoint.incoming.get(sender)) else { return };
         let Some(track) = tracks.get_mut(source.track) else { return };
         let Some(stream) = track.streams.get_mut(source.stream) else { return };
-        stream.reception.on_sender_report(now, middle(info.ntp));
-        for &place in &track.forwards {
-            let Some(forward) = forwards.get_mut(place) else { continue };
-            let Some(endpoint) = endpoints.get_mut(forward.endpoint) else { continue };
-            if !forward.passes(u8::try_from(source.stream).unwrap_or(u8::MAX)) {
+        stream.reception.handle_sender_report(now, info.ntp);
+        for &place in &track.slots {
+            let Some(slot) = slots.get_mut(place) else { continue };
+            let Some(endpoint) = endpoints.get_mut(slot.endpoint) else { continue };
+            if !slot.passes(u8::try_from(source.stream).unwrap_or(u8::MAX)) {
                 continue;
             }
             let told = SenderInfo {
                 ntp: info.ntp,
-                rtp: forward.time(info.rtp),
-                packets: low(forward.tally.packets),
-                octets: low(forward.tally.bytes),
+                rtp: slot.numbers.time(info.rtp),
+                packets: low(slot.tally.packets),
+                octets: low(slot.tally.bytes),
             };
-            let ssrc = forward.spec.ssrc;
+            let ssrc = slot.spec.ssrc;
             if endpoint.send_control(out, |writer| {
                 writer.sender_report(ssrc, &told, &[])?;
                 writer.cname(ssrc, CNAME)
             }) {
-                forward.reported = Some((middle(info.ntp), now));
+                slot.reported = Some((middle(info.ntp), now));
             }
         }
     }
 
     fn on_block(&mut self, now: Instant, place: usize, block: &ReportBlock) {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let Some(&forward) = endpoint.outgoing.get(&Ssrc(block.ssrc)) else { return };
-        let Some(forward) = self.forwards.get_mut(forward).filter(|it| it.spec.ssrc.0 == block.ssrc) else { return };
-        forward.tally.fraction_lost = block.fraction_lost;
+        let Some(&slot) = endpoint.outgoing.ssrcs.get(&Ssrc(block.ssrc)) else { return };
+        let Some(slot) = self.slots.get_mut(slot).filter(|it| it.spec.ssrc.0 == block.ssrc) else { return };
+        slot.tally.fraction_lost = block.fraction_lost;
         // A round trip is what has passed since our report, less what the peer has held it (RFC 3550 §6.4.1).
-        if let Some((ntp, sent)) = forward.reported.filter(|(ntp, _)| *ntp == block.last_sender_report && *ntp != 0) {
+        if let Some((ntp, sent)) = slot.reported.filter(|(ntp, _)| *ntp == block.last_sender_report && *ntp != 0) {
             let held = Duration::from_micros(u64::from(block.delay) * 1_000_000 / 65_536);
             let _ = ntp;
             if let Some(round_trip) = now.saturating_duration_since(sent).checked_sub(held) {
@@ -87,15 +88,13 @@ impl Plane {
     }
 
     fn on_nack(&mut self, place: usize, media: Ssrc, missing: impl Iterator<Item = u16>, out: &mut impl Outbox) {
-        let Self { endpoints, tracks, forwards, counters, .. } = self;
+        let Self { endpoints, tracks, slots, counters, .. } = self;
         let Some(endpoint) = endpoints.get_mut(place) else { return };
-        let Some(forward) = endpoint.outgoing.get(&media).and_then(|&forward| forwards.get_mut(forward)) else {
-            return;
-        };
-        let Some(track) = tracks.get(forward.track) else { return };
+        let Some(slot) = endpoint.outgoing.ssrcs.get(&media).and_then(|&slot| slots.get_mut(slot)) else { return };
         for number in missing.take(MOST_AGAIN) {
-            let again = forward.again(number);
-            let stored = again.and_then(|(again, rewritten)| {
+            let stored = slot.again(number).and_then(|(again, rewritten)| {
+                let (serial, place) = again.track;
+                let track = tracks.get(place).filter(|track| track.serial == serial)?;
                 let stream = track.streams.get(usize::from(again.stream))?;
                 let stored = stream.store.get(again.seq)?;
                 let codec = track.codec(stored.header.payload_type)?;
@@ -105,25 +104,20 @@ impl Plane {
                 counters.gone += 1;
                 continue;
             };
-            if endpoint.send_media(&rewritten, (codec, stored.payload), Some(again.number), out) {
-                forward.tally.retransmitted += 1;
+            if endpoint.send_media(&rewritten, (codec, stored.payload()), (Some(again.number), Mark::of(codec)), out) {
+                slot.tally.retransmitted += 1;
                 counters.retransmitted += 1;
             }
         }
     }
 
     fn on_picture_lost(&mut self, now: Instant, place: usize, media: Ssrc) {
-        let forward = self.endpoints.get(place).and_then(|endpoint| endpoint.outgoing.get(&media).copied());
-        let Some(forward) = forward.and_then(|forward| self.forwards.get(forward)) else { return };
-        let stream = forward.selection.current().or(forward.selection.wanted()).map(|layer| layer.stream);
-        let track = forward.track;
+        let slot = self.endpoints.get(place).and_then(|endpoint| endpoint.outgoing.ssrcs.get(&media).copied());
+        let Some(slot) = slot.and_then(|slot| self.slots.get(slot)) else { return };
+        let stream = slot.selection.current().or(slot.selection.wanted()).map(|layer| layer.stream);
+        let Some(track) = slot.shows else { return };
         self.want_keyframe(now, track, stream);
     }
-}
-
-/// The middle 32 bits of an NTP time.
-fn middle(ntp: u64) -> u32 {
-    low(ntp >> 16)
 }
 
 /// Counters in reports have 32 bits and wrap.

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use tandem_rtp::ext;
-use tandem_rtp::{Packet, Ssrc, rtx};
+use tandem_rtp::{Packet, Ssrc, rtcp, rtx};
 use tandem_webrtc::{Output, Path, addressee};
 
 use super::Plane;
 use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
-use crate::forward::Arrived;
+use crate::lanes::{Lanes, Said};
 use crate::outbox::{Mark, Outbox};
+use crate::slot::Arrived;
 use crate::track::Taken;
 
 impl Plane {
@@ -22,10 +23,8 @@ impl Plane {
         };
         match datagram.first() {
             // RFC 7983 §7: RTP and RTCP; which of both, RFC 5761 §4 tells by the second byte.
-            Some(128..=191) => match datagram.get(1) {
-                Some(192..=223) => self.on_control(now, place, datagram, out),
-                _ => self.on_media(now, place, datagram, out),
-            },
+            Some(128..=191) if rtcp::is_rtcp(datagram) => self.on_control(now, place, datagram, out),
+            Some(128..=191) => self.on_media(now, place, datagram, out),
             _ => {
                 self.with(place, |endpoint| endpoint.transport.handle_datagram(now, path, datagram));
                 self.settle(now, place, out);
@@ -43,8 +42,15 @@ impl Plane {
         self.names.addresses.get(&(path.protocol, path.remote)).copied()
     }
 
-    /// All that a transport wants done.
+    /// All that a transport wants done, and what follows from it.
     pub(super) fn settle(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
+        self.drain(now, place, out);
+        while let Some(said) = self.said.pop_front() {
+            self.pass_on(now, said, out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
         while let Some(output) = self.endpoints.get_mut(place).and_then(|endpoint| endpoint.transport.poll_output()) {
             let Some(endpoint) = self.endpoints.get_mut(place) else { return };
             let id = endpoint.id;
@@ -66,10 +72,19 @@ impl Plane {
                 Output::Keys(keys) => endpoint.srtp = Srtp::new(&keys),
                 Output::Connected => self.on_connected(now, place),
                 Output::Lost => self.events.push_back(Event::Lost(id)),
-                Output::Opened(channel) => self.events.push_back(Event::Opened(id, channel)),
-                Output::Message(message) => self.events.push_back(Event::Message(id, message)),
-                Output::Closed(channel) => self.events.push_back(Event::Closed(id, channel)),
-                Output::ChannelsLost => {}
+                Output::Opened(channel) => {
+                    endpoint.lanes.open(&channel);
+                    self.events.push_back(Event::Opened(id, channel));
+                }
+                Output::Message(message) => match endpoint.lanes.of(message.channel) {
+                    Some(lane) => self.said.push_back(Said { place, lane, message }),
+                    None => self.events.push_back(Event::Message(id, message)),
+                },
+                Output::Closed(channel) => {
+                    endpoint.lanes.close(channel);
+                    self.events.push_back(Event::Closed(id, channel));
+                }
+                Output::ChannelsLost => endpoint.lanes = Lanes::default(),
                 Output::Ended(why) => {
                     endpoint.is_over = true;
                     endpoint.srtp = None;
@@ -84,17 +99,18 @@ impl Plane {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         self.events.push_back(Event::Connected(endpoint.id));
         // What it waits for can be sent from here on.
-        let gets: Vec<usize> = endpoint.outgoing.values().copied().collect();
-        for forward in gets {
-            self.want_for(now, forward);
+        let gets: Vec<usize> = endpoint.outgoing.slots.values().copied().collect();
+        for slot in gets {
+            self.want_for(now, slot);
         }
     }
 
     /// Asks for the keyframe that somebody waits for.
-    pub(super) fn want_for(&mut self, now: Instant, forward: usize) {
-        let Some(forward) = self.forwards.get(forward) else { return };
-        let (track, waits) = (forward.track, forward.selection.waits_for());
-        self.want_keyframe(now, track, waits);
+    pub(super) fn want_for(&mut self, now: Instant, slot: usize) {
+        let Some(slot) = self.slots.get(slot) else { return };
+        if let Some(track) = slot.shows {
+            self.want_keyframe(now, track, slot.selection.waits_for());
+        }
     }
 
     pub(super) fn want_keyframe(&mut self, now: Instant, track: usize, stream: Option<u8>) {
@@ -159,8 +175,15 @@ impl Plane {
         let rid = ids.value(packet, kind).and_then(ext::text);
         let stream = track.stream_named(rid)?;
         let source = Source { track: index, stream, is_rtx };
-        if !is_rtx && let Some(stream) = track.streams.get_mut(stream) {
-            stream.ssrc = Some(packet.ssrc());
+        let known = track.streams.get_mut(stream).filter(|_| !is_rtx);
+        if let Some(before) = known.and_then(|known| known.ssrc.replace(packet.ssrc())) {
+            incoming.forget(before);
+            self.serial = self.serial.wrapping_add(1);
+            track.begin_anew(stream, packet.ssrc(), self.serial);
+            let stream = u8::try_from(stream).unwrap_or(u8::MAX);
+            for slot in &track.slots {
+                self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
+            }
         }
         incoming.insert(packet.ssrc(), source);
         Some(source)
@@ -189,20 +212,26 @@ impl Plane {
         };
         let Ok(packet) = Packet::parse(plain) else { return };
         let codec = track.codec(packet.payload_type());
+        let level = ids.value(&packet, ext::Kind::AudioLevel).filter(|_| !track.is_video());
+        let level = level.and_then(ext::AudioLevel::parse);
         let id = track.id;
         let Some((stream, codec)) = track.streams.get_mut(source.stream).zip(codec) else { return };
         let is_first = stream.reception.received() == 0;
-        let is_new = !std::mem::replace(&mut stream.comes, true);
         let taken = stream.take(now, codec, &ids, (&packet, source.is_rtx));
         let (due, publisher) = (stream.poll_timeout(now), track.endpoint);
+        let is_new = taken.is_some() && !std::mem::replace(&mut stream.comes, true);
         if let Some(taken) = taken {
             if is_first {
                 self.events.push_back(Event::Flows(id));
             }
+            self.forward(now, source, &taken, packet.payload(), out);
+            // Afterwards: whoever has waited for this very keyframe has it.
             if is_new {
                 self.choose_all(now, source.track);
             }
-            self.forward(now, source, &taken, packet.payload(), out);
+        }
+        if let Some(level) = level {
+            self.hear(now, source.track, level);
         }
         due.inspect(|&at| self.wake(publisher, at));
         if is_first {
@@ -210,40 +239,44 @@ impl Plane {
         }
     }
 
-    /// Other streams of a track come than before: whoever gets it may get another.
-    pub(super) fn choose_all(&mut self, now: Instant, track: usize) {
-        let Some(track) = self.tracks.get(track) else { return };
-        for place in track.forwards.clone() {
-            self.choose(now, place);
-        }
-    }
-
     /// To whoever gets the track: no other peer is looked at.
     fn forward(&mut self, now: Instant, source: Source, taken: &Taken, payload: &[u8], out: &mut impl Outbox) {
-        let Self { endpoints, tracks, forwards, counters, .. } = self;
-        let Some(track) = tracks.get(source.track).filter(|track| !track.is_muted) else { return };
+        let Self { endpoints, tracks, slots, counters, changed, .. } = self;
+        let Some(track) = tracks.get(source.track) else { return };
         let Taken { seq, codec, header, read } = taken;
-        // Filling has a number and no payload: subscribers are filled by us.
-        if payload.is_empty() {
-            for &place in &track.forwards {
-                if let Some(forward) = forwards.get_mut(place) {
-                    forward.skip(stream(source), *seq);
-                }
+        let mark = Mark::of(*codec);
+        let arrived = Arrived {
+            now,
+            track: (track.serial, source.track),
+            stream: stream(source),
+            codec: *codec,
+            seq: *seq,
+            header: *header,
+            read,
+        };
+        for &place in &track.slots {
+            let Some(slot) = slots.get_mut(place) else { continue };
+            // Filling has a number and no payload: subscribers are filled by us.
+            if payload.is_empty() {
+                slot.numbers.skip(&arrived);
+                continue;
             }
-            return;
-        }
-        let arrived = Arrived { now, stream: stream(source), codec: *codec, seq: *seq, header: *header, read };
-        for &place in &track.forwards {
-            let Some(forward) = forwards.get_mut(place) else { continue };
-            let Some(endpoint) = endpoints.get_mut(forward.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else {
+            let Some(endpoint) = endpoints.get_mut(slot.endpoint).filter(|endpoint| endpoint.srtp.is_some()) else {
                 continue;
             };
-            let Some(rewritten) = forward.pass(&arrived) else { continue };
-            if endpoint.send_media(&rewritten, (*codec, payload), None, out) {
-                forward.tally.packets += 1;
-                forward.tally.bytes += payload.len() as u64;
+            let passed = slot.pass(&arrived);
+            if slot.told != slot.selection.current() {
+                changed.push(place);
+            }
+            let Some((rewritten, _)) = passed else { continue };
+            if endpoint.send_media(&rewritten, (*codec, payload), (None, mark), out) {
+                slot.tally.packets += 1;
+                slot.tally.bytes += payload.len() as u64;
                 counters.forwarded += 1;
             }
+        }
+        while let Some(place) = self.changed.pop() {
+            self.tell_layer(place);
         }
     }
 }

@@ -7,8 +7,8 @@ use tandem_rtp::rtcp;
 use tandem_rtp::rtx::NUMBER;
 
 use crate::endpoint::Endpoint;
-use crate::forward::Rewritten;
 use crate::outbox::{Mark, Outbox};
+use crate::slot::Rewritten;
 
 impl Endpoint {
     /// Sends a media packet; `original`: as a retransmission of that number. `false`: it could not be.
@@ -16,16 +16,17 @@ impl Endpoint {
         &mut self,
         rewritten: &Rewritten,
         (codec, payload): (Codec, &[u8]),
-        original: Option<u16>,
+        (original, mark): (Option<u16>, Mark),
         out: &mut impl Outbox,
     ) -> bool {
         let (Some(srtp), Some(path)) = (&mut self.srtp, self.path) else { return false };
         let room = out.room();
-        let sequence = self.transport_sequence.wrapping_add(1);
+        let sequence = self.outgoing.transport_sequence + 1;
+        let [.., high, low] = sequence.to_be_bytes();
         let write = |room: &mut [u8]| -> Result<usize, NoRoom> {
             let mut writer = Writer::new(room, &rewritten.header, &[])?;
             if let Some(id) = self.ids.id(ext::Kind::TransportSequence) {
-                writer.extension(id, &sequence.to_be_bytes())?;
+                writer.extension(id, &[high, low])?;
             }
             let (head, mut rest) = writer.payload_room()?;
             let mut length = head + payload.len();
@@ -44,8 +45,8 @@ impl Endpoint {
         };
         let Ok(length) = write(room) else { return false };
         let Ok(length) = srtp.sender.protect_rtp(room, length) else { return false };
-        self.transport_sequence = sequence;
-        out.commit(path, length, if codec.is_video() { Mark::Video } else { Mark::Audio });
+        self.outgoing.transport_sequence = sequence;
+        out.commit(path, length, mark);
         true
     }
 

@@ -121,18 +121,7 @@ impl Plane {
         let mut blocks: Vec<ReportBlock> = Vec::new();
         for (_, index) in &endpoint.incoming.tracks {
             let streams = tracks.get_mut(*index).into_iter().flat_map(|track| &mut track.streams);
-            blocks.extend(streams.filter_map(|stream| {
-                let (ssrc, quality) = (stream.ssrc?, stream.reception.report(now)?);
-                Some(ReportBlock {
-                    ssrc: ssrc.0,
-                    fraction_lost: quality.fraction_lost,
-                    cumulative_lost: i32::try_from(quality.lost).unwrap_or(i32::MAX),
-                    highest: quality.highest,
-                    jitter: quality.jitter,
-                    last_sender_report: quality.last_report,
-                    delay: quality.delay,
-                })
-            }));
+            blocks.extend(streams.filter_map(|stream| stream.reception.report(now, stream.ssrc?)));
         }
         // A silent room costs nothing.
         endpoint.timers.report = (!blocks.is_empty()).then(|| now + REPORT);

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tandem_media::SlotId;
 use tandem_media::bitrate::Bitrate;
 use tandem_media::estimate::{Estimator, ProbeId};
-use tandem_media::pace::{Class, Config, Output, Pacer, Pushed, TrackKey};
+use tandem_media::pace::{Class, Config, Output, Pacer, Pushed};
 
 /// What lies between the two ends; may be changed while it runs.
 #[derive(Debug, Clone)]
@@ -223,7 +224,7 @@ impl World {
         }
         let mut out = Vec::new();
         for (class, size) in sender.produce(at, rate) {
-            if let Pushed::Pass(size, probe) = sender.pacer.push(now, TrackKey(0), class, size, size) {
+            if let Pushed::Pass(size, probe) = sender.pacer.push(now, SlotId(0), class, size, size) {
                 out.push((size, probe));
             }
         }

@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_media::allocate::Kind;
 use tandem_media::{
-    Config, EndpointId, Event, Layer, MAX_DATAGRAM, Outbox, Payload, Plane, Publication, StreamSpec, Subscription,
-    TrackId,
+    Command, Config, EndpointId, Event, GroupId, Layer, MAX_DATAGRAM, Mark, Outbox, Payload, Plane, Publication,
+    SlotId, StreamSpec, Subscription, TrackId, Want,
 };
 use tandem_rtp::ext::{self, Ids};
 use tandem_rtp::header::{Header, Writer};
@@ -22,7 +23,8 @@ use tandem_rtp::rtcp;
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, PayloadType, Ssrc, Timestamp};
 use tandem_webrtc::{
-    Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Remote, Role, SrtpKeys, SrtpProfile, Transport,
+    Breadth, ChannelId, Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Reliability, Remote, Role,
+    SrtpKeys, SrtpProfile, Transport,
 };
 
 pub const SERVER: &str = "203.0.113.1:9000";
@@ -40,12 +42,8 @@ pub fn transports(ice: Mode) -> Arc<tandem_webrtc::Config> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let certificate = rcgen::CertificateParams::new(Vec::new()).expect("names").self_signed(&key).expect("one");
     let identity = Identity::new(certificate.der(), Key::Pkcs8(&key.serialize_der())).expect("an identity");
-    Arc::new(tandem_webrtc::Config {
-        local: Local::new(identity).expect("usable"),
-        ice,
-        breadth: tandem_webrtc::Breadth::Browsers,
-        max_message: 256 << 10,
-    })
+    let local = Local::new(identity).expect("usable");
+    Arc::new(tandem_webrtc::Config { local, breadth: Breadth::Browsers, ice, max_message: 256 << 10 })
 }
 
 /// What the plane wants to be sent.
@@ -53,6 +51,7 @@ pub fn transports(ice: Mode) -> Arc<tandem_webrtc::Config> {
 pub struct Sent {
     room: Vec<u8>,
     pub datagrams: VecDeque<(Path, Vec<u8>)>,
+    pub marks: Vec<Mark>,
 }
 
 impl Outbox for Sent {
@@ -61,7 +60,8 @@ impl Outbox for Sent {
         &mut self.room
     }
 
-    fn commit(&mut self, path: Path, length: usize, _mark: tandem_media::Mark) {
+    fn commit(&mut self, path: Path, length: usize, mark: Mark) {
+        self.marks.push(mark);
         self.datagrams.push_back((path, self.room[..length].to_vec()));
     }
 }
@@ -86,9 +86,15 @@ pub struct Peer {
     pub got: Vec<Got>,
     /// Each compound it has got.
     pub control: Vec<Vec<u8>>,
+    /// Its data channels, by their labels.
+    pub channels: BTreeMap<String, ChannelId>,
+    /// Each message it has got, and the label of its channel.
+    pub messages: Vec<(String, Vec<u8>)>,
     /// Media to it is lost where this says so.
     pub lose: fn(&Got) -> bool,
     pub connected: bool,
+    /// Nothing it is sent arrives.
+    pub deaf: bool,
 }
 
 pub struct World {
@@ -114,6 +120,10 @@ pub const fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
     Payload { codec, number: PayloadType::from_wire(number), rtx }
 }
 
+pub fn number(slot: u64) -> SlotId {
+    SlotId(u32::try_from(slot).expect("small"))
+}
+
 pub fn top(stream: u8) -> Option<Layer> {
     Some(Layer { stream, spatial: 0, temporal: 7 })
 }
@@ -123,7 +133,7 @@ impl World {
         let (now, server) = (some_instant(), transports(Mode::Lite));
         let listens = vec![(Protocol::Udp, at(SERVER))];
         let plane =
-            Plane::new(Config { transports: server.clone(), listens, foreign: None, clock: (now, 0) }, [1, 2, 3, 4]);
+            Plane::new(Config { transports: server.clone(), foreign: None, listens, clock: (now, 0) }, [1, 2, 3, 4]);
         let mut ids = Ids::default();
         ids.set(ext::Kind::TransportSequence, 3);
         ids.set(ext::Kind::Mid, 4);
@@ -148,12 +158,17 @@ impl World {
         let (ours, theirs) = (Credentials::new([seed; 24]), Credentials::new([seed + 50; 24]));
         let address = SocketAddr::new([10, 0, seed, u8::try_from(id / 200).expect("small")].into(), 4_000);
         let mut transport = Transport::new(now, config.clone(), theirs.clone(), id, &[(Protocol::Udp, address)]);
-        assert!(self.plane.add(now, EndpointId(id), ours.clone(), self.ids));
+        self.tell(Command::Add {
+            endpoint: EndpointId(id),
+            credentials: ours.clone(),
+            ids: self.ids,
+            breadth: tandem_webrtc::Breadth::Browsers,
+        });
         let prints = |config: &tandem_webrtc::Config| vec![config.local.fingerprint()];
         let channels = Some(0);
         let remote =
             Remote { credentials: theirs.clone(), fingerprints: prints(&config), role: Role::Server, channels };
-        self.plane.set_remote(now, EndpointId(id), remote, &mut self.out).expect("it is there");
+        self.tell(Command::Remote { endpoint: EndpointId(id), remote });
         transport.set_remote(
             now,
             Remote { credentials: ours, fingerprints: prints(&self.server), role: Role::Client, channels },
@@ -171,8 +186,11 @@ impl World {
                 path: None,
                 got: Vec::new(),
                 control: Vec::new(),
+                channels: BTreeMap::new(),
+                messages: Vec::new(),
                 lose: |_| false,
                 connected: false,
+                deaf: false,
             },
         );
     }
@@ -185,20 +203,70 @@ impl World {
                 rids.iter().map(|rid| StreamSpec { rid: Some((*rid).to_owned()), ..StreamSpec::default() }).collect()
             }
         };
-        let publication = Publication {
-            mid: track.to_string(),
-            kind: tandem_media::allocate::Kind::Camera,
-            payloads: vec![payload],
-            streams,
-        };
-        self.plane.publish(EndpointId(peer), TrackId(track), publication).expect("new");
+        let kind = if payload.codec.is_video() { Kind::Camera } else { Kind::Audio };
+        let publication = Publication { mid: track.to_string(), kind, payloads: vec![payload], streams };
+        self.tell(Command::Publish { endpoint: EndpointId(peer), track: TrackId(track), publication });
     }
 
+    /// Opens a slot with the number of the track, and shows it there.
     pub fn subscribe(&mut self, peer: u64, track: u64, payload: Payload, layer: Option<Layer>) {
+        self.open(peer, track, payload);
+        self.want(peer, track, layer);
+        self.show(peer, track, Some(track));
+    }
+
+    pub fn open(&mut self, peer: u64, slot: u64, payload: Payload) {
         let ssrc = |of: u64| Ssrc(u32::try_from(of * 10_000 + peer).expect("small"));
-        let subscription = Subscription { ssrc: ssrc(track), rtx: Some(ssrc(track + 100)), payloads: vec![payload] };
-        self.plane.subscribe(EndpointId(peer), TrackId(track), subscription).expect("both are there");
-        self.plane.want(self.now, EndpointId(peer), TrackId(track), layer).expect("it is subscribed");
+        let subscription = Subscription { ssrc: ssrc(slot), rtx: Some(ssrc(slot + 100)), payloads: vec![payload] };
+        self.tell(Command::OpenSlot { endpoint: EndpointId(peer), slot: number(slot), subscription });
+    }
+
+    pub fn want(&mut self, peer: u64, slot: u64, layer: Option<Layer>) {
+        let want = Want { height: if layer.is_some() { u16::MAX } else { 0 }, priority: 0, most: layer };
+        self.tell(Command::Want { endpoint: EndpointId(peer), slot: number(slot), want });
+    }
+
+    pub fn show(&mut self, peer: u64, slot: u64, track: Option<u64>) {
+        let track = track.map(TrackId);
+        self.tell(Command::Show { endpoint: EndpointId(peer), slot: number(slot), track });
+    }
+
+    /// A peer opens a data channel.
+    pub fn open_channel(&mut self, peer: u64, label: &str) {
+        let now = self.now;
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        let id = peer.transport.open(now, label, "", true, Reliability::Reliable).expect("connected");
+        peer.channels.insert(label.to_owned(), id);
+    }
+
+    /// A peer says something by a data channel.
+    pub fn say(&mut self, peer: u64, label: &str, bytes: &[u8]) {
+        let now = self.now;
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        peer.transport.send(now, peer.channels[label], false, bytes).expect("there is room");
+    }
+
+    pub fn join_group(&mut self, peer: u64, group: u64) {
+        let (endpoint, member) = (EndpointId(peer), u32::try_from(peer).expect("small"));
+        self.tell(Command::Join { endpoint, group: GroupId(group), member });
+    }
+
+    pub fn remove(&mut self, peer: u64) {
+        self.tell(Command::Remove { endpoint: EndpointId(peer) });
+    }
+
+    /// A command that names what is there.
+    pub fn tell(&mut self, command: Command) {
+        let (before, text) = (self.plane.counters().ignored, format!("{command:?}"));
+        self.plane.handle_command(self.now, command, &mut self.out);
+        assert_eq!(self.plane.counters().ignored, before, "{text}");
+    }
+
+    /// A command that names what is not there (any more).
+    pub fn tell_in_vain(&mut self, command: Command) {
+        let before = self.plane.counters().ignored;
+        self.plane.handle_command(self.now, command, &mut self.out);
+        assert_eq!(self.plane.counters().ignored, before + 1);
     }
 
     /// A media packet of a peer to the plane.
@@ -235,7 +303,8 @@ impl World {
             }
             self.events.extend(std::iter::from_fn(|| self.plane.poll_event()));
             while let Some((path, mut datagram)) = self.out.datagrams.pop_front() {
-                if let Some(peer) = self.peers.values_mut().find(|peer| peer.address == path.remote) {
+                let peer = self.peers.values_mut().find(|peer| peer.address == path.remote);
+                if let Some(peer) = peer.filter(|peer| !peer.deaf) {
                     peer.receive(self.now, &mut datagram, &self.ids);
                 }
             }
@@ -282,6 +351,12 @@ impl Peer {
             Output::Path(path) => self.path = Some(path),
             Output::Keys(keys) => self.srtp = Some(contexts(&keys)),
             Output::Connected => self.connected = true,
+            Output::Message(message) => {
+                let by = |(label, id): (&String, &ChannelId)| (*id == message.channel).then(|| label.clone());
+                let label = self.channels.iter().find_map(by).unwrap_or_default();
+                self.messages.push((label, message.bytes));
+            }
+            Output::Closed(id) => self.channels.retain(|_, known| *known != id),
             _ => {}
         }
     }
@@ -333,7 +408,7 @@ fn contexts(keys: &SrtpKeys) -> (Sender, Receiver) {
         SrtpProfile::AeadAes128Gcm => Suite::AeadAes128Gcm,
         SrtpProfile::AeadAes256Gcm => Suite::AeadAes256Gcm,
     };
-    let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::new(suite, &[key.as_slice(), salt].concat()).expect("keys");
+    let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::from_parts(suite, key, salt).expect("keys");
     (Sender::new(&master(&keys.ours), 500), Receiver::new(&master(&keys.theirs), 500))
 }
 

@@ -37,7 +37,7 @@ impl Outbox for Sent {
         &mut self.room
     }
 
-    fn commit(&mut self, path: Path, length: usize, _mark: tandem_media::Mark) {
+    fn commit(&mut self, path: Path, length: usize) {
         self.datagrams.push_back((path, self.room[..length].to_vec()));
     }
 }
@@ -52,7 +52,7 @@ impl World {
         let transports =
             Arc::new(tandem_webrtc::Config { local: local.clone(), ice: Mode::Lite, max_message: 256 << 10 });
         let listens = vec![(Protocol::Udp, server())];
-        let plane = Plane::new(Config { transports, listens, foreign: None, clock: (now, 0) }, [1, 2, 3, 4]);
+        let plane = Plane::new(Config { transports, listens, clock: (now, 0) }, [1, 2, 3, 4]);
         let (clients, events, counted) = (Vec::new(), Vec::new(), Vec::new());
         Self { now, plane, clients, events, connected: 0, out: Sent::default(), local, wire: VecDeque::new(), counted }
     }

@@ -27,12 +27,12 @@ const OPUS: [Layer; 1] = [layer(0, 0, 0, 40)];
 const LARGE: u32 = 1_280 * 720;
 const SMALL: u32 = 320 * 180;
 
-fn camera(key: u64, pixels: u32) -> Track<'static> {
-    Track { key: TrackKey(key), kind: Kind::Camera, pixels, priority: 0, layers: &SIMULCAST }
+fn camera(key: u32, pixels: u32) -> Track<'static> {
+    Track { key: SlotId(key), kind: Kind::Camera, pixels, priority: 0, layers: &SIMULCAST }
 }
 
-fn audio(key: u64) -> Track<'static> {
-    Track { key: TrackKey(key), kind: Kind::Audio, pixels: 0, priority: 0, layers: &OPUS }
+fn audio(key: u32) -> Track<'static> {
+    Track { key: SlotId(key), kind: Kind::Audio, pixels: 0, priority: 0, layers: &OPUS }
 }
 
 fn share(allocator: &mut Allocator, now: Instant, kbps: u64, tracks: &[Track<'_>]) -> Vec<u64> {
@@ -83,7 +83,7 @@ fn when_not_all_can_have_something_the_important_ones_do() {
 
 #[test]
 fn a_screen_keeps_its_resolution_and_a_camera_does_not_need_to() {
-    let screen = Track { key: TrackKey(1), kind: Kind::Screen, pixels: 1_920 * 1_080, priority: 0, layers: &SLIDES };
+    let screen = Track { key: SlotId(1), kind: Kind::Screen, pixels: 1_920 * 1_080, priority: 0, layers: &SLIDES };
     let mut allocator = Allocator::new();
     share(&mut allocator, start(), 700, &[screen]);
     assert_eq!(allocator.assignments()[0].choice, Choice::Layer(SLIDES[2]), "sharp at few frames");
@@ -165,7 +165,7 @@ fn tracks(drawn: &mut [Drawn]) -> Vec<Track<'_>> {
     let one = |(key, (kind, pixels, priority, layers)): (usize, &'_ mut Drawn)| {
         layers.sort_by_key(|layer| (layer.spatial, layer.temporal));
         layers.dedup_by_key(|layer| (layer.spatial, layer.temporal));
-        (TrackKey(u64::try_from(key).unwrap()), *kind, *pixels, *priority)
+        (SlotId(u32::try_from(key).unwrap()), *kind, *pixels, *priority)
     };
     let heads: Vec<_> = drawn.iter_mut().enumerate().map(one).collect();
     heads

@@ -4,9 +4,9 @@ use super::*;
 use crate::estimate::Estimator;
 
 const SIZE: usize = 1_000;
-const CAMERA: TrackKey = TrackKey(1);
-const SCREEN: TrackKey = TrackKey(2);
-const MICROPHONE: TrackKey = TrackKey(3);
+const CAMERA: SlotId = SlotId(1);
+const SCREEN: SlotId = SlotId(2);
+const MICROPHONE: SlotId = SlotId(3);
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
@@ -18,7 +18,7 @@ fn pacer(now: Instant) -> Pacer<u32> {
     Pacer::new(now, Config { factor: 1.0, ..Config::default() }, Bitrate::from_kbps(8_000))
 }
 
-fn fill(pacer: &mut Pacer<u32>, now: Instant, track: TrackKey, packets: std::ops::Range<u32>) {
+fn fill(pacer: &mut Pacer<u32>, now: Instant, track: SlotId, packets: std::ops::Range<u32>) {
     for packet in packets {
         pacer.push(now, track, Class::Video, SIZE, packet);
     }

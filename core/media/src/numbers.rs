@@ -1,0 +1,153 @@
+//! The numbers and times of one stream to a subscriber, whatever is shown in it: they go on without a seam.
+
+use std::time::Instant;
+
+use tandem_rtp::{PayloadType, SeqNo, Timestamp};
+
+use crate::renumber::{Renumber, Retime, Sent};
+use crate::slot::Arrived;
+
+pub(crate) struct Numbers {
+    renumber: Renumber<Kept>,
+    pictures: Renumber<()>,
+    retime: Retime,
+    tl0: Tl0,
+    rtx_sequence: u16,
+    /// When the last packet that went on had come.
+    came: Option<Instant>,
+}
+
+/// Under which number and at which time a packet goes on; of its picture, the numbers.
+pub(crate) type Numbered = (SeqNo, Timestamp, Option<(u16, u8)>);
+
+/// What is known of a packet once it has been numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) payload_type: PayloadType,
+    pub(crate) marker: bool,
+}
+
+/// What a packet's retransmission has to say once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    track: (u32, u32),
+    timestamp: Timestamp,
+    known: Known,
+    picture: Option<(u16, u8)>,
+}
+
+/// A packet that is to go once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// Serial number and place of its track.
+    pub(crate) track: (u32, usize),
+    pub(crate) stream: u8,
+    pub(crate) seq: SeqNo,
+    /// As the subscriber knows it.
+    pub(crate) number: u16,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) known: Known,
+    pub(crate) picture: Option<(u16, u8)>,
+}
+
+/// Counts pictures of the lowest temporal layer across streams.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tl0 {
+    offset: u8,
+    last: Option<u8>,
+}
+
+impl Numbers {
+    /// `first`: the first number is the next one.
+    pub(crate) fn new(first: u16, is_video: bool) -> Self {
+        let (packets, pictures) = if is_video { (512, 64) } else { (32, 1) };
+        Self {
+            renumber: Renumber::new(first, packets),
+            pictures: Renumber::new(first >> 1, pictures),
+            retime: Retime::default(),
+            tl0: Tl0::default(),
+            rtx_sequence: first,
+            came: None,
+        }
+    }
+
+    /// From here on packets are those of another stream, of which this is the first.
+    pub(crate) fn switch(&mut self, arrived: &Arrived<'_>) {
+        self.renumber.leave();
+        self.pictures.leave();
+        if let Some(came) = self.came {
+            let later = arrived.now.saturating_duration_since(came);
+            self.retime.switch(arrived.header.timestamp, later, arrived.codec.clock_rate());
+            self.tl0.switch(arrived.read.picture.map_or(0, |(_, tl0)| tl0));
+        }
+    }
+
+    /// A packet goes on: under that number, at that time, with these numbers of its picture.
+    pub(crate) fn pass(&mut self, arrived: &Arrived<'_>, known: Known) -> Option<Numbered> {
+        let picture = match arrived.read.picture {
+            Some((picture, tl0)) => {
+                let number = self.pictures.pass(arrived.stream, picture, ())?;
+                Some((number.wire() & 0x7fff, self.tl0.pass(tl0)))
+            }
+            None => None,
+        };
+        let timestamp = self.retime.pass(arrived.header.timestamp);
+        let (serial, place) = arrived.track;
+        let track = (serial, u32::try_from(place).unwrap_or(u32::MAX));
+        let kept = Kept { track, timestamp, known, picture };
+        let number = self.renumber.pass(arrived.stream, arrived.seq, kept)?;
+        self.came = Some(arrived.now);
+        Some((number, timestamp, picture))
+    }
+
+    /// A packet is left out, and those after it close up.
+    pub(crate) fn skip(&mut self, arrived: &Arrived<'_>) {
+        self.renumber.skip(arrived.stream, arrived.seq);
+        if let Some((picture, _)) = arrived.read.picture {
+            self.pictures.skip(arrived.stream, picture);
+        }
+    }
+
+    /// What the subscriber got under a number.
+    pub(crate) fn find(&self, wire: u16) -> Option<Again> {
+        let Sent { stream, seq, kept } = self.renumber.find(wire)?;
+        let Kept { track: (serial, place), timestamp, known, picture } = kept;
+        let track = (serial, usize::try_from(place).ok()?);
+        Some(Again { track, stream, seq, number: wire, timestamp, known, picture })
+    }
+
+    pub(crate) fn next_rtx(&mut self) -> u16 {
+        self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+        self.rtx_sequence
+    }
+
+    /// The last number of the stream, and of its retransmissions.
+    pub(crate) fn last(&self) -> (u16, u16) {
+        (self.renumber.highest().wire(), self.rtx_sequence)
+    }
+
+    /// The stream of retransmissions has got so far before.
+    pub(crate) fn go_on(&mut self, rtx_sequence: u16) {
+        self.rtx_sequence = rtx_sequence;
+    }
+
+    /// What a time of the stream that is passed on is to the subscriber.
+    pub(crate) fn time(&self, timestamp: Timestamp) -> Timestamp {
+        self.retime.of(timestamp)
+    }
+}
+
+impl Tl0 {
+    fn pass(&mut self, tl0: u8) -> u8 {
+        let out = tl0.wrapping_add(self.offset);
+        self.last = Some(out);
+        out
+    }
+
+    /// From here on the numbers are another stream's, of which this is the first.
+    fn switch(&mut self, first: u8) {
+        if let Some(last) = self.last {
+            self.offset = last.wrapping_add(1).wrapping_sub(first);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Groups: who is in which, and who speaks there.
+
+use std::time::Instant;
+
+use tandem_rtp::ext::AudioLevel;
+use tandem_webrtc::NotSent;
+
+use super::Plane;
+use crate::command::Event;
+use crate::group::Group;
+use crate::lanes::{Lane, Said};
+use crate::outbox::Outbox;
+use crate::{EndpointId, GroupId};
+
+impl Plane {
+    /// A peer that is in another group leaves that one. Somebody else under the same number is not in it any more.
+    pub(super) fn join(&mut self, id: EndpointId, group: GroupId, member: u32) -> Option<()> {
+        let place = self.place(id)?;
+        self.leave(place);
+        let groups = &mut self.groups;
+        let index = *self.names.groups.entry(group).or_insert_with(|| groups.insert(Group::new(group)));
+        let before = self.groups.get_mut(index)?.members.insert(member, place);
+        self.with(place, |endpoint| endpoint.group = Some((index, member)));
+        if let Some(before) = before {
+            self.with(before, |endpoint| endpoint.group = None);
+            self.silence_all(before, index);
+        }
+        Some(())
+    }
+
+    /// A group that nobody is in is gone.
+    pub(super) fn leave(&mut self, place: usize) {
+        let Some((index, member)) = self.with(place, |endpoint| endpoint.group.take()).flatten() else { return };
+        self.silence_all(place, index);
+        let Some(group) = self.groups.get_mut(index) else { return };
+        group.members.remove(&member);
+        if group.members.is_empty() {
+            let id = group.id;
+            self.groups.try_remove(index);
+            self.names.groups.remove(&id);
+        }
+    }
+
+    /// How loud a packet of a track is.
+    pub(super) fn hear(&mut self, now: Instant, track: usize, level: AudioLevel) {
+        let Some(track) = self.tracks.get_mut(track).filter(|track| !track.is_muted) else { return };
+        let Some((index, _)) = self.endpoints.get(track.endpoint).and_then(|endpoint| endpoint.group) else { return };
+        let Some(group) = self.groups.get_mut(index) else { return };
+        let voice = *track.voice.get_or_insert_with(|| group.join(track.id));
+        let recent = group.hear(now, voice, level);
+        let group = group.id;
+        self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));
+    }
+
+    /// What a member has said goes to those whom it is for.
+    pub(super) fn pass_on(&mut self, now: Instant, said: Said, out: &mut impl Outbox) {
+        let Said { place, lane, mut message } = said;
+        let group = self.endpoints.get(place).and_then(|endpoint| endpoint.group);
+        let to =
+            group.zip(message.bytes.first_chunk_mut::<4>()).filter(|_| !message.is_text).and_then(|(group, head)| {
+                let named = u32::from_be_bytes(std::mem::replace(head, group.1.to_be_bytes()));
+                let members = &self.groups.get(group.0)?.members;
+                let one = members.get(&named).filter(|_| named != 0);
+                let all = members.values().filter(|member| named == 0 && **member != place);
+                let to: Vec<usize> = one.into_iter().chain(all).copied().collect();
+                // All others may be nobody; somebody who is named is there.
+                (!to.is_empty() || named == 0).then_some(to)
+            });
+        let Some(to) = to else {
+            self.counters.misspoken += 1;
+            return;
+        };
+        for to in to {
+            self.say(now, to, lane, &message.bytes);
+            self.drain(now, to, out);
+        }
+    }
+
+    /// By the lane of one member; one that does not read as fast as the others write loses the message, or the lane.
+    fn say(&mut self, now: Instant, to: usize, lane: Lane, bytes: &[u8]) {
+        let Some(endpoint) = self.endpoints.get_mut(to) else { return };
+        let Some(channel) = endpoint.lanes.channel(lane) else { return };
+        // What waits long on the lossy lane is of no use when it arrives.
+        if lane == Lane::Lossy && endpoint.transport.buffered(channel) > LOSSY_WAITS {
+            self.counters.unsaid += 1;
+            return;
+        }
+        let sent = endpoint.transport.send(now, channel, false, bytes);
+        self.counters.unsaid += u64::from(sent.is_err());
+        if (lane, sent) == (Lane::Reliable, Err(NotSent::Full)) {
+            endpoint.transport.close_channel(now, channel);
+            endpoint.lanes.close(channel);
+            self.events.push_back(Event::Closed(endpoint.id, channel));
+        }
+    }
+
+    /// A track of a peer of this group is heard no more.
+    pub(super) fn silence(&mut self, track: usize, group: usize) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        let voice = self.tracks.get_mut(track).and_then(|track| track.voice.take());
+        let recent = voice.and_then(|voice| group.leave(voice));
+        let group = group.id;
+        self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));
+    }
+
+    fn silence_all(&mut self, place: usize, group: usize) {
+        let tracks = self.endpoints.get(place).into_iter().flat_map(|endpoint| &endpoint.incoming.tracks);
+        let tracks: Vec<usize> = tracks.map(|(_, track)| *track).collect();
+        tracks.into_iter().for_each(|track| self.silence(track, group));
+    }
+}
+
+/// So many bytes wait at most for a member on the lossy lane.
+const LOSSY_WAITS: usize = 64 << 10;

@@ -1,0 +1,175 @@
+//! A room for one track at a subscriber: an m-line by which it gets whatever is shown in it, without a seam.
+
+use std::time::Instant;
+
+use tandem_rtp::header::Header;
+use tandem_rtp::payload::{Codec, vp8, vp9};
+use tandem_rtp::{PayloadType, SeqNo, Ssrc};
+
+use crate::numbers::{Again, Known, Numbers};
+use crate::selection::{Layer, Selection, Verdict};
+use crate::shape::Read;
+use crate::{SlotId, Want};
+
+/// Under which numbers a codec goes between us and one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// What it is.
+    pub codec: Codec,
+    /// Its payload type.
+    pub number: PayloadType,
+    /// That of its retransmissions (RFC 4588), where they were agreed on.
+    pub rtx: Option<PayloadType>,
+}
+
+/// How a subscriber gets what a slot shows, as agreed on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The stream.
+    pub ssrc: Ssrc,
+    /// Its retransmissions.
+    pub rtx: Option<Ssrc>,
+    /// What the subscriber takes.
+    pub payloads: Vec<Payload>,
+}
+
+pub(crate) struct Slot {
+    pub(crate) endpoint: usize,
+    pub(crate) id: SlotId,
+    pub(crate) spec: Subscription,
+    /// The track that is shown.
+    pub(crate) shows: Option<usize>,
+    pub(crate) want: Want,
+    pub(crate) selection: Selection,
+    pub(crate) numbers: Numbers,
+    /// Our last sender report: the middle of its NTP time, and when it left.
+    pub(crate) reported: Option<(u32, Instant)>,
+    pub(crate) tally: Tally,
+    /// What the subscriber's side has been told that it gets.
+    pub(crate) told: Option<Layer>,
+}
+
+/// What a subscriber has got by a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets, without those that were sent again.
+    pub packets: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+    /// Packets that were sent again.
+    pub retransmitted: u64,
+    /// Of what was sent lately, how much was lost; in 256ths.
+    pub fraction_lost: u8,
+}
+
+/// A packet as the subscriber is to see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    pub(crate) header: Header,
+    /// The picture's number, and the one of the lowest layer.
+    pub(crate) picture: Option<(u16, u8)>,
+}
+
+/// A packet that has come.
+pub(crate) struct Arrived<'a> {
+    pub(crate) now: Instant,
+    /// Of which track it is: its serial number and its place.
+    pub(crate) track: (u32, usize),
+    pub(crate) stream: u8,
+    pub(crate) codec: Codec,
+    pub(crate) seq: SeqNo,
+    pub(crate) header: Header,
+    pub(crate) read: &'a Read,
+}
+
+impl Slot {
+    /// `first`: the first number is the next one.
+    pub(crate) fn new(endpoint: usize, id: SlotId, spec: Subscription, first: u16) -> Self {
+        let is_video = spec.payloads.iter().any(|payload| payload.codec.is_video());
+        Self {
+            endpoint,
+            id,
+            spec,
+            shows: None,
+            want: WHOLE,
+            selection: Selection::default(),
+            numbers: Numbers::new(first, is_video),
+            reported: None,
+            tally: Tally::default(),
+            told: None,
+        }
+    }
+
+    /// Something else is shown from here on.
+    pub(crate) fn show(&mut self, track: Option<usize>) {
+        self.shows = track;
+        self.selection.want(None);
+    }
+
+    /// Whether the subscriber takes any of these.
+    pub(crate) fn takes(&self, payloads: &[Payload]) -> bool {
+        self.spec.payloads.iter().any(|ours| payloads.iter().any(|theirs| theirs.codec == ours.codec))
+    }
+
+    /// How a packet goes on, and whether another stream begins with it. `None`: it does not.
+    pub(crate) fn pass(&mut self, arrived: &Arrived<'_>) -> Option<(Rewritten, Began)> {
+        let payload = *self.spec.payloads.iter().find(|payload| payload.codec == arrived.codec)?;
+        let (began, marks) = match self.selection.judge(arrived.stream, &arrived.read.shape) {
+            Verdict::Pass { switched: true, marks } => (Began::Anew, marks),
+            Verdict::Pass { switched: false, marks } => (Began::Before, marks),
+            Verdict::Skip => {
+                self.numbers.skip(arrived);
+                return None;
+            }
+            Verdict::Other => return None,
+        };
+        if began == Began::Anew {
+            self.numbers.switch(arrived);
+        }
+        let is_video = arrived.codec.is_video();
+        // RFC 3551 §4.1: sound that begins anew is marked, too.
+        let marker = arrived.header.marker || if is_video { marks } else { began == Began::Anew };
+        let known = Known { payload_type: payload.number, marker };
+        let (number, timestamp, picture) = self.numbers.pass(arrived, known)?;
+        let header =
+            Header { marker, payload_type: payload.number, sequence: number.wire(), timestamp, ssrc: self.spec.ssrc };
+        Some((Rewritten { header, picture }, began))
+    }
+
+    /// What the subscriber has missed under a number, and how it goes once more: in the stream of retransmissions.
+    pub(crate) fn again(&mut self, wire: u16) -> Option<(Again, Rewritten)> {
+        let again = self.numbers.find(wire)?;
+        let payload = self.spec.payloads.iter().find(|payload| payload.number == again.known.payload_type)?;
+        let (ssrc, payload_type) = (self.spec.rtx?, payload.rtx?);
+        let sequence = self.numbers.next_rtx();
+        let header = Header { marker: again.known.marker, payload_type, sequence, timestamp: again.timestamp, ssrc };
+        let picture = again.picture;
+        Some((again, Rewritten { header, picture }))
+    }
+
+    /// Whether packets of this stream go on at the moment.
+    pub(crate) fn passes(&self, stream: u8) -> bool {
+        self.selection.current().is_some_and(|current| current.stream == stream)
+    }
+}
+
+/// Whether another stream than before begins with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Began {
+    Before,
+    Anew,
+}
+
+impl Rewritten {
+    /// Writes the picture's numbers over those of a payload.
+    pub(crate) fn rewrite(&self, codec: Codec, payload: &mut [u8]) {
+        match (codec, self.picture) {
+            (Codec::Vp8, Some((picture, tl0))) => drop(vp8::rewrite(payload, picture, tl0)),
+            (Codec::Vp9, Some((picture, tl0))) => drop(vp9::rewrite(payload, picture, tl0)),
+            _ => {}
+        }
+    }
+}
+
+/// Until it is said how much is wanted: all there is.
+const WHOLE: Want = Want { height: u16::MAX, priority: 0, most: None };
