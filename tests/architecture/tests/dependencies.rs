@@ -128,6 +128,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("sctp-proto", "tandem-webrtc"),
     ("socketioxide", "tandem-server"),
     ("sqlx", "tandem-store"),
+    ("str0m", "tandem-server"),
     ("stun-types", "tandem-stun"),
     ("turn-types", "tandem-stun"),
 ];

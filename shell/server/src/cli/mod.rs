@@ -66,6 +66,10 @@ enum Command {
     /// Users and realms of the relay, and tools that measure relays.
     #[command(subcommand, after_help = turn::EXAMPLES)]
     Turn(turn::Command),
+    /// Measure servers.
+    #[cfg(feature = "bench-sfu")]
+    #[command(subcommand)]
+    Bench(Bench),
     /// Have the running server read its settings again: what can be changed is, the rest is named.
     Reload(Options),
     /// What another program must agree on to take over from a running server.
@@ -73,6 +77,13 @@ enum Command {
     UpgradeTerms(Options),
     /// Ask a running server whether it is well: exit code 0 if so (for containers).
     Health(Options),
+}
+
+/// What can be measured; a relay is by `tandem turn bench`.
+#[cfg(feature = "bench-sfu")]
+#[derive(Subcommand)]
+enum Bench {
+    Sfu(Box<bench::sfu::Command>),
 }
 
 const SERVE_EXAMPLES: &str = "Examples:
@@ -129,6 +140,8 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
         Command::Turn(command) => turn::run(command),
+        #[cfg(feature = "bench-sfu")]
+        Command::Bench(Bench::Sfu(command)) => bench::sfu::run(&command),
         Command::Reload(options) => turn_sessions::reload(&options),
         Command::UpgradeTerms(options) => {
             options.load().map_err(Into::into).map(|loaded| say(crate::serve::terms(&loaded.settings).trim_end()))

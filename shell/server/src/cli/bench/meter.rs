@@ -116,7 +116,8 @@ impl Spread {
         self.max = self.max.max(duration);
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Takes in another one.
+    pub fn merge(&mut self, other: &Self) {
         self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine += theirs;

@@ -5,6 +5,8 @@ mod meter;
 mod report;
 mod secure;
 mod session;
+#[cfg(feature = "bench-sfu")]
+pub mod sfu;
 mod traffic;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
