@@ -10,6 +10,7 @@ use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, Ssrc};
 use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
 
+use crate::lanes::Lanes;
 use crate::{EndpointId, SlotId};
 
 pub(crate) struct Endpoint {
@@ -28,6 +29,7 @@ pub(crate) struct Endpoint {
     pub(crate) outgoing: Outgoing,
     /// Which group it is in, and under which number.
     pub(crate) group: Option<(usize, u32)>,
+    pub(crate) lanes: Lanes,
     pub(crate) recorder: Recorder,
     pub(crate) timers: Timers,
     pub(crate) round_trip: Duration,

@@ -20,6 +20,7 @@ mod command;
 mod endpoint;
 mod group;
 mod keyframes;
+mod lanes;
 mod numbers;
 mod outbox;
 mod plane;

@@ -11,6 +11,7 @@ use super::Plane;
 use crate::EndpointId;
 use crate::command::Command;
 use crate::endpoint::{Endpoint, Incoming, Outgoing, Timers};
+use crate::lanes::Lanes;
 use crate::outbox::Outbox;
 
 impl Plane {
@@ -83,6 +84,7 @@ impl Plane {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             group: None,
+            lanes: Lanes::default(),
             recorder: Recorder::new(),
             timers: Timers::default(),
             round_trip: FIRST_ROUND_TRIP,

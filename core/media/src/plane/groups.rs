@@ -3,10 +3,13 @@
 use std::time::Instant;
 
 use tandem_rtp::ext::AudioLevel;
+use tandem_webrtc::NotSent;
 
 use super::Plane;
 use crate::command::Event;
 use crate::group::Group;
+use crate::lanes::{Lane, Said};
+use crate::outbox::Outbox;
 use crate::{EndpointId, GroupId};
 
 impl Plane {
@@ -49,6 +52,47 @@ impl Plane {
         self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));
     }
 
+    /// What a member has said goes to those whom it is for.
+    pub(super) fn pass_on(&mut self, now: Instant, said: Said, out: &mut impl Outbox) {
+        let Said { place, lane, mut message } = said;
+        let group = self.endpoints.get(place).and_then(|endpoint| endpoint.group);
+        let head = message.bytes.first_chunk_mut::<4>().filter(|_| !message.is_text);
+        let to = group.zip(head).and_then(|((group, member), head)| {
+            let members = &self.groups.get(group)?.members;
+            // Who it is for becomes whom it is from.
+            match u32::from_be_bytes(std::mem::replace(head, member.to_be_bytes())) {
+                0 => Some(members.values().copied().filter(|other| *other != place).collect()),
+                one => members.get(&one).map(|one| vec![*one]),
+            }
+        });
+        let Some(to) = to else {
+            self.counters.misspoken += 1;
+            return;
+        };
+        for to in to {
+            self.say(now, to, lane, &message.bytes);
+            self.drain(now, to, out);
+        }
+    }
+
+    /// By the lane of one member; one that does not read as fast as the others write loses the message, or the lane.
+    fn say(&mut self, now: Instant, to: usize, lane: Lane, bytes: &[u8]) {
+        let Some(endpoint) = self.endpoints.get_mut(to) else { return };
+        let Some(channel) = endpoint.lanes.channel(lane) else { return };
+        // What waits long on the lossy lane is of no use when it arrives.
+        if lane == Lane::Lossy && endpoint.transport.buffered(channel) > LOSSY_WAITS {
+            self.counters.unsaid += 1;
+            return;
+        }
+        let sent = endpoint.transport.send(now, channel, false, bytes);
+        self.counters.unsaid += u64::from(sent.is_err());
+        if (lane, sent) == (Lane::Reliable, Err(NotSent::Full)) {
+            endpoint.transport.close_channel(now, channel);
+            endpoint.lanes.close(channel);
+            self.events.push_back(Event::Closed(endpoint.id, channel));
+        }
+    }
+
     /// A track of a peer of this group is heard no more.
     pub(super) fn silence(&mut self, track: usize, group: usize) {
         let Some(group) = self.groups.get_mut(group) else { return };
@@ -64,3 +108,6 @@ impl Plane {
         tracks.into_iter().for_each(|track| self.silence(track, group));
     }
 }
+
+/// So many bytes wait at most for a member on the lossy lane.
+const LOSSY_WAITS: usize = 64 << 10;

@@ -9,6 +9,7 @@ use tandem_webrtc::{Output, Path, addressee};
 use super::Plane;
 use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
+use crate::lanes::{Lanes, Said};
 use crate::outbox::{Mark, Outbox};
 use crate::slot::Arrived;
 use crate::track::Taken;
@@ -41,8 +42,15 @@ impl Plane {
         self.names.addresses.get(&(path.protocol, path.remote)).copied()
     }
 
-    /// All that a transport wants done.
+    /// All that a transport wants done, and what follows from it.
     pub(super) fn settle(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
+        self.drain(now, place, out);
+        while let Some(said) = self.said.pop_front() {
+            self.pass_on(now, said, out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
         while let Some(output) = self.endpoints.get_mut(place).and_then(|endpoint| endpoint.transport.poll_output()) {
             let Some(endpoint) = self.endpoints.get_mut(place) else { return };
             let id = endpoint.id;
@@ -64,10 +72,19 @@ impl Plane {
                 Output::Keys(keys) => endpoint.srtp = Srtp::new(&keys),
                 Output::Connected => self.on_connected(now, place),
                 Output::Lost => self.events.push_back(Event::Lost(id)),
-                Output::Opened(channel) => self.events.push_back(Event::Opened(id, channel)),
-                Output::Message(message) => self.events.push_back(Event::Message(id, message)),
-                Output::Closed(channel) => self.events.push_back(Event::Closed(id, channel)),
-                Output::ChannelsLost => {}
+                Output::Opened(channel) => {
+                    endpoint.lanes.open(&channel);
+                    self.events.push_back(Event::Opened(id, channel));
+                }
+                Output::Message(message) => match endpoint.lanes.of(message.channel) {
+                    Some(lane) => self.said.push_back(Said { place, lane, message }),
+                    None => self.events.push_back(Event::Message(id, message)),
+                },
+                Output::Closed(channel) => {
+                    endpoint.lanes.close(channel);
+                    self.events.push_back(Event::Closed(id, channel));
+                }
+                Output::ChannelsLost => endpoint.lanes = Lanes::default(),
                 Output::Ended(why) => {
                     endpoint.is_over = true;
                     endpoint.srtp = None;
@@ -158,15 +175,14 @@ impl Plane {
         let rid = ids.value(packet, kind).and_then(ext::text);
         let stream = track.stream_named(rid)?;
         let source = Source { track: index, stream, is_rtx };
-        if !is_rtx && let Some(known) = track.streams.get_mut(stream) {
-            if let Some(before) = known.ssrc.replace(packet.ssrc()) {
-                incoming.forget(before);
-                self.serial = self.serial.wrapping_add(1);
-                track.begin_anew(stream, packet.ssrc(), self.serial);
-                let stream = u8::try_from(stream).unwrap_or(u8::MAX);
-                for slot in &track.slots {
-                    self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
-                }
+        let known = track.streams.get_mut(stream).filter(|_| !is_rtx);
+        if let Some(before) = known.and_then(|known| known.ssrc.replace(packet.ssrc())) {
+            incoming.forget(before);
+            self.serial = self.serial.wrapping_add(1);
+            track.begin_anew(stream, packet.ssrc(), self.serial);
+            let stream = u8::try_from(stream).unwrap_or(u8::MAX);
+            for slot in &track.slots {
+                self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
             }
         }
         incoming.insert(packet.ssrc(), source);

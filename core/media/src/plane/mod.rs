@@ -21,6 +21,7 @@ use tandem_webrtc::Protocol;
 use crate::command::Event;
 use crate::endpoint::Endpoint;
 use crate::group::Group;
+use crate::lanes::Said;
 use crate::slot::Slot;
 use crate::track::Track;
 use crate::{EndpointId, GroupId, SlotId, Tally, TrackId};
@@ -68,8 +69,10 @@ counters! {
     gone,
     /// Keyframes publishers were asked for.
     keyframes,
-    /// Messages a data channel did not take.
+    /// Messages a data channel did not take: it was not open, full, or they were too long.
     unsaid,
+    /// Messages by a lane that were text, named nobody who is there, or came from outside of any group.
+    misspoken,
 }
 
 /// How a track comes in, by stream.
@@ -98,6 +101,8 @@ pub struct Plane {
     asked: Vec<u16>,
     /// Slots that get something else since the last packet.
     changed: Vec<usize>,
+    /// By lanes of groups, and not passed on yet.
+    said: VecDeque<Said>,
 }
 
 /// Who is meant.
@@ -158,6 +163,7 @@ impl Plane {
             serial: 0,
             asked: Vec::new(),
             changed: Vec::new(),
+            said: VecDeque::new(),
         }
     }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tandem_media::allocate::Kind;
 use tandem_media::{
-    Command, Config, EndpointId, Event, Layer, MAX_DATAGRAM, Mark, Outbox, Payload, Plane, Publication, SlotId,
-    StreamSpec, Subscription, TrackId, Want,
+    Command, Config, EndpointId, Event, GroupId, Layer, MAX_DATAGRAM, Mark, Outbox, Payload, Plane, Publication,
+    SlotId, StreamSpec, Subscription, TrackId, Want,
 };
 use tandem_rtp::ext::{self, Ids};
 use tandem_rtp::header::{Header, Writer};
@@ -23,8 +23,8 @@ use tandem_rtp::rtcp;
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, PayloadType, Ssrc, Timestamp};
 use tandem_webrtc::{
-    Breadth, Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Remote, Role, SrtpKeys, SrtpProfile,
-    Transport,
+    Breadth, ChannelId, Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Reliability, Remote, Role,
+    SrtpKeys, SrtpProfile, Transport,
 };
 
 pub const SERVER: &str = "203.0.113.1:9000";
@@ -86,9 +86,15 @@ pub struct Peer {
     pub got: Vec<Got>,
     /// Each compound it has got.
     pub control: Vec<Vec<u8>>,
+    /// Its data channels, by their labels.
+    pub channels: BTreeMap<String, ChannelId>,
+    /// Each message it has got, and the label of its channel.
+    pub messages: Vec<(String, Vec<u8>)>,
     /// Media to it is lost where this says so.
     pub lose: fn(&Got) -> bool,
     pub connected: bool,
+    /// Nothing it is sent arrives.
+    pub deaf: bool,
 }
 
 pub struct World {
@@ -174,8 +180,11 @@ impl World {
                 path: None,
                 got: Vec::new(),
                 control: Vec::new(),
+                channels: BTreeMap::new(),
+                messages: Vec::new(),
                 lose: |_| false,
                 connected: false,
+                deaf: false,
             },
         );
     }
@@ -214,6 +223,26 @@ impl World {
     pub fn show(&mut self, peer: u64, slot: u64, track: Option<u64>) {
         let track = track.map(TrackId);
         self.tell(Command::Show { endpoint: EndpointId(peer), slot: number(slot), track });
+    }
+
+    /// A peer opens a data channel.
+    pub fn open_channel(&mut self, peer: u64, label: &str) {
+        let now = self.now;
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        let id = peer.transport.open(now, label, "", true, Reliability::Reliable).expect("connected");
+        peer.channels.insert(label.to_owned(), id);
+    }
+
+    /// A peer says something by a data channel.
+    pub fn say(&mut self, peer: u64, label: &str, bytes: &[u8]) {
+        let now = self.now;
+        let peer = self.peers.get_mut(&peer).expect("a peer");
+        peer.transport.send(now, peer.channels[label], false, bytes).expect("there is room");
+    }
+
+    pub fn join_group(&mut self, peer: u64, group: u64) {
+        let (endpoint, member) = (EndpointId(peer), u32::try_from(peer).expect("small"));
+        self.tell(Command::Join { endpoint, group: GroupId(group), member });
     }
 
     pub fn remove(&mut self, peer: u64) {
@@ -268,7 +297,8 @@ impl World {
             }
             self.events.extend(std::iter::from_fn(|| self.plane.poll_event()));
             while let Some((path, mut datagram)) = self.out.datagrams.pop_front() {
-                if let Some(peer) = self.peers.values_mut().find(|peer| peer.address == path.remote) {
+                let peer = self.peers.values_mut().find(|peer| peer.address == path.remote);
+                if let Some(peer) = peer.filter(|peer| !peer.deaf) {
                     peer.receive(self.now, &mut datagram, &self.ids);
                 }
             }
@@ -315,6 +345,12 @@ impl Peer {
             Output::Path(path) => self.path = Some(path),
             Output::Keys(keys) => self.srtp = Some(contexts(&keys)),
             Output::Connected => self.connected = true,
+            Output::Message(message) => {
+                let by = |(label, id): (&String, &ChannelId)| (*id == message.channel).then(|| label.clone());
+                let label = self.channels.iter().find_map(by).unwrap_or_default();
+                self.messages.push((label, message.bytes));
+            }
+            Output::Closed(id) => self.channels.retain(|_, known| *known != id),
             _ => {}
         }
     }
