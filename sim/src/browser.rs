@@ -151,7 +151,7 @@ impl Browser {
                 self.refusals.push((reason, detail));
             }
             Note::Draining { .. } => self.draining = true,
-            Note::Seen(_) | Note::Pong {} => {}
+            Note::Seen(_) | Note::Pong {} | Note::Speakers { .. } | Note::Layers { .. } => {}
         }
     }
 
@@ -232,7 +232,11 @@ impl Browser {
             }
             Event::Chat { from, text, .. } => self.heard.push((from, text)),
             Event::Message { from, data } => self.heard.push((from, data.text().to_owned())),
-            Event::IceServers { .. } => {}
+            Event::IceServers { .. }
+            | Event::MediaAnswer { .. }
+            | Event::MediaEnded { .. }
+            | Event::Watched { .. }
+            | Event::Muted { .. } => {}
             Event::Out { reason } => {
                 self.phase = Phase::Out(reason);
                 self.peers.clear();

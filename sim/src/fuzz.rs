@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
                 Output::Keep { room, kept: Some(kept) } => drop(self.kept.insert(room, kept)),
                 Output::Keep { room, kept: None } => drop(self.kept.remove(&room)),
                 Output::Close { transport } => drop(self.seen.remove(&transport)),
-                Output::Send { .. } | Output::Record(_) | Output::Revoke { .. } => {}
+                Output::Send { .. } | Output::Record(_) | Output::Revoke { .. } | Output::Media { .. } => {}
             }
         }
     }

@@ -360,6 +360,8 @@ impl World {
                 Output::Keep { room, kept: Some(kept) } => drop(self.kept.insert(room, kept)),
                 Output::Keep { room, kept: None } => drop(self.kept.remove(&room)),
                 Output::Revoke { user } => self.revoked.push(user),
+                // There is no media plane in this world.
+                Output::Media { .. } => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, Ssrc};
 use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
 
+use crate::downlink::Downlink;
 use crate::lanes::Lanes;
 use crate::{EndpointId, SlotId};
 
@@ -27,6 +28,8 @@ pub(crate) struct Endpoint {
     pub(crate) own: Ssrc,
     pub(crate) incoming: Incoming,
     pub(crate) outgoing: Outgoing,
+    /// Once it has slots.
+    pub(crate) downlink: Option<Box<Downlink>>,
     /// Which group it is in, and under which number.
     pub(crate) group: Option<(usize, u32)>,
     pub(crate) lanes: Lanes,
@@ -69,6 +72,8 @@ pub(crate) struct Outgoing {
     pub(crate) ssrcs: BTreeMap<Ssrc, usize>,
     /// How far streams have got whose slots were closed: under the same key no number may be used twice (RFC 3711 §9.1).
     pub(crate) ended: BTreeMap<Ssrc, u16>,
+    /// A slot whose stream of retransmissions can be filled with padding.
+    pub(crate) filled: Option<usize>,
     /// Counts all media that is sent to it; of that, 16 bits are on the wire.
     pub(crate) transport_sequence: u64,
 }
@@ -80,6 +85,13 @@ pub(crate) struct Source {
     pub(crate) stream: usize,
     /// It repeats packets of it (RFC 4588).
     pub(crate) is_rtx: bool,
+}
+
+impl Endpoint {
+    /// Whether more can be asked of its way than there is media.
+    pub(crate) fn can_probe(&self) -> bool {
+        self.srtp.is_some() && self.outgoing.filled.is_some() && self.ids.id(ext::Kind::TransportSequence).is_some()
+    }
 }
 
 impl Srtp {

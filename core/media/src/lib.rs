@@ -16,7 +16,9 @@ pub mod estimate;
 pub mod pace;
 pub mod speaker;
 
+mod carried;
 mod command;
+mod downlink;
 mod endpoint;
 mod group;
 mod keyframes;
@@ -24,6 +26,7 @@ mod lanes;
 mod numbers;
 mod outbox;
 mod plane;
+mod rates;
 mod renumber;
 mod selection;
 mod shape;
@@ -31,6 +34,7 @@ mod slot;
 mod store;
 pub mod terms;
 mod track;
+mod watch;
 
 pub use command::{Command, Event};
 pub use outbox::{MAX_DATAGRAM, Mark, Outbox};

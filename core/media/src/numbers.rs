@@ -12,13 +12,17 @@ pub(crate) struct Numbers {
     pictures: Renumber<()>,
     retime: Retime,
     tl0: Tl0,
+    frames: Frames,
     rtx_sequence: u16,
     /// When the last packet that went on had come.
     came: Option<Instant>,
 }
 
-/// Under which number and at which time a packet goes on; of its picture, the numbers.
-pub(crate) type Numbered = (SeqNo, Timestamp, Option<(u16, u8)>);
+/// Under which number and at which time a packet goes on.
+pub(crate) type Numbered = (SeqNo, Timestamp, Pictures);
+
+/// Of a picture: its number and the one of the lowest layer, and the number of its frame.
+pub(crate) type Pictures = (Option<(u16, u8)>, Option<u16>);
 
 /// What is known of a packet once it has been numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ struct Kept {
     track: (u32, u32),
     timestamp: Timestamp,
     known: Known,
-    picture: Option<(u16, u8)>,
+    pictures: Pictures,
 }
 
 /// A packet that is to go once more.
@@ -47,7 +51,14 @@ pub(crate) struct Again {
     pub(crate) number: u16,
     pub(crate) timestamp: Timestamp,
     pub(crate) known: Known,
-    pub(crate) picture: Option<(u16, u8)>,
+    pub(crate) pictures: Pictures,
+}
+
+/// Counts frames as dependency descriptors do, across streams.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frames {
+    offset: u16,
+    last: Option<u16>,
 }
 
 /// Counts pictures of the lowest temporal layer across streams.
@@ -66,6 +77,7 @@ impl Numbers {
             pictures: Renumber::new(first >> 1, pictures),
             retime: Retime::default(),
             tl0: Tl0::default(),
+            frames: Frames::default(),
             rtx_sequence: first,
             came: None,
         }
@@ -79,6 +91,7 @@ impl Numbers {
             let later = arrived.now.saturating_duration_since(came);
             self.retime.switch(arrived.header.timestamp, later, arrived.codec.clock_rate());
             self.tl0.switch(arrived.read.picture.map_or(0, |(_, tl0)| tl0));
+            arrived.read.frame.into_iter().for_each(|first| self.frames.switch(first));
         }
     }
 
@@ -94,10 +107,11 @@ impl Numbers {
         let timestamp = self.retime.pass(arrived.header.timestamp);
         let (serial, place) = arrived.track;
         let track = (serial, u32::try_from(place).unwrap_or(u32::MAX));
-        let kept = Kept { track, timestamp, known, picture };
+        let pictures = (picture, arrived.read.frame.map(|frame| self.frames.pass(frame)));
+        let kept = Kept { track, timestamp, known, pictures };
         let number = self.renumber.pass(arrived.stream, arrived.seq, kept)?;
         self.came = Some(arrived.now);
-        Some((number, timestamp, picture))
+        Some((number, timestamp, pictures))
     }
 
     /// A packet is left out, and those after it close up.
@@ -111,9 +125,9 @@ impl Numbers {
     /// What the subscriber got under a number.
     pub(crate) fn find(&self, wire: u16) -> Option<Again> {
         let Sent { stream, seq, kept } = self.renumber.find(wire)?;
-        let Kept { track: (serial, place), timestamp, known, picture } = kept;
+        let Kept { track: (serial, place), timestamp, known, pictures } = kept;
         let track = (serial, usize::try_from(place).ok()?);
-        Some(Again { track, stream, seq, number: wire, timestamp, known, picture })
+        Some(Again { track, stream, seq, number: wire, timestamp, known, pictures })
     }
 
     pub(crate) fn next_rtx(&mut self) -> u16 {
@@ -131,9 +145,31 @@ impl Numbers {
         self.rtx_sequence = rtx_sequence;
     }
 
+    /// The newest time that was given.
+    pub(crate) fn newest(&self) -> Timestamp {
+        self.retime.newest()
+    }
+
     /// What a time of the stream that is passed on is to the subscriber.
     pub(crate) fn time(&self, timestamp: Timestamp) -> Timestamp {
         self.retime.of(timestamp)
+    }
+}
+
+impl Frames {
+    fn pass(&mut self, frame: u16) -> u16 {
+        let out = frame.wrapping_add(self.offset);
+        let is_newer = self.last.is_none_or(|last| out.wrapping_sub(last).cast_signed() > 0);
+        if is_newer {
+            self.last = Some(out);
+        }
+        out
+    }
+
+    fn switch(&mut self, first: u16) {
+        if let Some(last) = self.last {
+            self.offset = last.wrapping_add(1).wrapping_sub(first);
+        }
     }
 }
 

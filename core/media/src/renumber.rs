@@ -147,6 +147,10 @@ impl Retime {
         out
     }
 
+    pub(crate) fn newest(self) -> Timestamp {
+        self.last.unwrap_or(Timestamp(0))
+    }
+
     /// What a time of the current stream is to the subscriber.
     pub(crate) fn of(self, timestamp: Timestamp) -> Timestamp {
         timestamp.plus(self.offset)

@@ -23,6 +23,10 @@ pub(crate) struct Read {
     pub(crate) shape: Shape,
     /// Of VP8 and VP9: the picture, and which picture of the lowest temporal layer it goes back to.
     pub(crate) picture: Option<(SeqNo, u8)>,
+    /// Of the dependency descriptor: the frame.
+    pub(crate) frame: Option<u16>,
+    /// Of the largest picture, where the packet tells it.
+    pub(crate) height: Option<u16>,
 }
 
 impl Reader {
@@ -30,7 +34,7 @@ impl Reader {
     pub(crate) fn read(&mut self, codec: Codec, ids: &Ids, packet: &Packet<'_>) -> Option<Read> {
         if !codec.is_video() {
             let shape = Shape { starts: true, ends: true, is_keyframe: true, ..Shape::default() };
-            return Some(Read { shape, picture: None });
+            return Some(Read { shape, ..Read::default() });
         }
         let mut read = match codec {
             Codec::Vp8 => self.vp8(packet)?,
@@ -38,9 +42,11 @@ impl Reader {
             _ => self.other(codec, packet),
         };
         if let Some(value) = ids.value(packet, ext::Kind::DependencyDescriptor)
-            && let Some(shape) = self.described(value)
+            && let Some((shape, frame)) = self.described(value)
         {
-            read.shape = shape;
+            (read.shape, read.frame) = (shape, Some(frame));
+            let sizes = self.structure.iter().flat_map(|structure| &structure.resolutions);
+            read.height = sizes.map(|size| size.height).max().or(read.height);
         }
         self.ended = packet.marker();
         Some(read)
@@ -58,7 +64,8 @@ impl Reader {
             switches_up: needs_lowest_only || temporal == 0,
         };
         let picture = descriptor.picture.map(|id| (self.extend(id), descriptor.tl0_picture.unwrap_or_default()));
-        Some(Read { shape, picture })
+        let height = shape.is_keyframe.then(|| vp8::resolution(packet.payload())).flatten();
+        Some(Read { shape, picture, height: height.map(|it| it.height), frame: None })
     }
 
     fn vp9(&mut self, packet: &Packet<'_>) -> Option<Read> {
@@ -75,7 +82,8 @@ impl Reader {
         };
         let tl0 = layer.and_then(|layer| layer.tl0_picture).unwrap_or_default();
         let picture = descriptor.picture.map(|id| (self.extend(id), tl0));
-        Some(Read { shape, picture })
+        let height = descriptor.structure.as_ref().and_then(|it| it.resolutions.iter().map(|size| size.height).max());
+        Some(Read { shape, picture, height, frame: None })
     }
 
     /// H.264 and AV1 without a dependency descriptor: no layers are told apart.
@@ -84,10 +92,10 @@ impl Reader {
         // Where the payload cannot tell, the packet after the last of a picture begins the next.
         let starts = is_keyframe || self.ended;
         let shape = Shape { starts, ends: packet.marker(), is_keyframe, ..Shape::default() };
-        Read { shape, picture: None }
+        Read { shape, ..Read::default() }
     }
 
-    fn described(&mut self, value: &[u8]) -> Option<Shape> {
+    fn described(&mut self, value: &[u8]) -> Option<(Shape, u16)> {
         let descriptor = DependencyDescriptor::parse(value, self.structure.as_deref())?;
         let template = &descriptor.frame.template;
         let (spatial, temporal) = (template.spatial, template.temporal);
@@ -105,7 +113,7 @@ impl Reader {
         if descriptor.structure.is_some() {
             self.structure = descriptor.structure;
         }
-        Some(shape)
+        Some((shape, descriptor.frame_number))
     }
 
     /// Pictures are counted in 7 or 15 bits.

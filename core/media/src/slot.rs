@@ -47,6 +47,8 @@ pub(crate) struct Slot {
     pub(crate) tally: Tally,
     /// What the subscriber's side has been told that it gets.
     pub(crate) told: Option<Layer>,
+    /// So many streams of what is shown are wanted, the smallest first.
+    pub(crate) demand: u8,
 }
 
 /// What a subscriber has got by a slot.
@@ -68,6 +70,8 @@ pub(crate) struct Rewritten {
     pub(crate) header: Header,
     /// The picture's number, and the one of the lowest layer.
     pub(crate) picture: Option<(u16, u8)>,
+    /// The frame's number in its dependency descriptor.
+    pub(crate) frame: Option<u16>,
 }
 
 /// A packet that has come.
@@ -97,6 +101,7 @@ impl Slot {
             reported: None,
             tally: Tally::default(),
             told: None,
+            demand: 0,
         }
     }
 
@@ -130,10 +135,10 @@ impl Slot {
         // RFC 3551 §4.1: sound that begins anew is marked, too.
         let marker = arrived.header.marker || if is_video { marks } else { began == Began::Anew };
         let known = Known { payload_type: payload.number, marker };
-        let (number, timestamp, picture) = self.numbers.pass(arrived, known)?;
+        let (number, timestamp, (picture, frame)) = self.numbers.pass(arrived, known)?;
         let header =
             Header { marker, payload_type: payload.number, sequence: number.wire(), timestamp, ssrc: self.spec.ssrc };
-        Some((Rewritten { header, picture }, began))
+        Some((Rewritten { header, picture, frame }, began))
     }
 
     /// What the subscriber has missed under a number, and how it goes once more: in the stream of retransmissions.
@@ -143,8 +148,20 @@ impl Slot {
         let (ssrc, payload_type) = (self.spec.rtx?, payload.rtx?);
         let sequence = self.numbers.next_rtx();
         let header = Header { marker: again.known.marker, payload_type, sequence, timestamp: again.timestamp, ssrc };
-        let picture = again.picture;
-        Some((again, Rewritten { header, picture }))
+        let (picture, frame) = again.pictures;
+        Some((again, Rewritten { header, picture, frame }))
+    }
+
+    /// The next packet that carries nothing, among the retransmissions. `None`: there are none, or nothing was sent yet.
+    pub(crate) fn filling(&mut self) -> Option<Header> {
+        let (ssrc, payload_type) = (self.spec.rtx?, self.spec.payloads.iter().find_map(|payload| payload.rtx)?);
+        let (sequence, timestamp) = (self.numbers.next_rtx(), self.numbers.newest());
+        Some(Header { marker: false, payload_type, sequence, timestamp, ssrc })
+    }
+
+    /// Whether padding can be sent in its stream of retransmissions.
+    pub(crate) fn can_fill(&self) -> bool {
+        self.spec.rtx.is_some() && self.spec.payloads.iter().any(|payload| payload.rtx.is_some())
     }
 
     /// Whether packets of this stream go on at the moment.

@@ -10,12 +10,16 @@ use tandem_rtp::reception::Reception;
 use tandem_rtp::{Packet, PayloadType, SeqNo, Ssrc};
 
 use crate::TrackId;
-use crate::allocate::Kind;
+use crate::allocate::{self, Kind};
+use crate::bitrate::Bitrate;
 use crate::keyframes::Keyframes;
+use crate::rates::Rates;
+use crate::selection::Layer;
 use crate::shape::{Read, Reader};
 use crate::slot::Payload;
 use crate::speaker::SpeakerId;
 use crate::store::{Bound, Store};
+use crate::watch::Watch;
 
 /// A track, as agreed on with its publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +52,13 @@ pub(crate) struct Track {
     pub(crate) endpoint: usize,
     pub(crate) spec: Publication,
     pub(crate) streams: Vec<Stream>,
+    /// Of its publisher's header extensions.
+    pub(crate) ids: Ids,
     /// Nobody gets it for the time being.
     pub(crate) is_muted: bool,
     /// As its group knows it.
     pub(crate) voice: Option<SpeakerId>,
+    pub(crate) watch: Watch,
     /// Where it is shown.
     pub(crate) slots: Vec<usize>,
 }
@@ -63,10 +70,7 @@ pub(crate) struct Stream {
     pub(crate) store: Store,
     pub(crate) keyframes: Keyframes,
     pub(crate) bytes: u64,
-    /// Packets have come since the last look.
-    pub(crate) comes: bool,
-    /// And until then.
-    counted: u64,
+    pub(crate) rates: Rates,
     /// Of its pictures, in pixels, once one has told it.
     pub(crate) height: Option<u16>,
     reader: Reader,
@@ -79,13 +83,18 @@ pub(crate) struct Taken {
     pub(crate) codec: Codec,
     pub(crate) header: Header,
     pub(crate) read: Read,
+    /// Nothing came of the stream before.
+    pub(crate) appears: bool,
 }
 
 impl Track {
-    pub(crate) fn new(id: TrackId, serial: u32, endpoint: usize, spec: Publication) -> Self {
+    pub(crate) fn new(now: Instant, (id, serial): (TrackId, u32), endpoint: usize, spec: Publication) -> Self {
         let codec = spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
-        let streams = spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
-        Self { id, serial, endpoint, spec, streams, is_muted: false, voice: None, slots: Vec::new() }
+        let streams: Vec<_> =
+            spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
+        let watch = Watch::new(now, streams.len());
+        let (ids, slots) = (Ids::default(), Vec::new());
+        Self { id, serial, endpoint, spec, streams, ids, is_muted: false, voice: None, watch, slots }
     }
 
     pub(crate) fn is_video(&self) -> bool {
@@ -102,16 +111,30 @@ impl Track {
         }
     }
 
-    /// A look at which streams come. Tells whether some have stopped.
-    pub(crate) fn look(&mut self) -> bool {
-        let mut stopped = false;
-        for stream in &mut self.streams {
-            let received = stream.reception.received();
-            let comes = received != stream.counted;
-            stopped |= stream.comes && !comes;
-            (stream.comes, stream.counted) = (comes, received);
+    /// What can be had of it: of streams that come, and of those that would if they were asked for.
+    pub(crate) fn candidates(&self, now: Instant, most: Option<Layer>, layers: &mut Vec<allocate::Layer>) {
+        let most = most.unwrap_or(Layer { stream: u8::MAX, spatial: u8::MAX, temporal: u8::MAX });
+        let some_flow = self.streams.iter().any(|stream| stream.rates.flows());
+        for (stream, index) in self.streams.iter().zip(0..=most.stream) {
+            let height = self.height(index.into());
+            let comes = stream.rates.flows() || !some_flow || self.watch.may_wake(now, index);
+            if !comes {
+                continue;
+            }
+            let start = layers.len();
+            let top = stream.rates.layers().map(|(spatial, ..)| spatial).max().unwrap_or(0);
+            let measured = stream.rates.layers().filter(|(s, t, _)| *s <= most.spatial && *t <= most.temporal);
+            layers.extend(measured.map(|(spatial, temporal, rate)| allocate::Layer {
+                spatial: index * STREAM + spatial,
+                temporal,
+                height: height >> (top - spatial),
+                rate,
+            }));
+            if layers.len() == start {
+                let rate = if self.is_video() { usual(height) } else { SOUND };
+                layers.push(allocate::Layer { spatial: index * STREAM, temporal: 0, height, rate });
+            }
         }
-        stopped
     }
 
     /// How high the pictures of a stream are, as far as is known; otherwise as is usual, each half of the next larger one.
@@ -158,8 +181,7 @@ impl Stream {
             store: Store::new(bound),
             keyframes: Keyframes::default(),
             bytes: 0,
-            comes: false,
-            counted: 0,
+            rates: Rates::default(),
             height: None,
             reader: Reader::default(),
             is_video,
@@ -193,9 +215,14 @@ impl Stream {
             self.missing.forget_before(seq);
         }
         self.bytes += packet.payload().len() as u64;
+        let layer = (read.shape.spatial, read.shape.temporal);
+        let appears = self.rates.on_packet(now, layer, packet.bytes().len() + ON_THE_WAY);
+        if let Some(height) = read.height.filter(|_| read.shape.is_keyframe) {
+            self.height = Some(height);
+        }
         let header = Header::of(packet);
         self.store.put(now, seq, header, packet.bytes(), packet.payload_range());
-        Some(Taken { seq, codec, header, read })
+        Some(Taken { seq, codec, header, read, appears })
     }
 
     /// When it wants to ask for something.
@@ -205,5 +232,17 @@ impl Stream {
     }
 }
 
+/// What a picture of this height takes, until it is measured.
+fn usual(height: u16) -> Bitrate {
+    let height = u64::from(height);
+    Bitrate::from_bps(height * height * 16 / 9 * 8 / 5)
+}
+
+/// Of IP, UDP and protection.
+const ON_THE_WAY: usize = 44;
+/// What sound takes, until it is measured.
+const SOUND: Bitrate = Bitrate::from_kbps(40);
+/// Spatial layers of a stream; in allocations those of all streams are counted together.
+pub(crate) const STREAM: u8 = 4;
 /// Sizes of one picture.
 pub const MAX_STREAMS: usize = 4;

@@ -26,6 +26,10 @@ fn numbers(world: &World, peer: u64) -> Vec<u64> {
     world.peer(peer).got.iter().map(|got| got.header.sequence).map(extend).collect()
 }
 
+fn again_count(world: &World) -> usize {
+    usize::try_from(world.plane.counters().retransmitted).expect("small")
+}
+
 fn is_gapless(numbers: &[u64]) -> bool {
     numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
 }
@@ -61,8 +65,7 @@ fn a_camera_reaches_whoever_has_subscribed_and_nobody_else() {
     assert!(world.peer(3).got.is_empty() && world.peer(4).got.is_empty() && world.peer(1).got.is_empty());
     assert!(world.events.iter().any(|event| matches!(event, Event::Flows(TrackId(1)))));
     // Each packet to a peer has the next number of its transport.
-    let transport: Vec<_> = got.iter().map(|got| got.transport_sequence.expect("agreed on")).collect();
-    assert!(transport.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert!(world.peer(2).numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
     assert_eq!(world.plane.tally(EndpointId(2), SlotId(1)).expect("it gets it").packets, 63);
 }
 
@@ -180,7 +183,7 @@ fn what_a_subscriber_misses_it_gets_again_from_the_store() {
     world.control(2, |writer| writer.nack(Ssrc(7), Ssrc(99), missing).expect("room"));
     world.run_ms(20);
     assert_eq!(world.plane.counters().gone, 1);
-    assert_eq!(world.peer(2).got.len(), before + world.plane.counters().retransmitted as usize);
+    assert_eq!(world.peer(2).got.len(), before + again_count(&world));
 }
 
 #[test]
@@ -265,8 +268,10 @@ fn the_publishers_clock_is_the_subscribers_clock() {
     world.subscribe(2, 1, VP8, top(0));
     let mut cameras = ["q", "f"].map(|rid| Camera::new(1, 1, Some(rid)));
     cameras[1].timestamp = 9_000_000;
-    cameras.iter_mut().for_each(|camera| camera.frame(&mut world, true));
-    world.run_ms(33);
+    for round in 0..30 {
+        cameras.iter_mut().for_each(|camera| camera.frame(&mut world, round == 0));
+        world.run_ms(33);
+    }
     world.want(2, 1, top(1));
     cameras[1].frame(&mut world, true);
     world.run_ms(5);
@@ -288,7 +293,7 @@ fn the_publishers_clock_is_the_subscribers_clock() {
     // The one of the stream that is passed on; the picture after the newest one is 3000 ticks later.
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].0, told[0].1.ntp, told[0].1.rtp), (Ssrc(10_002), info.ntp, newest.plus(3_000)));
-    assert_eq!(told[0].1.packets, 6);
+    assert_eq!(told[0].1.packets, 93);
 }
 
 #[test]
@@ -377,7 +382,7 @@ fn a_slot_shows_one_track_after_another_without_a_seam() {
     assert!(vp8::starts_key_frame(&starts[11].payload) && vp8::starts_key_frame(&starts[17].payload));
     for pair in starts.windows(2) {
         let ticks = pair[1].header.timestamp.since(pair[0].header.timestamp);
-        assert!((1..=20_000).contains(&ticks), "{ticks}");
+        assert!((1..=60_000).contains(&ticks), "{ticks}");
         let read = |got: &Got| vp8::Descriptor::parse(&got.payload).expect("one");
         let (before, after) = (read(pair[0]), read(pair[1]));
         assert_eq!(after.picture.map(|it| it.value()), before.picture.map(|it| (it.value() + 1) & 0x7fff));
@@ -466,6 +471,7 @@ fn nobody_gets_a_track_that_is_muted() {
     frames(&mut world, &mut camera, 5);
     assert_eq!((world.peer(2).got.len(), world.peer(3).got.len()), (3, 0));
     world.tell(Command::Mute { track: TrackId(1), muted: false });
+    world.run_ms(ALLOCATED);
     camera.frame(&mut world, true);
     frames(&mut world, &mut camera, 1);
     assert_eq!((world.peer(2).got.len(), world.peer(3).got.len()), (9, 6));

@@ -88,7 +88,7 @@ impl Silence {
     }
 
     pub(super) fn due(&self, rtt: Duration) -> Option<u64> {
-        if !self.expected || self.unanswered < UNANSWERED {
+        if !self.expected || self.unanswered < UNANSWERED || self.cap.is_some_and(|cap| cap <= LEAST) {
             return None;
         }
         let from = self.since?.max(self.halved.unwrap_or(0));

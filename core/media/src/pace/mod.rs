@@ -144,9 +144,7 @@ impl<P> Pacer<P> {
 
     /// A packet of `size` bytes is to be sent.
     pub fn push(&mut self, now: Instant, track: SlotId, class: Class, size: usize, packet: P) -> Pushed<P> {
-        if self.may_pass(now, class) {
-            let probe = self.on_sent(now, size);
-            self.counts.passed = self.counts.passed.saturating_add(1);
+        if let Some(probe) = self.pass(now, class, size) {
             return Pushed::Pass(packet, probe);
         }
         let dropped = self.make_room(class);
@@ -163,6 +161,14 @@ impl<P> Pacer<P> {
             }
             Room::Enough | Room::None => Pushed::Queued,
         }
+    }
+
+    /// Whether a packet of about so many bytes may leave at once, and then as a part of which probe: whoever asks need not
+    /// have made the packet yet. `None`: make it, and hand it to [`Pacer::push`].
+    pub fn pass(&mut self, now: Instant, class: Class, size: usize) -> Option<Option<ProbeId>> {
+        let passes = self.may_pass(now, class);
+        self.counts.passed = self.counts.passed.saturating_add(u64::from(passes));
+        passes.then(|| self.on_sent(now, size))
     }
 
     /// The next thing to do. Ask until there is none, after [`Self::poll_timeout`] has come.

@@ -42,11 +42,11 @@ impl Plane {
             }
             Command::Restart { endpoint, credentials } => self.restart_ice(now, endpoint, credentials, out),
             Command::Remove { endpoint } => self.remove(now, endpoint, out),
-            Command::Publish { endpoint, track, publication } => self.publish(endpoint, track, publication),
-            Command::Unpublish { track } => self.unpublish(track),
+            Command::Publish { endpoint, track, publication } => self.publish(now, endpoint, track, publication),
+            Command::Unpublish { track } => self.unpublish(now, track),
             Command::Mute { track, muted } => self.mute(now, track, muted),
-            Command::OpenSlot { endpoint, slot, subscription } => self.open_slot(endpoint, slot, subscription),
-            Command::CloseSlot { endpoint, slot } => self.close_slot(endpoint, slot),
+            Command::OpenSlot { endpoint, slot, subscription } => self.open_slot(now, endpoint, slot, subscription),
+            Command::CloseSlot { endpoint, slot } => self.close_slot(now, endpoint, slot),
             Command::Show { endpoint, slot, track } => self.show(now, endpoint, slot, track),
             Command::Want { endpoint, slot, want } => self.want(now, endpoint, slot, want),
             Command::Open { endpoint, channel } => self.open(now, endpoint, &channel, out),
@@ -92,6 +92,7 @@ impl Plane {
             own: Ssrc(self.random.word()),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
+            downlink: None,
             group: None,
             lanes: Lanes::default(),
             recorder: Recorder::new(),
@@ -132,8 +133,8 @@ impl Plane {
         self.with(place, |endpoint| endpoint.transport.close(now));
         self.settle(now, place, out);
         self.leave(place);
-        self.drop_tracks_of(place);
-        self.drop_slots_of(place);
+        self.drop_tracks_of(now, place);
+        self.drop_slots_of(now, place);
         let endpoint = self.endpoints.try_remove(place)?;
         self.names.ufrags.remove(&endpoint.ufrag);
         for source in &endpoint.sources {

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use tandem_rtp::Ssrc;
 use tandem_rtp::reception::middle;
-use tandem_rtp::rtcp::{Packet, Packets, ReportBlock, SenderInfo};
+use tandem_rtp::rtcp::{Packet, Packets, ReportBlock, SenderInfo, TransportFeedback};
 
 use super::Plane;
-use crate::outbox::{Mark, Outbox};
+use super::outgoing::{Draft, Fate};
+use crate::bitrate::Bitrate;
+use crate::carried::Carried;
+use crate::outbox::Outbox;
 
 impl Plane {
     pub(super) fn on_control(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
@@ -24,19 +27,17 @@ impl Plane {
             match packet {
                 Packet::SenderReport(report) => {
                     self.on_sender_report(now, place, report.sender, &report.info, out);
-                    report.blocks().for_each(|block| self.on_block(now, place, &block));
+                    self.on_blocks(now, place, report.blocks());
                 }
-                Packet::ReceiverReport(report) => {
-                    report.blocks().for_each(|block| self.on_block(now, place, &block));
-                }
-                Packet::Nack(nack) => self.on_nack(place, nack.media, nack.sequences(), out),
+                Packet::ReceiverReport(report) => self.on_blocks(now, place, report.blocks()),
+                Packet::Nack(nack) => self.on_nack((now, place), nack.media, nack.sequences(), out),
                 Packet::Pli { media, .. } => self.on_picture_lost(now, place, media),
                 Packet::Fir(fir) => fir.entries().for_each(|(media, _)| self.on_picture_lost(now, place, media)),
+                Packet::TransportFeedback(feedback) => self.on_feedback(now, place, &feedback),
+                Packet::Remb(remb) => self.on_remb(now, place, Bitrate::from_bps(remb.bitrate)),
                 Packet::SourceDescription(_)
                 | Packet::Goodbye(_)
                 | Packet::App(_)
-                | Packet::Remb(_)
-                | Packet::TransportFeedback(_)
                 | Packet::ExtendedReports(_)
                 | Packet::Unknown(_) => {}
             }
@@ -72,23 +73,65 @@ impl Plane {
         }
     }
 
-    fn on_block(&mut self, now: Instant, place: usize, block: &ReportBlock) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        let Some(&slot) = endpoint.outgoing.ssrcs.get(&Ssrc(block.ssrc)) else { return };
-        let Some(slot) = self.slots.get_mut(slot).filter(|it| it.spec.ssrc.0 == block.ssrc) else { return };
-        slot.tally.fraction_lost = block.fraction_lost;
-        // A round trip is what has passed since our report, less what the peer has held it (RFC 3550 §6.4.1).
-        if let Some((ntp, sent)) = slot.reported.filter(|(ntp, _)| *ntp == block.last_sender_report && *ntp != 0) {
+    /// What a subscriber says of what it gets.
+    fn on_blocks(&mut self, now: Instant, place: usize, blocks: impl Iterator<Item = ReportBlock>) {
+        let Self { endpoints, slots, .. } = self;
+        let Some(endpoint) = endpoints.get_mut(place) else { return };
+        let (mut told, mut lost, mut round_trip) = (0_u32, 0_u32, None);
+        for block in blocks {
+            let slot = endpoint.outgoing.ssrcs.get(&Ssrc(block.ssrc)).and_then(|&slot| slots.get_mut(slot));
+            let Some(slot) = slot.filter(|slot| slot.spec.ssrc.0 == block.ssrc) else { continue };
+            slot.tally.fraction_lost = block.fraction_lost;
+            (told, lost) = (told + 1, lost + u32::from(block.fraction_lost));
+            // A round trip is what has passed since our report, less what the peer has held it (RFC 3550 §6.4.1).
+            let sent = slot.reported.filter(|(ntp, _)| *ntp == block.last_sender_report && *ntp != 0);
             let held = Duration::from_micros(u64::from(block.delay) * 1_000_000 / 65_536);
-            let _ = ntp;
-            if let Some(round_trip) = now.saturating_duration_since(sent).checked_sub(held) {
-                endpoint.round_trip = (endpoint.round_trip * 7 + round_trip.min(Duration::from_secs(2))) / 8;
-            }
+            let passed = sent.map(|(_, sent)| now.saturating_duration_since(sent));
+            round_trip = passed.and_then(|passed| passed.checked_sub(held)).or(round_trip);
+        }
+        let round_trip = round_trip.map(|it| it.min(LONGEST_ROUND_TRIP));
+        if let Some(measured) = round_trip {
+            endpoint.round_trip = (endpoint.round_trip * 7 + measured) / 8;
+        }
+        if let (Some(downlink), Some(mean)) = (&mut endpoint.downlink, lost.checked_div(told)) {
+            downlink.heard = true;
+            downlink.estimator.on_report(now, u8::try_from(mean).unwrap_or(u8::MAX), round_trip);
+            self.follow(now, place);
         }
     }
 
-    fn on_nack(&mut self, place: usize, media: Ssrc, missing: impl Iterator<Item = u16>, out: &mut impl Outbox) {
-        let Self { endpoints, tracks, slots, counters, .. } = self;
+    fn on_feedback(&mut self, now: Instant, place: usize, feedback: &TransportFeedback<'_>) {
+        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
+        let Some(downlink) = &mut endpoint.downlink else { return };
+        downlink.on_feedback(now, endpoint.outgoing.transport_sequence, feedback);
+        endpoint.round_trip = downlink.estimator.rtt();
+        self.follow(now, place);
+        self.probe(now, place);
+    }
+
+    fn on_remb(&mut self, now: Instant, place: usize, most: Bitrate) {
+        let Some(downlink) = self.endpoints.get_mut(place).and_then(|it| it.downlink.as_mut()) else { return };
+        downlink.heard = true;
+        downlink.estimator.on_remb(now, most);
+        self.follow(now, place);
+    }
+
+    /// The estimate may be another.
+    fn follow(&mut self, now: Instant, place: usize) {
+        let downlink = self.endpoints.get_mut(place).and_then(|it| it.downlink.as_mut());
+        if downlink.is_some_and(|downlink| downlink.follow(now)) {
+            self.reconsider(now, place);
+        }
+    }
+
+    fn on_nack(
+        &mut self,
+        (now, place): (Instant, usize),
+        media: Ssrc,
+        missing: impl Iterator<Item = u16>,
+        out: &mut impl Outbox,
+    ) {
+        let Self { endpoints, tracks, slots, counters, due, .. } = self;
         let Some(endpoint) = endpoints.get_mut(place) else { return };
         let Some(slot) = endpoint.outgoing.ssrcs.get(&media).and_then(|&slot| slots.get_mut(slot)) else { return };
         for number in missing.take(MOST_AGAIN) {
@@ -98,17 +141,22 @@ impl Plane {
                 let stream = track.streams.get(usize::from(again.stream))?;
                 let stored = stream.store.get(again.seq)?;
                 let codec = track.codec(stored.header.payload_type)?;
-                Some((stored, codec, again, rewritten))
+                Some((stored, codec, track.ids, again, rewritten))
             });
-            let Some((stored, codec, again, rewritten)) = stored else {
+            let Some((stored, codec, ids, again, rewritten)) = stored else {
                 counters.gone += 1;
                 continue;
             };
-            if endpoint.send_media(&rewritten, (codec, stored.payload()), (Some(again.number), Mark::of(codec)), out) {
+            let Ok(packet) = tandem_rtp::Packet::parse(stored.packet) else { continue };
+            let carried = Carried::of(&packet, &ids);
+            let (payload, original) = (stored.payload(), Some(again.number));
+            let draft = Draft { slot: slot.id, rewritten, codec, payload, original, carried: &carried };
+            if endpoint.send_media(now, &draft, out) != Fate::Lost {
                 slot.tally.retransmitted += 1;
                 counters.retransmitted += 1;
             }
         }
+        endpoint.wake_after_sending(now, (due, place));
     }
 
     fn on_picture_lost(&mut self, now: Instant, place: usize, media: Ssrc) {
@@ -130,3 +178,5 @@ fn low(number: u64) -> u32 {
 const MOST_AGAIN: usize = 256;
 /// RFC 3550 §6.5.1. All that we send is one participant's, as far as its clocks go.
 const CNAME: &str = "tandem";
+/// What is longer was not measured well.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(2);

@@ -56,16 +56,15 @@ impl Plane {
     pub(super) fn pass_on(&mut self, now: Instant, said: Said, out: &mut impl Outbox) {
         let Said { place, lane, mut message } = said;
         let group = self.endpoints.get(place).and_then(|endpoint| endpoint.group);
-        let to =
-            group.zip(message.bytes.first_chunk_mut::<4>()).filter(|_| !message.is_text).and_then(|(group, head)| {
-                let named = u32::from_be_bytes(std::mem::replace(head, group.1.to_be_bytes()));
-                let members = &self.groups.get(group.0)?.members;
-                let one = members.get(&named).filter(|_| named != 0);
-                let all = members.values().filter(|member| named == 0 && **member != place);
-                let to: Vec<usize> = one.into_iter().chain(all).copied().collect();
-                // All others may be nobody; somebody who is named is there.
-                (!to.is_empty() || named == 0).then_some(to)
-            });
+        let head = message.bytes.first_chunk_mut::<4>().filter(|_| !message.is_text);
+        let to = group.zip(head).and_then(|((group, member), head)| {
+            let members = &self.groups.get(group)?.members;
+            // Who it is for becomes whom it is from.
+            match u32::from_be_bytes(std::mem::replace(head, member.to_be_bytes())) {
+                0 => Some(members.values().copied().filter(|other| *other != place).collect()),
+                one => members.get(&one).map(|one| vec![*one]),
+            }
+        });
         let Some(to) = to else {
             self.counters.misspoken += 1;
             return;

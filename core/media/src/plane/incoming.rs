@@ -7,6 +7,8 @@ use tandem_rtp::{Packet, Ssrc, rtcp, rtx};
 use tandem_webrtc::{Output, Path, addressee};
 
 use super::Plane;
+use super::outgoing::{Draft, Fate};
+use crate::carried::Carried;
 use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
 use crate::lanes::{Lanes, Said};
@@ -193,6 +195,7 @@ impl Plane {
     fn on_packet(&mut self, now: Instant, source: Source, plain: &mut [u8], out: &mut impl Outbox) {
         let Some(track) = self.tracks.get_mut(source.track) else { return };
         let Some(ids) = self.endpoints.get(track.endpoint).map(|endpoint| endpoint.ids) else { return };
+        track.ids = ids;
         let plain: &[u8] = if source.is_rtx {
             let Some(stream) = track.streams.get(source.stream) else { return };
             let Some((number, ssrc)) = Packet::parse(plain)
@@ -219,32 +222,39 @@ impl Plane {
         let is_first = stream.reception.received() == 0;
         let taken = stream.take(now, codec, &ids, (&packet, source.is_rtx));
         let (due, publisher) = (stream.poll_timeout(now), track.endpoint);
-        let is_new = taken.is_some() && !std::mem::replace(&mut stream.comes, true);
         if let Some(taken) = taken {
             if is_first {
                 self.events.push_back(Event::Flows(id));
             }
-            self.forward(now, source, &taken, packet.payload(), out);
-            // Afterwards: whoever has waited for this very keyframe has it.
-            if is_new {
-                self.choose_all(now, source.track);
+            if taken.appears {
+                self.reconsider_track(now, source.track);
             }
+            let carried = Carried::of(&packet, &ids);
+            self.forward(now, source, &taken, (packet.payload(), &carried), out);
         }
         if let Some(level) = level {
             self.hear(now, source.track, level);
         }
         due.inspect(|&at| self.wake(publisher, at));
-        if is_first {
-            self.wake(publisher, now + super::timers::REPORT);
+        if let Some(endpoint) = self.endpoints.get_mut(publisher).filter(|endpoint| endpoint.timers.report.is_none()) {
+            let at = now + super::timers::REPORT;
+            endpoint.timers.report = Some(at);
+            self.wake(publisher, at);
         }
     }
 
     /// To whoever gets the track: no other peer is looked at.
-    fn forward(&mut self, now: Instant, source: Source, taken: &Taken, payload: &[u8], out: &mut impl Outbox) {
-        let Self { endpoints, tracks, slots, counters, changed, .. } = self;
+    fn forward(
+        &mut self,
+        now: Instant,
+        source: Source,
+        taken: &Taken,
+        (payload, carried): (&[u8], &Carried<'_>),
+        out: &mut impl Outbox,
+    ) {
+        let Self { endpoints, tracks, slots, counters, changed, due, .. } = self;
         let Some(track) = tracks.get(source.track) else { return };
-        let Taken { seq, codec, header, read } = taken;
-        let mark = Mark::of(*codec);
+        let Taken { seq, codec, header, read, .. } = taken;
         let arrived = Arrived {
             now,
             track: (track.serial, source.track),
@@ -269,11 +279,18 @@ impl Plane {
                 changed.push(place);
             }
             let Some((rewritten, _)) = passed else { continue };
-            if endpoint.send_media(&rewritten, (*codec, payload), (None, mark), out) {
-                slot.tally.packets += 1;
-                slot.tally.bytes += payload.len() as u64;
-                counters.forwarded += 1;
+            let draft = Draft { slot: slot.id, rewritten, codec: *codec, payload, original: None, carried };
+            match endpoint.send_media(now, &draft, out) {
+                Fate::Lost => {
+                    counters.late += 1;
+                    continue;
+                }
+                Fate::Sent | Fate::Waits => {}
             }
+            slot.tally.packets += 1;
+            slot.tally.bytes += payload.len() as u64;
+            counters.forwarded += 1;
+            endpoint.wake_after_sending(now, (due, slot.endpoint));
         }
         while let Some(place) = self.changed.pop() {
             self.tell_layer(place);

@@ -1,5 +1,6 @@
 //! The machine: endpoints, tracks, and who gets what.
 
+mod allocation;
 mod command;
 mod control;
 mod groups;
@@ -18,6 +19,8 @@ use ahash::RandomState;
 use slab::Slab;
 use tandem_webrtc::Protocol;
 
+use self::allocation::Shares;
+use crate::allocate::Assignment;
 use crate::command::Event;
 use crate::endpoint::Endpoint;
 use crate::group::Group;
@@ -71,6 +74,8 @@ counters! {
     gone,
     /// Keyframes publishers were asked for.
     keyframes,
+    /// Media packets that had to wait for too long, or with too many others.
+    late,
     /// Messages a data channel did not take: it was not open, full, or they were too long.
     unsaid,
     /// Messages by a lane that were text, named nobody who is there, or came from outside of any group.
@@ -105,6 +110,9 @@ pub struct Plane {
     changed: Vec<usize>,
     /// By lanes of groups, and not passed on yet.
     said: VecDeque<Said>,
+    shares: Shares,
+    /// What was decided last.
+    chosen: Vec<Assignment>,
 }
 
 /// Who is meant.
@@ -166,6 +174,8 @@ impl Plane {
             asked: Vec::new(),
             changed: Vec::new(),
             said: VecDeque::new(),
+            shares: Shares::default(),
+            chosen: Vec::new(),
         }
     }
 

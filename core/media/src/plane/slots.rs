@@ -3,16 +3,21 @@
 use std::time::Instant;
 
 use super::Plane;
-use crate::allocate::Kind;
 use crate::command::Event;
+use crate::downlink::Downlink;
 use crate::endpoint::MAX_OUTGOING;
 use crate::selection::Layer;
 use crate::slot::Slot;
-use crate::track::Track;
 use crate::{EndpointId, SlotId, Subscription, TrackId, Want};
 
 impl Plane {
-    pub(super) fn open_slot(&mut self, id: EndpointId, slot: SlotId, subscription: Subscription) -> Option<()> {
+    pub(super) fn open_slot(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        slot: SlotId,
+        subscription: Subscription,
+    ) -> Option<()> {
         let place = self.place(id)?;
         let endpoint = self.endpoints.get_mut(place)?;
         let outgoing = &mut endpoint.outgoing;
@@ -25,13 +30,17 @@ impl Plane {
         let first = before.unwrap_or_else(|| self.random.short());
         let mut room = Slot::new(place, slot, subscription, first);
         rtx_before.inspect(|&last| room.numbers.go_on(last));
-        outgoing.insert(slot, self.slots.insert(room), ssrcs.into_iter().flatten());
+        let can_fill = room.can_fill();
+        let index = self.slots.insert(room);
+        outgoing.insert(slot, index, ssrcs.into_iter().flatten());
+        outgoing.filled = outgoing.filled.or(can_fill.then_some(index));
+        endpoint.downlink.get_or_insert_with(|| Box::new(Downlink::new(now)));
         Some(())
     }
 
-    pub(super) fn close_slot(&mut self, id: EndpointId, slot: SlotId) -> Option<()> {
+    pub(super) fn close_slot(&mut self, now: Instant, id: EndpointId, slot: SlotId) -> Option<()> {
         let place = self.slot_place(id, slot)?;
-        self.drop_slot(place);
+        self.drop_slot(now, place);
         Some(())
     }
 
@@ -41,7 +50,7 @@ impl Plane {
             Some(track) => self.names.tracks.get(&track).copied(),
             None => None,
         };
-        self.put(place, index);
+        self.put(now, place, index);
         self.choose(now, place);
         // A track that is gone already: nothing is shown.
         (index.is_some() || track.is_none()).then_some(())
@@ -55,11 +64,12 @@ impl Plane {
     }
 
     /// Puts a track into a slot, in the place of what was there.
-    fn put(&mut self, place: usize, track: Option<usize>) {
-        let Some(slot) = self.slots.get_mut(place) else { return };
-        if slot.shows == track {
+    fn put(&mut self, now: Instant, place: usize, track: Option<usize>) {
+        if self.slots.get(place).is_none_or(|slot| slot.shows == track) {
             return;
         }
+        self.demand(now, place, 0);
+        let Some(slot) = self.slots.get_mut(place) else { return };
         if let Some(before) = slot.shows.and_then(|track| self.tracks.get_mut(track)) {
             before.slots.retain(|&other| other != place);
         }
@@ -69,21 +79,23 @@ impl Plane {
         }
     }
 
-    /// Other streams of a track come than before: whoever is shown it may get another.
-    pub(super) fn choose_all(&mut self, now: Instant, track: usize) {
-        let slots = self.tracks.get(track).map(|track| track.slots.clone()).unwrap_or_default();
-        slots.into_iter().for_each(|place| self.choose(now, place));
-    }
-
-    /// What is wanted of what a slot shows.
+    /// Something about a slot has changed. Sound begins, and what is not to be sent ends, at once; how much there is of
+    /// pictures, the allocation decides.
     pub(super) fn choose(&mut self, now: Instant, place: usize) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         let shown = slot.shows.and_then(|track| self.tracks.get(track));
-        let layer = shown.filter(|track| !track.is_muted && slot.takes(&track.spec.payloads));
-        let layer = layer.and_then(|track| fitting(track, slot.want));
-        slot.selection.want(layer);
+        let shown = shown.filter(|track| !track.is_muted && slot.takes(&track.spec.payloads));
+        let endpoint = slot.endpoint;
+        match shown.map(|track| track.is_video()) {
+            Some(false) => slot.selection.want(Some(Layer { stream: 0, ..ALL })),
+            Some(true) if slot.want.height > 0 => {}
+            Some(true) | None => {
+                slot.selection.want(None);
+                self.demand(now, place, 0);
+            }
+        }
         self.tell_layer(place);
-        self.want_for(now, place);
+        self.reconsider(now, endpoint);
     }
 
     /// Tells of what a slot gets, if that is something else.
@@ -97,40 +109,31 @@ impl Plane {
         }
     }
 
-    pub(super) fn drop_slots_of(&mut self, place: usize) {
+    pub(super) fn drop_slots_of(&mut self, now: Instant, place: usize) {
         let slots = self.endpoints.get(place).into_iter().flat_map(|it| it.outgoing.slots.values().copied());
         let slots: Vec<usize> = slots.collect();
-        slots.into_iter().for_each(|slot| self.drop_slot(slot));
+        slots.into_iter().for_each(|slot| self.drop_slot(now, slot));
     }
 
-    fn drop_slot(&mut self, place: usize) {
-        self.put(place, None);
+    fn drop_slot(&mut self, now: Instant, place: usize) {
+        self.put(now, place, None);
         let Some(slot) = self.slots.try_remove(place) else { return };
         let (last, rtx_last) = slot.numbers.last();
         let lasts = [Some((slot.spec.ssrc, last)), slot.spec.rtx.map(|rtx| (rtx, rtx_last))];
         let lasts = lasts.into_iter().flatten();
-        self.with(slot.endpoint, |endpoint| endpoint.outgoing.remove(slot.id, place, lasts));
+        let Self { endpoints, slots, .. } = self;
+        let Some(endpoint) = endpoints.get_mut(slot.endpoint) else { return };
+        endpoint.outgoing.remove(slot.id, place, lasts);
+        if let Some(downlink) = &mut endpoint.downlink {
+            downlink.pacer.remove_track(slot.id);
+        }
+        if endpoint.outgoing.filled == Some(place) {
+            let mut others = endpoint.outgoing.slots.values().copied();
+            endpoint.outgoing.filled = others.find(|&other| slots.get(other).is_some_and(Slot::can_fill));
+        }
+        self.reconsider(now, slot.endpoint);
     }
-}
-
-/// Of the pictures that come, the smallest that is as high as wanted, or the largest.
-fn fitting(track: &Track, want: Want) -> Option<Layer> {
-    let most = want.most.unwrap_or(ALL);
-    if track.spec.kind == Kind::Audio {
-        return Some(Layer { stream: 0, ..ALL });
-    }
-    if want.height == 0 {
-        return None;
-    }
-    let allowed = 0..track.streams.len().min(usize::from(most.stream) + 1);
-    let comes = |stream: &usize| track.streams.get(*stream).is_some_and(|stream| stream.comes);
-    // A tile a little larger than a picture is no reason for four times as many bits.
-    let enough = want.height - want.height / 4;
-    let mut coming = allowed.clone().filter(comes);
-    let fits = coming.clone().find(|&stream| track.height(stream) >= enough);
-    let stream = fits.or_else(|| coming.next_back()).or_else(|| allowed.end.checked_sub(1))?;
-    Some(Layer { stream: u8::try_from(stream).ok()?, ..most })
 }
 
 /// Whatever there is.
-const ALL: Layer = Layer { stream: u8::MAX, spatial: u8::MAX, temporal: u8::MAX };
+pub(super) const ALL: Layer = Layer { stream: u8::MAX, spatial: u8::MAX, temporal: u8::MAX };

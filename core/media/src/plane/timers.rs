@@ -1,13 +1,13 @@
 //! What is done because time has passed: each endpoint is looked at when something of it is due, and not before.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tandem_rtp::Ssrc;
-use tandem_rtp::rtcp::ReportBlock;
 
 use super::Plane;
+use crate::endpoint::Endpoint;
 use crate::outbox::Outbox;
-use crate::track::Track;
 
 impl Plane {
     /// Time has passed.
@@ -23,6 +23,10 @@ impl Plane {
             self.tell_arrivals(now, place, out);
             self.ask(now, place, out);
             self.report(now, place, out);
+            self.want_less(now, place);
+            self.look(now, place);
+            self.allocate(now, place);
+            self.pace(now, place, out);
             self.settle(now, place, out);
         }
     }
@@ -34,14 +38,9 @@ impl Plane {
 
     /// Looks at an endpoint at that time at the latest.
     pub(super) fn wake(&mut self, place: usize, at: Instant) {
-        let Some(endpoint) = self.endpoints.get_mut(place) else { return };
-        if endpoint.timers.listed.is_some_and(|listed| listed <= at) {
-            return;
+        if let Some(endpoint) = self.endpoints.get_mut(place) {
+            endpoint.wake(at, (&mut self.due, place));
         }
-        if let Some(listed) = endpoint.timers.listed.replace(at) {
-            self.due.remove(&(listed, place));
-        }
-        self.due.insert((at, place));
     }
 
     /// Looks at an endpoint when something of it is due next.
@@ -57,9 +56,30 @@ impl Plane {
                 let streams = self.tracks.get(*track).into_iter().flat_map(|track| &track.streams);
                 streams.for_each(|stream| take(stream.poll_timeout(now)));
             }
+            if let Some(downlink) = &endpoint.downlink {
+                take(downlink.look_at);
+                take(downlink.allocate_at);
+                take(downlink.pacer.poll_timeout());
+                // Whoever has all that is of use need not be asked.
+                let lacks = downlink.needed() > downlink.estimator.target();
+                take(downlink.estimator.poll_timeout().filter(|_| lacks));
+            }
+        }
+        for (_, track) in &endpoint.incoming.tracks {
+            let track = self.tracks.get(*track).filter(|track| track.is_video());
+            take(track.and_then(|track| track.watch.poll_timeout()));
         }
         // Not in the past, or it would be looked at for ever.
         next.inspect(|&at| self.wake(place, at.max(now + SHORTEST)));
+    }
+
+    /// Sends what has waited for its turn.
+    fn pace(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
+        let Self { endpoints, slots, counters, .. } = self;
+        let Some(endpoint) = endpoints.get_mut(place) else { return };
+        let filled = endpoint.outgoing.filled;
+        let filling = || filled.and_then(|slot| slots.get_mut(slot)?.filling());
+        counters.late += endpoint.pace(now, filling, out);
     }
 
     /// Which packets have come when, for the peer's own estimate.
@@ -111,30 +131,50 @@ impl Plane {
         }
     }
 
-    /// How its streams come in (RFC 3550 §6.4.2), once a second.
+    /// How its streams come in (RFC 3550 §6.4.2), once a second while something comes: a silent room costs nothing.
     fn report(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
         let Self { endpoints, tracks, .. } = self;
-        let Some(endpoint) = endpoints.get_mut(place).filter(|endpoint| endpoint.srtp.is_some()) else { return };
-        if endpoint.incoming.tracks.is_empty() || endpoint.timers.report.is_some_and(|at| at > now) {
+        let Some(endpoint) = endpoints.get_mut(place) else { return };
+        if endpoint.timers.report.take_if(|at| *at <= now).is_none() {
             return;
         }
-        let mut blocks: Vec<ReportBlock> = Vec::new();
+        let (mut blocks, mut stopped, mut flows) = (Vec::new(), Vec::new(), false);
         for (_, index) in &endpoint.incoming.tracks {
-            let streams = tracks.get_mut(*index).into_iter().flat_map(|track| &mut track.streams);
-            blocks.extend(streams.filter_map(|stream| stream.reception.report(now, stream.ssrc?)));
+            for stream in tracks.get_mut(*index).into_iter().flat_map(|track| &mut track.streams) {
+                if stream.rates.has_stopped(now) {
+                    stopped.push(*index);
+                }
+                flows |= stream.rates.flows();
+                blocks.extend(stream.ssrc.and_then(|ssrc| stream.reception.report(now, ssrc)));
+            }
         }
-        // A silent room costs nothing.
-        endpoint.timers.report = (!blocks.is_empty()).then(|| now + REPORT);
+        endpoint.timers.report = flows.then(|| now + REPORT);
         let own = endpoint.own;
         for blocks in blocks.chunks(MOST_BLOCKS) {
             endpoint.send_control(out, |writer| writer.receiver_report(own, blocks));
         }
-        let mine: Vec<usize> = endpoint.incoming.tracks.iter().map(|(_, index)| *index).collect();
-        for index in mine {
-            if self.tracks.get_mut(index).is_some_and(Track::look) {
-                self.choose_all(now, index);
-            }
+        stopped.into_iter().for_each(|track| self.reconsider_track(now, track));
+    }
+}
+
+impl Endpoint {
+    /// Looks at it at that time at the latest.
+    pub(crate) fn wake(&mut self, at: Instant, (due, place): (&mut BTreeSet<(Instant, usize)>, usize)) {
+        if self.timers.listed.is_some_and(|listed| listed <= at) {
+            return;
         }
+        if let Some(listed) = self.timers.listed.replace(at) {
+            due.remove(&(listed, place));
+        }
+        due.insert((at, place));
+    }
+
+    /// Something was sent to it, or waits.
+    pub(crate) fn wake_after_sending(&mut self, now: Instant, list: (&mut BTreeSet<(Instant, usize)>, usize)) {
+        let Some(downlink) = &mut self.downlink else { return };
+        let looks = *downlink.look_at.get_or_insert(now + LOOK);
+        let at = downlink.pacer.poll_timeout().map_or(looks, |at| at.min(looks));
+        self.wake(at, list);
     }
 }
 
@@ -147,6 +187,8 @@ impl crate::endpoint::Incoming {
 
 /// Between two feedbacks on arrivals.
 pub(super) const FEEDBACK: Duration = Duration::from_millis(50);
+/// After something was sent, the estimate is looked after.
+const LOOK: Duration = Duration::from_millis(200);
 /// Between two receiver reports.
 pub(super) const REPORT: Duration = Duration::from_secs(1);
 /// Nobody is looked at more often.

@@ -84,6 +84,9 @@ pub struct Peer {
     pub srtp: Option<(Sender, Receiver)>,
     pub path: Option<Path>,
     pub got: Vec<Got>,
+    /// The transport-wide numbers of all of it, and how many packets carried nothing.
+    pub numbers: Vec<u16>,
+    pub filling: usize,
     /// Each compound it has got.
     pub control: Vec<Vec<u8>>,
     /// Its data channels, by their labels.
@@ -118,6 +121,14 @@ pub const fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
         None => None,
     };
     Payload { codec, number: PayloadType::from_wire(number), rtx }
+}
+
+/// After this what was wanted is decided about.
+pub const ALLOCATED: u64 = 105;
+
+/// All of it, up to a layer; `None`: it is not seen.
+pub fn wish(layer: Option<Layer>) -> Want {
+    Want { height: if layer.is_some() { u16::MAX } else { 0 }, priority: 0, most: layer }
 }
 
 pub fn number(slot: u64) -> SlotId {
@@ -162,7 +173,7 @@ impl World {
             endpoint: EndpointId(id),
             credentials: ours.clone(),
             ids: self.ids,
-            breadth: tandem_webrtc::Breadth::Browsers,
+            breadth: Breadth::Browsers,
         });
         let prints = |config: &tandem_webrtc::Config| vec![config.local.fingerprint()];
         let channels = Some(0);
@@ -185,6 +196,8 @@ impl World {
                 srtp: None,
                 path: None,
                 got: Vec::new(),
+                numbers: Vec::new(),
+                filling: 0,
                 control: Vec::new(),
                 channels: BTreeMap::new(),
                 messages: Vec::new(),
@@ -211,7 +224,7 @@ impl World {
     /// Opens a slot with the number of the track, and shows it there.
     pub fn subscribe(&mut self, peer: u64, track: u64, payload: Payload, layer: Option<Layer>) {
         self.open(peer, track, payload);
-        self.want(peer, track, layer);
+        self.tell(Command::Want { endpoint: EndpointId(peer), slot: number(track), want: wish(layer) });
         self.show(peer, track, Some(track));
     }
 
@@ -222,13 +235,14 @@ impl World {
     }
 
     pub fn want(&mut self, peer: u64, slot: u64, layer: Option<Layer>) {
-        let want = Want { height: if layer.is_some() { u16::MAX } else { 0 }, priority: 0, most: layer };
-        self.tell(Command::Want { endpoint: EndpointId(peer), slot: number(slot), want });
+        self.tell(Command::Want { endpoint: EndpointId(peer), slot: number(slot), want: wish(layer) });
+        self.run_ms(ALLOCATED);
     }
 
     pub fn show(&mut self, peer: u64, slot: u64, track: Option<u64>) {
         let track = track.map(TrackId);
         self.tell(Command::Show { endpoint: EndpointId(peer), slot: number(slot), track });
+        self.run_ms(ALLOCATED);
     }
 
     /// A peer opens a data channel.
@@ -377,7 +391,10 @@ impl Peer {
         let transport_sequence =
             ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
         let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
-        if !(self.lose)(&got) {
+        self.numbers.extend(got.transport_sequence);
+        if packet.payload().is_empty() {
+            self.filling += 1;
+        } else if !(self.lose)(&got) {
             self.got.push(got);
         }
     }
