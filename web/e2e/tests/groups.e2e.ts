@@ -31,7 +31,7 @@ async function sees(page: Page, count: number): Promise<void> {
         before = after;
         return moving;
       },
-      { message: `${count} pictures move`, timeout: 60_000, intervals: [1_000] },
+      { message: `${count} pictures move`, timeout: 120_000, intervals: [1_000] },
     )
     .toBeGreaterThanOrEqual(count);
 }
