@@ -18,7 +18,7 @@ pub(crate) struct Downlink {
     pub(crate) allocator: Allocator,
     /// What the pacer and the allocator have been told.
     told: Bitrate,
-    /// Feedback has come, of any kind.
+    /// It is told what arrives, or how much is wanted; receiver reports alone tell too little to stop anything for.
     pub(crate) heard: bool,
     /// Some of what is to be seen comes.
     pub(crate) flows: bool,

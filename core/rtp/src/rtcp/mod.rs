@@ -92,7 +92,7 @@ pub enum Malformed {
         /// What is left.
         got: usize,
     },
-    /// More padding than packet, or not whole words of it (RFC 3550 §6.4.1).
+    /// More padding than packet, or none (RFC 3550 §6.4.1).
     #[error("{padding} bytes of padding")]
     Padding {
         /// What the last byte says.
@@ -133,7 +133,8 @@ impl<'a> Packets<'a> {
         let mut body = packet.get(4..).unwrap_or_default();
         if first & 0x20 != 0 {
             let padding = body.last().copied().unwrap_or(0);
-            let end = body.len().checked_sub(usize::from(padding)).filter(|_| padding != 0 && padding % 4 == 0);
+            // Deviation: it need not be whole words. Browsers fill up the last word of transport-wide feedback with it.
+            let end = body.len().checked_sub(usize::from(padding)).filter(|_| padding != 0);
             body = end.and_then(|end| body.get(..end)).ok_or(Malformed::Padding { padding })?;
         }
         Ok(Raw { count: first & 0x1f, kind, body })
@@ -265,12 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_whole_words_within_the_packet() {
+    fn padding_lies_within_the_packet() {
         let padded = |last| [0xa1, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, last];
         assert_eq!(Packets::new(&padded(4)).next(), Some(Ok(Packet::Pli { sender: Ssrc(1), media: Ssrc(2) })));
-        for padding in [0, 3, 5, 16] {
+        for padding in [0, 13, 16] {
             assert_eq!(Packets::new(&padded(padding)).next(), Some(Err(Malformed::Padding { padding })));
         }
         assert!(matches!(Packets::new(&padded(8)).next(), Some(Err(Malformed::Body { kind: 206, got: 4 }))));
+    }
+
+    /// As str0m sends it, and browsers do: the last word is filled up, and the padding is that byte alone.
+    #[test]
+    fn feedback_whose_last_word_is_filled_up_is_read() {
+        let feedback = [0xaf, 0xcd, 0, 5, 0x15, 0x1e, 0x9c, 0xb3, 0, 0, 3, 0xe9, 0, 1, 0, 1, 0, 0, 0, 0, 0x20, 1, 0, 1];
+        let Some(Ok(Packet::TransportFeedback(read))) = Packets::new(&feedback).next() else { panic!("is feedback") };
+        assert_eq!(read.iter().collect::<Vec<_>>(), [Status::Received { sequence: 1, at: 0 }]);
     }
 }

@@ -59,6 +59,7 @@ impl Client {
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let mut api = rtc.direct_api();
+        api.enable_twcc_feedback();
         for (track, kind) in [(1, MediaKind::Video), (2, MediaKind::Audio)] {
             let name = Mid::from(mid(track).as_str());
             api.declare_media(name, kind);
@@ -149,7 +150,7 @@ impl Client {
             let start = if part == 0 { 0x10 } else { 0 };
             let mut payload = vec![0x80 | start, 0xc0, p0, p1, count as u8, u8::from(!is_key)];
             payload.extend(count.to_be_bytes());
-            payload.extend([count as u8; 900]);
+            payload.extend([count as u8; 500]);
             let (ssrc, _) = ssrcs(1, 0);
             let mut api = self.rtc.direct_api();
             let stream = api.stream_tx(&ssrc.into()).expect("declared");
