@@ -59,12 +59,12 @@ impl Plane {
         let can_probe = endpoint.can_probe();
         let Some(downlink) = &mut endpoint.downlink else { return };
         let (mut target, lowest) = (downlink.estimator.target(), shares.lowest());
-        // Who tells nothing, or cannot be asked, could never be found able to take more than nothing. And rather a little
-        // too much than no picture at all.
-        if !downlink.heard || !can_probe || lowest <= target.scale(TOLERANCE) {
+        // Who tells nothing, or cannot be asked, could never be found able to take more than nothing; at the
+        // beginning nothing is known. And rather a little too much than no picture at all.
+        if !downlink.heard || !can_probe || downlink.is_new(now) || lowest <= target.scale(TOLERANCE) {
             target = target.max(lowest);
         }
-        downlink.flows = shares.flows;
+        downlink.set_flowing(now, shares.flows);
         let assignments = downlink.allocator.allocate(now, target, shares.tracks());
         let chosen: &mut Vec<Assignment> = &mut self.chosen;
         chosen.clear();
