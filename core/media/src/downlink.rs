@@ -18,10 +18,12 @@ pub(crate) struct Downlink {
     pub(crate) allocator: Allocator,
     /// What the pacer and the allocator have been told.
     told: Bitrate,
-    /// Feedback has come, of any kind.
+    /// It is told what arrives, or how much is wanted; receiver reports alone tell too little to stop anything for.
     pub(crate) heard: bool,
     /// Some of what is to be seen comes.
-    pub(crate) flows: bool,
+    flows: bool,
+    /// Since when it has.
+    began: Option<Instant>,
     /// When to allocate, and when it was done last.
     pub(crate) allocate_at: Option<Instant>,
     allocated: Option<Instant>,
@@ -54,6 +56,7 @@ impl Downlink {
             told: START,
             heard: false,
             flows: false,
+            began: None,
             allocate_at: None,
             allocated: None,
             look_at: None,
@@ -114,6 +117,19 @@ impl Downlink {
         is_less || is_other
     }
 
+    /// Some of what is to be seen comes, or nothing does.
+    pub(crate) fn set_flowing(&mut self, now: Instant, flows: bool) {
+        self.flows = flows;
+        if flows {
+            self.began.get_or_insert(now);
+        }
+    }
+
+    /// Pictures have only just begun to come: what its way carries is being found out.
+    pub(crate) fn is_new(&self, now: Instant) -> bool {
+        self.began.is_none_or(|at| now.saturating_duration_since(at) < BEGINNING)
+    }
+
     /// What could be used; nothing as long as nothing comes.
     pub(crate) fn needed(&self) -> Bitrate {
         if self.flows { self.allocator.wanted() } else { Bitrate::ZERO }
@@ -168,6 +184,8 @@ const STALE: Duration = Duration::from_secs(1);
 /// Of a reference time, in microseconds.
 const REFERENCE: i64 = 64_000;
 const SPARES: usize = 64;
+/// By then probes have been answered.
+const BEGINNING: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@ use crate::downlink::Downlink;
 use crate::lanes::Lanes;
 use crate::{EndpointId, SlotId};
 
+/// One peer.
+///
+/// Size: a packet touches most of these, each once; they are children already.
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) ufrag: String,

@@ -114,6 +114,7 @@ impl Track {
     /// What can be had of it: of streams that come, and of those that would if they were asked for.
     pub(crate) fn candidates(&self, now: Instant, most: Option<Layer>, layers: &mut Vec<allocate::Layer>) {
         let most = most.unwrap_or(Layer { stream: u8::MAX, spatial: u8::MAX, temporal: u8::MAX });
+        let begin = layers.len();
         let some_flow = self.streams.iter().any(|stream| stream.rates.flows());
         for (stream, index) in self.streams.iter().zip(0..=most.stream) {
             let height = self.height(index.into());
@@ -131,7 +132,13 @@ impl Track {
                 rate,
             }));
             if layers.len() == start {
-                let rate = if self.is_video() { usual(height) } else { SOUND };
+                let is_lowest = layers.len() == begin;
+                let rate = match (self.is_video(), is_lowest) {
+                    (false, _) => SOUND,
+                    // Whether it fits is seen when it comes.
+                    (true, true) => usual(height).min(MODEST),
+                    (true, false) => usual(height),
+                };
                 layers.push(allocate::Layer { spatial: index * STREAM, temporal: 0, height, rate });
             }
         }
@@ -240,6 +247,8 @@ fn usual(height: u16) -> Bitrate {
 
 /// Of IP, UDP and protection.
 const ON_THE_WAY: usize = 44;
+/// What the smallest picture takes at most, until it is measured.
+const MODEST: Bitrate = Bitrate::from_kbps(300);
 /// What sound takes, until it is measured.
 const SOUND: Bitrate = Bitrate::from_kbps(40);
 /// Spatial layers of a stream; in allocations those of all streams are counted together.

@@ -73,6 +73,7 @@ fn room(name: &str, session: &str, created: bool) -> RoomKept {
             locked: true,
             entry: Entry::Open,
             relay_only: false,
+            topology: Default::default(),
             started_at: 1,
             counts: Counts { participants: 1, ..Counts::default() },
         },

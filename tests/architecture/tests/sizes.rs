@@ -83,9 +83,24 @@ fn the_architecture_page_fits() {
 
 #[test]
 fn the_whole_stays_below_its_ceiling() {
-    let count = |kinds: &[&str]| sources(kinds).iter().map(|file| read(file).lines().count()).sum::<usize>();
-    assert!(count(&["rs"]) <= RUST_CEILING);
-    assert!(count(&["ts", "svelte"]) <= TYPESCRIPT_CEILING);
+    let (rust, typescript) = (product(&["rs"]), product(&["ts", "svelte"]));
+    assert!(rust <= RUST_CEILING, "{rust} lines of Rust, at most {RUST_CEILING}");
+    assert!(typescript <= TYPESCRIPT_CEILING, "{typescript} lines of TypeScript, at most {TYPESCRIPT_CEILING}");
+}
+
+/// Lines of what is shipped. Those that prove it are not counted: `docs/decisions/0012`.
+fn product(kinds: &[&str]) -> usize {
+    let proves = |file: &PathBuf| {
+        let folders = ["tests", "test", "benches", "fuzz", "sim", "e2e", "dev"];
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        file.strip_prefix(root())
+            .unwrap_or(file)
+            .components()
+            .any(|part| part.as_os_str().to_str().is_some_and(|part| folders.contains(&part)))
+            || name == "tests.rs"
+    };
+    let lines = |file: PathBuf| read(&file).lines().take_while(|line| *line != "#[cfg(test)]").count();
+    sources(kinds).into_iter().filter(|file| !proves(file)).map(lines).sum()
 }
 
 #[derive(Default)]

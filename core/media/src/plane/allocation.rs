@@ -58,12 +58,13 @@ impl Plane {
         let Some(endpoint) = self.endpoints.get_mut(place) else { return };
         let can_probe = endpoint.can_probe();
         let Some(downlink) = &mut endpoint.downlink else { return };
-        let mut target = downlink.estimator.target();
-        if !downlink.heard || !can_probe {
-            // Who tells nothing, or cannot be asked, could never be found able to take more than nothing.
-            target = target.max(shares.lowest());
+        let (mut target, lowest) = (downlink.estimator.target(), shares.lowest());
+        // Who tells nothing, or cannot be asked, could never be found able to take more than nothing; at the
+        // beginning nothing is known. And rather a little too much than no picture at all.
+        if !downlink.heard || !can_probe || downlink.is_new(now) || lowest <= target.scale(TOLERANCE) {
+            target = target.max(lowest);
         }
-        downlink.flows = shares.flows;
+        downlink.set_flowing(now, shares.flows);
         let assignments = downlink.allocator.allocate(now, target, shares.tracks());
         let chosen: &mut Vec<Assignment> = &mut self.chosen;
         chosen.clear();
@@ -212,3 +213,6 @@ fn reachable(track: &Track, layer: allocate::Layer, most: Option<Layer>) -> Laye
     let open = |chosen: u8, top: u8, most: u8| if chosen >= top { most } else { chosen };
     Layer { stream, spatial: open(spatial, top.0, most.spatial), temporal: open(layer.temporal, top.1, most.temporal) }
 }
+
+/// Estimates are no better than this.
+const TOLERANCE: f64 = 1.25;

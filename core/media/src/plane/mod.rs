@@ -90,6 +90,8 @@ pub struct TrackTally {
 }
 
 /// The media plane of one shard.
+///
+/// Size: a coordinator of tables that a packet borrows apart from each other.
 pub struct Plane {
     config: Config,
     endpoints: Slab<Endpoint>,

@@ -19,7 +19,7 @@ use tandem_media::{
 use tandem_rtp::ext::{self, Ids};
 use tandem_rtp::header::{Header, Writer};
 use tandem_rtp::payload::Codec;
-use tandem_rtp::rtcp;
+use tandem_rtp::rtcp::{self, Recorder};
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
 use tandem_rtp::{Packet, PayloadType, Ssrc, Timestamp};
 use tandem_webrtc::{
@@ -75,6 +75,8 @@ pub struct Got {
 }
 
 /// One browser.
+///
+/// Size: what a test may want to know of it.
 pub struct Peer {
     pub id: EndpointId,
     pub address: SocketAddr,
@@ -98,7 +100,44 @@ pub struct Peer {
     pub connected: bool,
     /// Nothing it is sent arrives.
     pub deaf: bool,
+    /// What it is sent goes through this.
+    pub link: Option<Link>,
+    /// Tells what has come and when, if it does.
+    pub recorder: Option<Recorder>,
+    told_at: Instant,
+    born: Instant,
 }
+
+/// A narrow place on the way to a peer, with a queue before it.
+pub struct Link {
+    pub kbps: u64,
+    pub queue: Duration,
+    busy_until: Option<Instant>,
+    flying: VecDeque<(Instant, Vec<u8>)>,
+    pub dropped: u64,
+}
+
+impl Link {
+    pub fn of(kbps: u64) -> Self {
+        Self { kbps, queue: Duration::from_millis(300), busy_until: None, flying: VecDeque::new(), dropped: 0 }
+    }
+
+    fn enter(&mut self, now: Instant, datagram: Vec<u8>) {
+        let begins = self.busy_until.map_or(now, |at| at.max(now));
+        if begins - now > self.queue {
+            self.dropped += 1;
+            return;
+        }
+        let bits = 8 * (u64::try_from(datagram.len()).expect("small") + 28);
+        let ends = begins + Duration::from_micros(bits * 1_000 / self.kbps);
+        self.busy_until = Some(ends);
+        self.flying.push_back((ends + DELAY, datagram));
+    }
+}
+
+/// Between two feedbacks.
+const TELLS: Duration = Duration::from_millis(50);
+const DELAY: Duration = Duration::from_millis(20);
 
 pub struct World {
     pub now: Instant,
@@ -204,6 +243,10 @@ impl World {
                 lose: |_| false,
                 connected: false,
                 deaf: false,
+                link: None,
+                recorder: None,
+                told_at: now,
+                born: now,
             },
         );
     }
@@ -318,8 +361,10 @@ impl World {
             self.events.extend(std::iter::from_fn(|| self.plane.poll_event()));
             while let Some((path, mut datagram)) = self.out.datagrams.pop_front() {
                 let peer = self.peers.values_mut().find(|peer| peer.address == path.remote);
-                if let Some(peer) = peer.filter(|peer| !peer.deaf) {
-                    peer.receive(self.now, &mut datagram, &self.ids);
+                let Some(peer) = peer.filter(|peer| !peer.deaf) else { continue };
+                match &mut peer.link {
+                    Some(link) => link.enter(self.now, datagram),
+                    None => peer.receive(self.now, &mut datagram, &self.ids),
                 }
             }
             for peer in self.peers.values_mut() {
@@ -341,6 +386,7 @@ impl World {
             if self.plane.poll_timeout().is_some_and(|at| at <= self.now) {
                 self.plane.handle_timeout(self.now, &mut self.out);
             }
+            self.arrive();
             for peer in self.peers.values_mut() {
                 if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
                     peer.transport.handle_timeout(self.now);
@@ -348,6 +394,30 @@ impl World {
             }
         }
         self.deliver();
+    }
+
+    /// What is through its link by now; and what peers tell of that.
+    fn arrive(&mut self) {
+        let mut tells = Vec::new();
+        for (id, peer) in &mut self.peers {
+            while let Some((at, mut datagram)) =
+                peer.link.as_mut().and_then(|link| link.flying.pop_front_if(|(at, _)| *at <= self.now))
+            {
+                peer.receive(at, &mut datagram, &self.ids);
+            }
+            let is_time = peer.recorder.as_ref().is_some_and(|it| it.waiting() > 0 && peer.told_at + TELLS <= self.now);
+            if is_time {
+                peer.told_at = self.now;
+                tells.push(*id);
+            }
+        }
+        for id in tells {
+            let mut recorder = self.peers.get_mut(&id).and_then(|peer| peer.recorder.take()).expect("one");
+            self.control(id, |writer| {
+                recorder.write(writer, Ssrc(7), Ssrc(9)).expect("room");
+            });
+            self.peers.get_mut(&id).expect("a peer").recorder = Some(recorder);
+        }
     }
 
     pub fn peer(&self, id: u64) -> &Peer {
@@ -392,6 +462,10 @@ impl Peer {
             ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
         let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
         self.numbers.extend(got.transport_sequence);
+        if let (Some(recorder), Some(number)) = (&mut self.recorder, got.transport_sequence) {
+            let at = now.saturating_duration_since(self.born).as_micros();
+            recorder.on_packet(number, i64::try_from(at).expect("soon"));
+        }
         if packet.payload().is_empty() {
             self.filling += 1;
         } else if !(self.lose)(&got) {
@@ -441,6 +515,8 @@ pub struct Camera {
     pub tl0: u8,
     pub transport: u16,
     pub packets: usize,
+    /// Bytes of each.
+    pub size: usize,
     pub temporal: bool,
     pub count: u32,
 }
@@ -451,7 +527,7 @@ impl Camera {
             u32::try_from(peer * 100_000 + mid * 100 + rid.map_or(0, |rid| u64::from(rid.as_bytes()[0])))
                 .expect("small"),
         );
-        let count = 0;
+        let (count, size) = (0, 207);
         Self {
             peer,
             mid,
@@ -463,6 +539,7 @@ impl Camera {
             tl0: 10,
             transport: 0,
             packets: 3,
+            size,
             temporal: false,
             count,
         }
@@ -484,7 +561,7 @@ impl Camera {
             // X, S with the first; I, L, T; picture, TL0PICIDX, TID with Y; then the frame's first byte.
             let start = if index == 0 { 0x10 } else { 0 };
             let mut payload = vec![0x80 | start, 0xe0, p0, p1, self.tl0, temporal << 6 | 0x20, u8::from(!is_keyframe)];
-            payload.extend([u8::try_from(index).expect("small"); 200]);
+            payload.resize(self.size, u8::try_from(index).expect("small"));
             let marker = index + 1 == self.packets;
             let (sequence, timestamp, ssrc) = (self.sequence, Timestamp(self.timestamp), self.ssrc);
             let header = Header { marker, payload_type: PayloadType::from_wire(96), sequence, timestamp, ssrc };

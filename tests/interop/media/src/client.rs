@@ -59,6 +59,7 @@ impl Client {
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let mut api = rtc.direct_api();
+        api.enable_twcc_feedback();
         for (track, kind) in [(1, MediaKind::Video), (2, MediaKind::Audio)] {
             let name = Mid::from(mid(track).as_str());
             api.declare_media(name, kind);
@@ -71,7 +72,17 @@ impl Client {
             }
         }
         let (got, heard) = (Vec::new(), Vec::new());
-        Self { address, got, keyframe_wanted: false, keyframes_asked: 0, heard, rtc, out: Vec::new(), number: 5_000, channel: None }
+        Self {
+            address,
+            got,
+            keyframe_wanted: false,
+            keyframes_asked: 0,
+            heard,
+            rtc,
+            out: Vec::new(),
+            number: 5_000,
+            channel: None,
+        }
     }
 
     /// What a description would tell it of the plane.
@@ -79,7 +90,10 @@ impl Client {
         self.rtc.add_remote_candidate(Candidate::host(server, "udp").expect("an address"));
         let mut api = self.rtc.direct_api();
         api.set_ice_controlling(true);
-        api.set_remote_ice_credentials(IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.password.clone() });
+        api.set_remote_ice_credentials(IceCreds {
+            ufrag: credentials.ufrag.clone(),
+            pass: credentials.password.clone(),
+        });
         let (hash_func, digits) = fingerprint.split_once(' ').expect("a hash and its value");
         let bytes = digits.split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
         api.set_remote_fingerprint(Fingerprint { hash_func: hash_func.to_owned(), bytes });
@@ -149,7 +163,7 @@ impl Client {
             let start = if part == 0 { 0x10 } else { 0 };
             let mut payload = vec![0x80 | start, 0xc0, p0, p1, count as u8, u8::from(!is_key)];
             payload.extend(count.to_be_bytes());
-            payload.extend([count as u8; 900]);
+            payload.extend([count as u8; 500]);
             let (ssrc, _) = ssrcs(1, 0);
             let mut api = self.rtc.direct_api();
             let stream = api.stream_tx(&ssrc.into()).expect("declared");
@@ -170,7 +184,9 @@ impl Client {
     }
 
     pub fn open_channel(&mut self, label: &str) {
-        self.rtc.direct_api().create_data_channel(ChannelConfig { label: label.to_owned(), ..ChannelConfig::default() });
+        self.rtc
+            .direct_api()
+            .create_data_channel(ChannelConfig { label: label.to_owned(), ..ChannelConfig::default() });
     }
 
     pub fn is_open(&self) -> bool {

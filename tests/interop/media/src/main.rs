@@ -10,7 +10,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use client::Client;
-use tandem_media::{EndpointId, Event, Layer, Payload, Publication, StreamSpec, Subscription, TrackId};
+use tandem_media::allocate::Kind;
+use tandem_media::{Command, EndpointId, Event, Payload, Publication, SlotId, StreamSpec, Subscription, TrackId, Want};
 use tandem_rtp::payload::Codec;
 use tandem_rtp::{PayloadType, Ssrc};
 use tandem_webrtc::{Message, Reliability};
@@ -63,8 +64,9 @@ fn publish(world: &mut World) {
     for (track, payload) in payloads() {
         // Known by its m-line, not by its SSRC: as browsers with simulcast are.
         let (mid, streams) = (client::mid(track.0), vec![StreamSpec::default()]);
-        let publication = Publication { mid, payloads: vec![payload], streams };
-        world.plane.publish(EndpointId(0), track, publication).expect("the publisher is there");
+        let kind = if payload.codec.is_video() { Kind::Camera } else { Kind::Audio };
+        let publication = Publication { mid, kind, payloads: vec![payload], streams };
+        world.tell(Command::Publish { endpoint: EndpointId(0), track, publication });
     }
 }
 
@@ -74,9 +76,10 @@ fn subscribe(world: &mut World, player: usize) {
         let (ssrc, rtx) = client::ssrcs(track.0, player);
         let rtx = payload.rtx.map(|_| Ssrc(rtx));
         let subscription = Subscription { ssrc: Ssrc(ssrc), rtx, payloads: vec![payload] };
-        world.plane.subscribe(id, track, subscription).expect("both are there");
-        let all = Layer { stream: 0, spatial: 0, temporal: 7 };
-        world.plane.want(world.now, id, track, Some(all)).expect("it is subscribed");
+        let (endpoint, slot) = (id, SlotId(track.0 as u32));
+        world.tell(Command::OpenSlot { endpoint, slot, subscription });
+        world.tell(Command::Want { endpoint, slot, want: Want { height: 720, priority: 0, most: None } });
+        world.tell(Command::Show { endpoint, slot, track: Some(track) });
     }
 }
 
@@ -122,7 +125,10 @@ fn talk(world: &mut World) {
     world.run_until("the channel is open", |world| {
         world.events.iter().any(|event| matches!(event, Event::Opened(EndpointId(1), channel) if channel.label == "chat" && channel.reliability == Reliability::Reliable))
     });
-    let channel = world.events.iter().find_map(|event| if let Event::Opened(EndpointId(1), channel) = event { Some(channel.id) } else { None });
+    let channel = world
+        .events
+        .iter()
+        .find_map(|event| if let Event::Opened(EndpointId(1), channel) = event { Some(channel.id) } else { None });
     let channel = channel.expect("it is open");
     world.run_until("the client knows", |world| world.clients[1].is_open());
     world.clients[1].say("hello from outside");
@@ -130,8 +136,8 @@ fn talk(world: &mut World) {
         world.events.iter().any(|event| matches!(event, Event::Message(EndpointId(1), message) if message.is_text && message.bytes == b"hello from outside"))
     });
     let message = Message { channel, is_text: true, bytes: vec![b'x'; 40_000] };
-    let sent = world.plane.send(world.now, EndpointId(1), &message, &mut world.out).expect("it is there");
-    assert_eq!(sent, Ok(()));
+    world.tell(Command::Send { endpoint: EndpointId(1), message });
+    assert_eq!(world.plane.counters().unsaid, 0);
     world.run_until("the answer was heard", |world| world.clients[1].heard.iter().any(|text| text.len() == 40_000));
     println!("a data channel has carried messages both ways");
 }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_media::{Config, EndpointId, Event, MAX_DATAGRAM, Outbox, Plane};
+use tandem_media::{Command, Config, EndpointId, Event, MAX_DATAGRAM, Mark, Outbox, Plane};
 use tandem_rtp::ext::{self, Ids};
-use tandem_webrtc::{Credentials, Identity, Key, Local, Mode, Path, Protocol, Remote, Role};
+use tandem_webrtc::{Breadth, Credentials, Identity, Key, Local, Mode, Path, Protocol, Remote, Role};
 
 use crate::client::Client;
 
@@ -37,7 +37,7 @@ impl Outbox for Sent {
         &mut self.room
     }
 
-    fn commit(&mut self, path: Path, length: usize) {
+    fn commit(&mut self, path: Path, length: usize, _: Mark) {
         self.datagrams.push_back((path, self.room[..length].to_vec()));
     }
 }
@@ -49,10 +49,14 @@ impl World {
         let certificate = rcgen::CertificateParams::new(Vec::new()).expect("names").self_signed(&key).expect("one");
         let identity = Identity::new(certificate.der(), Key::Pkcs8(&key.serialize_der())).expect("an identity");
         let local = Local::new(identity).expect("usable");
-        let transports =
-            Arc::new(tandem_webrtc::Config { local: local.clone(), ice: Mode::Lite, max_message: 256 << 10 });
+        let transports = Arc::new(tandem_webrtc::Config {
+            local: local.clone(),
+            breadth: Breadth::Browsers,
+            ice: Mode::Lite,
+            max_message: 256 << 10,
+        });
         let listens = vec![(Protocol::Udp, server())];
-        let plane = Plane::new(Config { transports, listens, clock: (now, 0) }, [1, 2, 3, 4]);
+        let plane = Plane::new(Config { transports, foreign: None, listens, clock: (now, 0) }, [1, 2, 3, 4]);
         let (clients, events, counted) = (Vec::new(), Vec::new(), Vec::new());
         Self { now, plane, clients, events, connected: 0, out: Sent::default(), local, wire: VecDeque::new(), counted }
     }
@@ -63,12 +67,17 @@ impl World {
         let mut client = Client::new(self.now, address, index);
         client.meet(&ours, &self.local.fingerprint().to_string(), server());
         let id = EndpointId(index as u64);
-        assert!(self.plane.add(self.now, id, ours, ids()));
+        self.tell(Command::Add { endpoint: id, credentials: ours, ids: ids(), breadth: Breadth::Browsers });
         let (credentials, fingerprint) = client.describe();
         let remote = Remote { credentials, fingerprints: vec![fingerprint], role: Role::Server, channels: Some(0) };
-        self.plane.set_remote(self.now, id, remote, &mut self.out).expect("it is there");
+        self.tell(Command::Remote { endpoint: id, remote });
         self.clients.push(client);
         self.counted.push((0, lose));
+    }
+
+    pub fn tell(&mut self, command: Command) {
+        self.plane.handle_command(self.now, command, &mut self.out);
+        assert_eq!(self.plane.counters().ignored, 0);
     }
 
     pub fn run_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
