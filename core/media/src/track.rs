@@ -235,7 +235,9 @@ impl Stream {
     /// When it wants to ask for something.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let missing = if self.is_video { self.missing.poll_timeout() } else { None };
-        missing.into_iter().chain(self.keyframes.poll_timeout(now)).min()
+        // Of what does not come nothing is asked for: once it does, whoever waits asks anew.
+        let keyframe = self.keyframes.poll_timeout(now).filter(|_| self.rates.flows());
+        missing.into_iter().chain(keyframe).min()
     }
 }
 

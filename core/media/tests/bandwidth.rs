@@ -99,11 +99,12 @@ fn everybody_gets_what_its_link_carries_and_sound_never_breaks() {
     world.peers.get_mut(&2).expect("a peer").link.as_mut().expect("one").kbps = 100;
     publisher.run(&mut world, 8);
     assert_eq!(stream(&world, 2), None, "no picture fits");
-    let (heard, lost) = (sound(&world, 2) - before, dropped(&world, 2));
-    publisher.run(&mut world, 10);
-    assert_eq!(dropped(&world, 2), lost, "and then nothing is lost");
+    let heard = sound(&world, 2) - before;
     assert!(heard > 320, "{heard} of 400, while it was found out");
-    assert!(sound(&world, 2) - before > 820, "{}", sound(&world, 2) - before);
+    let before = sound(&world, 2);
+    publisher.run(&mut world, 10);
+    let heard = sound(&world, 2) - before;
+    assert!(heard > 495, "and then all of it: {heard} of 500");
     assert_eq!(stream(&world, 3), Some(2), "others notice nothing");
     assert_eq!(dropped(&world, 3), 0);
     // And wide again.

@@ -352,6 +352,11 @@ impl World {
         self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
     }
 
+    /// What is on its way to the plane, taken off it.
+    pub fn take_wire(&mut self) -> Vec<(Path, Vec<u8>)> {
+        self.wire.drain(..).collect()
+    }
+
     /// What is on its way arrives at once.
     pub fn deliver(&mut self) {
         for _ in 0..1_000 {
