@@ -124,7 +124,10 @@ impl Plane {
                 if !asked.is_empty() {
                     endpoint.send_control(out, |writer| writer.nack(own, ssrc, asked.iter().copied()));
                 }
-                if stream.rates.flows() && stream.keyframes.poll(now) && endpoint.send_control(out, |writer| writer.pli(own, ssrc)) {
+                if stream.rates.flows()
+                    && stream.keyframes.poll(now)
+                    && endpoint.send_control(out, |writer| writer.pli(own, ssrc))
+                {
                     counters.keyframes += 1;
                 }
             }
