@@ -27,6 +27,7 @@ use tandem_webrtc::{
     SrtpKeys, SrtpProfile, Transport,
 };
 
+pub const PEERS_ARE: &str = "a peer that has joined";
 pub const SERVER: &str = "203.0.113.1:9000";
 
 #[allow(clippy::disallowed_methods, reason = "an instant can only be had from the clock; tests go on from it by hand")]
@@ -205,7 +206,11 @@ impl World {
     pub fn join(&mut self, id: u64) {
         let (now, config) = (self.now, transports(Mode::Full { is_controlling: true }));
         let seed = u8::try_from(id % 200).expect("small");
-        let (ours, theirs) = (Credentials::new([seed; 24]), Credentials::new([seed + 50; 24]));
+        let credentials = |whose: u8| {
+            let [.., high, low] = id.to_be_bytes();
+            Credentials::new(std::array::from_fn(|byte| [whose, high, low][byte % 3]))
+        };
+        let (ours, theirs) = (credentials(1), credentials(2));
         let address = SocketAddr::new([10, 0, seed, u8::try_from(id / 200).expect("small")].into(), 4_000);
         let mut transport = Transport::new(now, config.clone(), theirs.clone(), id, &[(Protocol::Udp, address)]);
         self.tell(Command::Add {
@@ -334,7 +339,8 @@ impl World {
         extensions.iter().for_each(|(id, value)| writer.extension(*id, value).expect("room"));
         let length = writer.payload(payload).expect("room");
         let (sender, _) = peer.srtp.as_mut().expect("keys");
-        let length = sender.protect_rtp(&mut buffer, length).expect("protected");
+        // A number that was used before is not sent again.
+        let Ok(length) = sender.protect_rtp(&mut buffer, length) else { return };
         buffer.truncate(length);
         self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
     }
@@ -348,6 +354,17 @@ impl World {
         let length = writer.finish();
         let (sender, _) = peer.srtp.as_mut().expect("keys");
         let length = sender.protect_rtcp(&mut buffer, length).expect("protected");
+        buffer.truncate(length);
+        self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
+    }
+
+    /// Whatever bytes a peer takes for a control packet.
+    pub fn control_bytes(&mut self, peer: u64, bytes: &[u8]) {
+        let peer = self.peers.get_mut(&peer).expect(PEERS_ARE);
+        let mut buffer = bytes.to_vec();
+        buffer.resize(bytes.len() + 100, 0);
+        let (sender, _) = peer.srtp.as_mut().expect("keys");
+        let Ok(length) = sender.protect_rtcp(&mut buffer, bytes.len()) else { return };
         buffer.truncate(length);
         self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
     }
