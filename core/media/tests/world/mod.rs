@@ -389,11 +389,7 @@ impl World {
                     None => peer.receive(self.now, &mut datagram, &self.ids),
                 }
             }
-            for peer in self.peers.values_mut() {
-                while let Some(output) = peer.transport.poll_output() {
-                    peer.heed(output, &mut self.wire);
-                }
-            }
+            self.poll_peers();
             if self.wire.is_empty() && self.out.datagrams.is_empty() {
                 return;
             }
@@ -409,13 +405,27 @@ impl World {
                 self.plane.handle_timeout(self.now, &mut self.out);
             }
             self.arrive();
-            for peer in self.peers.values_mut() {
-                if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
-                    peer.transport.handle_timeout(self.now);
-                }
-            }
+            self.tick_peers();
         }
         self.deliver();
+    }
+
+    /// What peers want to be sent is on its way.
+    pub fn poll_peers(&mut self) {
+        for peer in self.peers.values_mut() {
+            while let Some(output) = peer.transport.poll_output() {
+                peer.heed(output, &mut self.wire);
+            }
+        }
+    }
+
+    /// Time has passed for peers.
+    pub fn tick_peers(&mut self) {
+        for peer in self.peers.values_mut() {
+            if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
+                peer.transport.handle_timeout(self.now);
+            }
+        }
     }
 
     /// What is through its link by now; and what peers tell of that.
@@ -467,7 +477,7 @@ impl Peer {
         }
     }
 
-    fn receive(&mut self, now: Instant, datagram: &mut [u8], ids: &Ids) {
+    pub fn receive(&mut self, now: Instant, datagram: &mut [u8], ids: &Ids) {
         if !matches!(datagram.first(), Some(128..=191)) {
             let path = Path { protocol: Protocol::Udp, local: self.address, remote: at(SERVER) };
             return self.transport.handle_datagram(now, path, datagram);
