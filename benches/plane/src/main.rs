@@ -71,16 +71,16 @@ fn row(subscribers: u64, lines: u64, seconds: u64) {
             media.time(|| world.plane.handle_datagram(world.now, path, &mut datagram, &mut world.out));
         }
         peers.receive(&mut world);
-        world.now += Duration::from_millis(20);
-        rest.time(|| {
+        for _ in 0..20 {
+            world.now += Duration::from_millis(1);
             if world.plane.poll_timeout().is_some_and(|at| at <= world.now) {
-                world.plane.handle_timeout(world.now, &mut world.out);
+                rest.time(|| world.plane.handle_timeout(world.now, &mut world.out));
+                peers.receive(&mut world);
             }
-            while let Some(event) = world.plane.poll_event() {
-                assert!(!matches!(event, Event::Ended(..)), "{event:?}");
-            }
-        });
-        peers.receive(&mut world);
+        }
+        while let Some(event) = world.plane.poll_event() {
+            assert!(!matches!(event, Event::Ended(..)), "{event:?}");
+        }
         if step % 3 == 0 {
             for peer in 2..=subscribers + 1 {
                 tell(&mut world, peer);
@@ -114,7 +114,8 @@ fn row(subscribers: u64, lines: u64, seconds: u64) {
 }
 
 fn tell(world: &mut World, peer: u64) {
-    let Some(mut recorder) = world.peers.get_mut(&peer).and_then(|peer| peer.recorder.take()) else { return };
+    let recorder = world.peers.get_mut(&peer).and_then(|peer| peer.recorder.take_if(|it| it.waiting() > 0));
+    let Some(mut recorder) = recorder else { return };
     world.control(peer, |writer| {
         recorder.write(writer, Ssrc(7), Ssrc(9)).expect("room");
     });
