@@ -550,6 +550,41 @@ fn a_group_is_told_who_speaks() {
 }
 
 #[test]
+fn extensions_that_tell_of_the_media_go_along_under_the_subscribers_numbers() {
+    let mut world = World::with(3);
+    let mut theirs = world.ids;
+    world.ids.set(ext::Kind::AbsCaptureTime, 5);
+    world.ids.set(ext::Kind::PlayoutDelay, 6);
+    world.ids.set(ext::Kind::AudioLevel, 7);
+    // One has agreed on some, under other numbers; the other on none.
+    theirs.set(ext::Kind::AbsCaptureTime, 9);
+    theirs.set(ext::Kind::AudioLevel, 2);
+    world.tell(Command::Extensions { endpoint: EndpointId(1), ids: world.ids });
+    world.tell(Command::Extensions { endpoint: EndpointId(2), ids: theirs });
+    world.publish(1, 1, OPUS, &[]);
+    world.subscribe(2, 1, OPUS, top(0));
+    world.subscribe(3, 1, OPUS, top(0));
+    let header = Header {
+        marker: false,
+        payload_type: PayloadType::from_wire(111),
+        sequence: 1,
+        timestamp: Timestamp(0),
+        ssrc: Ssrc(77),
+    };
+    let (time, delay, level) = ([1, 2, 3, 4, 5, 6, 7, 8], [0, 0x10, 0x02], [0x80 | 30]);
+    // What it says is encrypted end to end: nobody looks.
+    world.send(1, header, &[(4, b"1"), (5, &time), (6, &delay), (7, &level)], &[0xee; 60]);
+    world.deliver();
+    let others = |peer| -> Vec<(u8, Vec<u8>)> {
+        let got: &Got = world.peer(peer).got.last().expect("a packet");
+        assert_eq!(got.payload, [0xee; 60]);
+        got.extensions.iter().filter(|(id, _)| *id != 3).cloned().collect()
+    };
+    assert_eq!(others(2), [(2, level.to_vec()), (9, time.to_vec())]);
+    assert_eq!(others(3), []);
+}
+
+#[test]
 fn packets_that_are_forged_replayed_or_nobodys_are_refused_and_counted() {
     let mut world = World::with(2);
     world.publish(1, 1, VP8, &[]);

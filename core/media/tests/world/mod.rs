@@ -72,6 +72,7 @@ impl Outbox for Sent {
 pub struct Got {
     pub header: Header,
     pub payload: Vec<u8>,
+    pub extensions: Vec<(u8, Vec<u8>)>,
     pub transport_sequence: Option<u16>,
 }
 
@@ -492,7 +493,9 @@ impl Peer {
         let packet = Packet::parse(&copy[..length]).expect("a packet");
         let transport_sequence =
             ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
-        let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
+        let extensions = packet.extensions().map(|(id, value)| (id, value.to_vec())).collect();
+        let (header, payload) = (Header::of(&packet), packet.payload().to_vec());
+        let got = Got { header, payload, extensions, transport_sequence };
         self.numbers.extend(got.transport_sequence);
         if let (Some(recorder), Some(number)) = (&mut self.recorder, got.transport_sequence) {
             let at = now.saturating_duration_since(self.born).as_micros();
