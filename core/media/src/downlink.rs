@@ -21,9 +21,9 @@ pub(crate) struct Downlink {
     /// It is told what arrives, or how much is wanted; receiver reports alone tell too little to stop anything for.
     pub(crate) heard: bool,
     /// Some of what is to be seen comes.
-    flows: bool,
-    /// Since when it has.
-    began: Option<Instant>,
+    pub(crate) flows: bool,
+    /// When the first picture left.
+    pub(crate) began: Option<Instant>,
     /// When to allocate, and when it was done last.
     pub(crate) allocate_at: Option<Instant>,
     allocated: Option<Instant>,
@@ -115,14 +115,6 @@ impl Downlink {
             self.told = target;
         }
         is_less || is_other
-    }
-
-    /// Some of what is to be seen comes, or nothing does.
-    pub(crate) fn set_flowing(&mut self, now: Instant, flows: bool) {
-        self.flows = flows;
-        if flows {
-            self.began.get_or_insert(now);
-        }
     }
 
     /// Pictures have only just begun to come: what its way carries is being found out.

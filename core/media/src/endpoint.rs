@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tandem_rtp::Ssrc;
 use tandem_rtp::ext::{self, Ids};
 use tandem_rtp::rtcp::Recorder;
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
-use tandem_rtp::{Packet, Ssrc};
 use tandem_webrtc::{Path, Protocol, SrtpKeys, SrtpProfile, Transport};
 
 use crate::downlink::Downlink;
@@ -159,15 +159,10 @@ impl Incoming {
         self.tracks.retain(|(_, known)| *known != track);
     }
 
-    /// The m-line a packet names, or the only one there is (RFC 9143 §9.2).
-    pub(crate) fn track_named(&self, ids: &Ids, packet: &Packet<'_>) -> Option<usize> {
-        match ids.value(packet, ext::Kind::Mid) {
-            Some(mid) => {
-                let mid = ext::text(mid)?;
-                self.tracks.iter().find(|(known, _)| known == mid).map(|(_, track)| *track)
-            }
-            None => None,
-        }
+    /// The m-line of that name (RFC 9143 §9.2).
+    pub(crate) fn track_named(&self, mid: &[u8]) -> Option<usize> {
+        let mid = ext::text(mid)?;
+        self.tracks.iter().find(|(known, _)| known == mid).map(|(_, track)| *track)
     }
 }
 

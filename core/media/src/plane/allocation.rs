@@ -64,7 +64,7 @@ impl Plane {
         if !downlink.heard || !can_probe || downlink.is_new(now) || lowest <= target.scale(TOLERANCE) {
             target = target.max(lowest);
         }
-        downlink.set_flowing(now, shares.flows);
+        downlink.flows = shares.flows;
         let assignments = downlink.allocator.allocate(now, target, shares.tracks());
         let chosen: &mut Vec<Assignment> = &mut self.chosen;
         chosen.clear();

@@ -170,7 +170,11 @@ impl Plane {
             // Only where there is no doubt.
             fit.next().filter(|_| fit.next().is_none())
         };
-        let index = incoming.track_named(&ids, packet).or_else(by_type)?;
+        // Whoever names an m-line means that one.
+        let index = match ids.value(packet, ext::Kind::Mid) {
+            Some(mid) => incoming.track_named(mid)?,
+            None => by_type()?,
+        };
         let track = self.tracks.get_mut(index)?;
         let is_rtx = track.repaired(packet.payload_type()).is_some();
         let kind = if is_rtx { ext::Kind::RepairedRid } else { ext::Kind::Rid };

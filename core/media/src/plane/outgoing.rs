@@ -77,6 +77,9 @@ impl Endpoint {
             return Fate::Lost;
         };
         let (class, mark) = (draft.class(), Mark::of(draft.codec));
+        if mark == Mark::Video {
+            downlink.began.get_or_insert(now);
+        }
         if let Some(probe) = downlink.pacer.pass(now, class, draft.payload.len() + OVERHEAD) {
             let Ok(length) = draft.write(out.room(), &self.ids) else { return Fate::Lost };
             return if self.transmit(now, length, (probe, mark), out) { Fate::Sent } else { Fate::Lost };

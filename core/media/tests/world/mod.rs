@@ -2,9 +2,12 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     clippy::indexing_slicing,
     reason = "shared by tests that use parts of it; of what they have made themselves"
 )]
+
+mod camera;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -21,12 +24,15 @@ use tandem_rtp::header::{Header, Writer};
 use tandem_rtp::payload::Codec;
 use tandem_rtp::rtcp::{self, Recorder};
 use tandem_rtp::srtp::{Master, Receiver, Sender, Suite};
-use tandem_rtp::{Packet, PayloadType, Ssrc, Timestamp};
+use tandem_rtp::{Packet, PayloadType, Ssrc};
 use tandem_webrtc::{
     Breadth, ChannelId, Credentials, Identity, Key, Local, Mode, Output, Path, Protocol, Reliability, Remote, Role,
     SrtpKeys, SrtpProfile, Transport,
 };
 
+pub use camera::Camera;
+
+pub const PEERS_ARE: &str = "a peer that has joined";
 pub const SERVER: &str = "203.0.113.1:9000";
 
 #[allow(clippy::disallowed_methods, reason = "an instant can only be had from the clock; tests go on from it by hand")]
@@ -71,6 +77,7 @@ impl Outbox for Sent {
 pub struct Got {
     pub header: Header,
     pub payload: Vec<u8>,
+    pub extensions: Vec<(u8, Vec<u8>)>,
     pub transport_sequence: Option<u16>,
 }
 
@@ -205,7 +212,11 @@ impl World {
     pub fn join(&mut self, id: u64) {
         let (now, config) = (self.now, transports(Mode::Full { is_controlling: true }));
         let seed = u8::try_from(id % 200).expect("small");
-        let (ours, theirs) = (Credentials::new([seed; 24]), Credentials::new([seed + 50; 24]));
+        let credentials = |whose: u8| {
+            let [.., high, low] = id.to_be_bytes();
+            Credentials::new(std::array::from_fn(|byte| [whose, high, low][byte % 3]))
+        };
+        let (ours, theirs) = (credentials(1), credentials(2));
         let address = SocketAddr::new([10, 0, seed, u8::try_from(id / 200).expect("small")].into(), 4_000);
         let mut transport = Transport::new(now, config.clone(), theirs.clone(), id, &[(Protocol::Udp, address)]);
         self.tell(Command::Add {
@@ -334,7 +345,8 @@ impl World {
         extensions.iter().for_each(|(id, value)| writer.extension(*id, value).expect("room"));
         let length = writer.payload(payload).expect("room");
         let (sender, _) = peer.srtp.as_mut().expect("keys");
-        let length = sender.protect_rtp(&mut buffer, length).expect("protected");
+        // A number that was used before is not sent again.
+        let Ok(length) = sender.protect_rtp(&mut buffer, length) else { return };
         buffer.truncate(length);
         self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
     }
@@ -348,6 +360,17 @@ impl World {
         let length = writer.finish();
         let (sender, _) = peer.srtp.as_mut().expect("keys");
         let length = sender.protect_rtcp(&mut buffer, length).expect("protected");
+        buffer.truncate(length);
+        self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
+    }
+
+    /// Whatever bytes a peer takes for a control packet.
+    pub fn control_bytes(&mut self, peer: u64, bytes: &[u8]) {
+        let peer = self.peers.get_mut(&peer).expect(PEERS_ARE);
+        let mut buffer = bytes.to_vec();
+        buffer.resize(bytes.len() + 100, 0);
+        let (sender, _) = peer.srtp.as_mut().expect("keys");
+        let Ok(length) = sender.protect_rtcp(&mut buffer, bytes.len()) else { return };
         buffer.truncate(length);
         self.wire.push_back((Path { protocol: Protocol::Udp, local: at(SERVER), remote: peer.address }, buffer));
     }
@@ -372,11 +395,7 @@ impl World {
                     None => peer.receive(self.now, &mut datagram, &self.ids),
                 }
             }
-            for peer in self.peers.values_mut() {
-                while let Some(output) = peer.transport.poll_output() {
-                    peer.heed(output, &mut self.wire);
-                }
-            }
+            self.poll_peers();
             if self.wire.is_empty() && self.out.datagrams.is_empty() {
                 return;
             }
@@ -392,13 +411,27 @@ impl World {
                 self.plane.handle_timeout(self.now, &mut self.out);
             }
             self.arrive();
-            for peer in self.peers.values_mut() {
-                if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
-                    peer.transport.handle_timeout(self.now);
-                }
-            }
+            self.tick_peers();
         }
         self.deliver();
+    }
+
+    /// What peers want to be sent is on its way.
+    pub fn poll_peers(&mut self) {
+        for peer in self.peers.values_mut() {
+            while let Some(output) = peer.transport.poll_output() {
+                peer.heed(output, &mut self.wire);
+            }
+        }
+    }
+
+    /// Time has passed for peers.
+    pub fn tick_peers(&mut self) {
+        for peer in self.peers.values_mut() {
+            if peer.transport.poll_timeout().is_some_and(|at| at <= self.now) {
+                peer.transport.handle_timeout(self.now);
+            }
+        }
     }
 
     /// What is through its link by now; and what peers tell of that.
@@ -450,7 +483,7 @@ impl Peer {
         }
     }
 
-    fn receive(&mut self, now: Instant, datagram: &mut [u8], ids: &Ids) {
+    pub fn receive(&mut self, now: Instant, datagram: &mut [u8], ids: &Ids) {
         if !matches!(datagram.first(), Some(128..=191)) {
             let path = Path { protocol: Protocol::Udp, local: self.address, remote: at(SERVER) };
             return self.transport.handle_datagram(now, path, datagram);
@@ -465,7 +498,9 @@ impl Peer {
         let packet = Packet::parse(&copy[..length]).expect("a packet");
         let transport_sequence =
             ids.value(&packet, ext::Kind::TransportSequence).map(|value| u16::from_be_bytes([value[0], value[1]]));
-        let got = Got { header: Header::of(&packet), payload: packet.payload().to_vec(), transport_sequence };
+        let extensions = packet.extensions().map(|(id, value)| (id, value.to_vec())).collect();
+        let (header, payload) = (Header::of(&packet), packet.payload().to_vec());
+        let got = Got { header, payload, extensions, transport_sequence };
         self.numbers.extend(got.transport_sequence);
         if let (Some(recorder), Some(number)) = (&mut self.recorder, got.transport_sequence) {
             let at = now.saturating_duration_since(self.born).as_micros();
@@ -506,77 +541,4 @@ fn contexts(keys: &SrtpKeys) -> (Sender, Receiver) {
     };
     let master = |(key, salt): &(Vec<u8>, Vec<u8>)| Master::from_parts(suite, key, salt).expect("keys");
     (Sender::new(&master(&keys.ours), 500), Receiver::new(&master(&keys.theirs), 500))
-}
-
-/// A camera's VP8: frames of so many packets, each with a payload that says which it is.
-pub struct Camera {
-    pub peer: u64,
-    pub mid: u64,
-    pub rid: Option<&'static str>,
-    pub ssrc: Ssrc,
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub picture: u16,
-    pub tl0: u8,
-    pub transport: u16,
-    pub packets: usize,
-    /// Bytes of each.
-    pub size: usize,
-    pub temporal: bool,
-    pub count: u32,
-}
-
-impl Camera {
-    pub fn new(peer: u64, mid: u64, rid: Option<&'static str>) -> Self {
-        let ssrc = Ssrc(
-            u32::try_from(peer * 100_000 + mid * 100 + rid.map_or(0, |rid| u64::from(rid.as_bytes()[0])))
-                .expect("small"),
-        );
-        let (count, size) = (0, 207);
-        Self {
-            peer,
-            mid,
-            rid,
-            ssrc,
-            sequence: 1_000,
-            timestamp: 50_000,
-            picture: 300,
-            tl0: 10,
-            transport: 0,
-            packets: 3,
-            size,
-            temporal: false,
-            count,
-        }
-    }
-
-    /// The next picture; a keyframe if that is asked for. Temporal layers go 0 2 1 2.
-    pub fn frame(&mut self, world: &mut World, is_keyframe: bool) {
-        let temporal = if !self.temporal || is_keyframe { 0 } else { [0, 2, 1, 2][self.count as usize % 4] };
-        if is_keyframe {
-            self.count = 0;
-        }
-        self.count += 1;
-        self.picture = (self.picture + 1) & 0x7fff;
-        if temporal == 0 {
-            self.tl0 = self.tl0.wrapping_add(1);
-        }
-        for index in 0..self.packets {
-            let [p0, p1] = (0x8000 | self.picture).to_be_bytes();
-            // X, S with the first; I, L, T; picture, TL0PICIDX, TID with Y; then the frame's first byte.
-            let start = if index == 0 { 0x10 } else { 0 };
-            let mut payload = vec![0x80 | start, 0xe0, p0, p1, self.tl0, temporal << 6 | 0x20, u8::from(!is_keyframe)];
-            payload.resize(self.size, u8::try_from(index).expect("small"));
-            let marker = index + 1 == self.packets;
-            let (sequence, timestamp, ssrc) = (self.sequence, Timestamp(self.timestamp), self.ssrc);
-            let header = Header { marker, payload_type: PayloadType::from_wire(96), sequence, timestamp, ssrc };
-            let (mid, transport) = (self.mid.to_string(), self.transport.to_be_bytes());
-            let mut extensions: Vec<(u8, &[u8])> = vec![(3, &transport), (4, mid.as_bytes())];
-            extensions.extend(self.rid.map(|rid| (10, rid.as_bytes())));
-            world.send(self.peer, header, &extensions, &payload);
-            self.sequence = self.sequence.wrapping_add(1);
-            self.transport = self.transport.wrapping_add(1);
-        }
-        self.timestamp = self.timestamp.wrapping_add(3_000);
-    }
 }
