@@ -113,6 +113,9 @@ export function fakeCall(wanted: Wanted): Call {
     raiseHand: done,
     lowerHand: done,
     forward: done,
+    speakers: [],
+    bandwidth: "full",
+    setBandwidth: () => undefined,
     showing: () => undefined,
   } as Call;
 }
@@ -144,6 +147,7 @@ function peer(index: number, wanted: Wanted): Peer {
     quality: quality(index === 1 ? "fair" : "good", index),
     speaking: index === 0 && wanted.people > 2,
     forwarded: false,
+    paused: false,
   };
 }
 
