@@ -63,6 +63,7 @@ export function fakeCall(wanted: Wanted): Call {
   };
   const room: Room = {
     topology: "p2p",
+    always_sfu: false,
     name: "tovu-rabi-keno-lipa-duza",
     host: wanted.host ? "p1" : "p2",
     locked: wanted.locked,
@@ -113,6 +114,7 @@ export function fakeCall(wanted: Wanted): Call {
     raiseHand: done,
     lowerHand: done,
     forward: done,
+    canForward: true,
     speakers: [],
     bandwidth: "full",
     setBandwidth: () => undefined,

@@ -136,6 +136,9 @@ class TandemCall implements Call {
   get meshFull(): boolean {
     return this.#mesh.full;
   }
+  get canForward(): boolean {
+    return this.#roster?.limits.sfu === true;
+  }
   get speakers(): readonly string[] {
     return this.#speakers.recent;
   }

@@ -62,7 +62,7 @@ export interface Peer {
  */
 export type Bandwidth = "full" | "low" | "audio";
 
-export type Trouble = "none" | "your_upload" | "their_upload" | "network" | "device";
+export type Trouble = "none" | "your_upload" | "your_download" | "their_upload" | "network" | "device";
 /** Words first: `level` and `trouble`; numbers second. */
 export interface Quality {
   readonly level: "unknown" | "good" | "fair" | "poor";
@@ -150,6 +150,8 @@ export interface Call {
   readonly local: Local;
   /** Above the server's mesh limit no media flows between browsers; the page says so in a clear word. */
   readonly meshFull: boolean;
+  /** The server can carry the media of this call. */
+  readonly canForward: boolean;
   /** Who has spoken lately, the last one first; without oneself. */
   readonly speakers: readonly string[];
   readonly bandwidth: Bandwidth;

@@ -339,6 +339,7 @@ export const de: Catalogue = {
       })[level],
     trouble: {
       your_upload: () => "Ihr Upload ist schwach. Es hilft, die Kamera auszuschalten.",
+      your_download: () => "Ihr Download ist schwach. Weniger oder kleinere Bilder würden helfen.",
       their_upload: (name) => `Der Upload von ${name} ist schwach.`,
       network: () => "Das Netz zwischen Ihnen verliert Pakete.",
       device: () => "Ein Gerät ist zu langsam für so viel Bild.",
@@ -375,6 +376,8 @@ export const de: Catalogue = {
     title: "Geräte und Töne",
     lead: "Was Sie wählen, gilt sofort.",
     sounds: "Töne",
+    forward: "Immer über den Server",
+    forwardHint: "Auch zu zweit gehen Ton und Bild über den Server: Kein Browser erfährt die Adresse des anderen.",
     soundsHint:
       "Kurz und leise, wenn jemand kommt, geht, klingelt oder schreibt. Keine, solange Sie Ihren Bildschirm teilen.",
     speakerHint: "Dieser Browser überlässt dem System die Wahl des Lautsprechers.",

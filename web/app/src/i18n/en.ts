@@ -336,6 +336,7 @@ export const en = {
       })[level],
     trouble: {
       your_upload: () => "Your upload is weak. Turning your camera off would help.",
+      your_download: () => "Your download is weak. Fewer pictures, or smaller ones, would help.",
       their_upload: (name: string) => `${name}'s upload is weak.`,
       network: () => "The network between you loses packets.",
       device: () => "A device is too slow for this much video.",
@@ -372,6 +373,9 @@ export const en = {
     title: "Devices and sounds",
     lead: "Changes take effect at once.",
     sounds: "Sounds",
+    forward: "Always through the server",
+    forwardHint:
+      "Sound and pictures of a call of two go through the server, too: neither browser learns the other's address.",
     soundsHint: "Short, quiet tones when someone comes, goes, rings or writes. None while you share your screen.",
     speakerHint: "This browser lets the system choose the speaker.",
   },

@@ -59,6 +59,10 @@ export class CallView {
     return this.#read().meshFull;
   }
 
+  get canForward(): boolean {
+    return this.#read().canForward;
+  }
+
   get speakers(): readonly string[] {
     return this.#read().speakers;
   }

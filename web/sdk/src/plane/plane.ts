@@ -46,8 +46,8 @@ interface Line extends Slot {
   /** Of its present wish: something has come. `null`: not looked at yet. */
   before: number | null;
   flows: boolean;
-  /** The server has nothing for it that would fit the way to us. */
-  paused: boolean;
+  /** Since when the server has had nothing for it that would fit the way to us. */
+  pausedAt: number | null;
   /** What the server was told last. */
   told: string;
 }
@@ -73,6 +73,8 @@ export class Plane {
   /** How many sizes of the camera somebody wants; all of them until the server has said. */
   #watched = new Map<Source, number>();
   #streams = new Map<string, Streams>();
+  /** What is said of the quality while a picture is paused. */
+  #paused = new WeakMap<Quality, Quality>();
   #samples = new Map<string, { sample: Sample; quality: Quality }>();
   #negotiating: Promise<void> | null = null;
   #again = false;
@@ -162,8 +164,8 @@ export class Plane {
     let changed = false;
     for (const { mid, layer } of slots) {
       const line = this.#lines.find(({ transceiver }) => transceiver.mid === mid);
-      if (!line || line.paused === (layer === undefined)) continue;
-      line.paused = layer === undefined;
+      if (!line || (line.pausedAt !== null) === (layer === undefined)) continue;
+      line.pausedAt = layer === undefined ? this.#deps.timers.now() : null;
       changed = true;
     }
     if (changed) this.#port.changed();
@@ -179,14 +181,14 @@ export class Plane {
     const lines = this.#linesOf(id);
     const microphone = lines.find(({ wish }) => wish?.key === `${id}:microphone`);
     const source = microphone?.transceiver.receiver.getSynchronizationSources?.()[0];
-    const camera = lines.find(({ wish }) => wish?.key === `${id}:camera`);
+    const isPaused = this.#isPaused(lines.find(({ wish }) => wish?.key === `${id}:camera`));
     return {
       connection: this.#recovery.state,
       camera: this.#stream(id, "camera", ["microphone", "camera"]),
       screen: this.#stream(id, "screen", ["screen", "screen_audio"]),
-      quality: this.#samples.get(id)?.quality ?? UNKNOWN_QUALITY,
+      quality: this.#qualityOf(id, isPaused),
       level: loudness(source?.audioLevel ?? 0),
-      paused: camera?.paused === true && !isOutOfSight(camera.wish),
+      paused: isPaused,
       flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(hasCome),
     };
   }
@@ -223,7 +225,7 @@ export class Plane {
       for (const { id } of roster.participants) {
         const mids = new Set(this.#linesOf(id).map(({ transceiver }) => transceiver.mid));
         const own = entries.filter(([, entry]) => entry["type"] !== "inbound-rtp" || mids.has(String(entry["mid"])));
-        const { quality, sample } = digest(own, this.#samples.get(id)?.sample ?? null, now);
+        const { quality, sample } = digest(own, this.#samples.get(id)?.sample ?? null, now, "server");
         this.#samples.set(id, { quality, sample });
       }
       this.#port.changed();
@@ -292,7 +294,7 @@ export class Plane {
       for (let i = 0; i < by[kind]; i += 1) {
         const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
         if (kind === "video") preferFew(transceiver);
-        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, paused: false, told: "" });
+        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, pausedAt: null, told: "" });
       }
     }
   }
@@ -372,7 +374,7 @@ export class Plane {
       if (line.wish?.key === before[i]?.key && line.wish?.track === before[i]?.track) continue;
       line.before = null;
       line.flows = false;
-      line.paused = false;
+      line.pausedAt = null;
     }
     this.#tell();
     if (missing.audio > 0 || missing.video > 0) {
@@ -408,6 +410,20 @@ export class Plane {
     const wanted = wishesOf(this.#roster, this.#view).filter((wish) => wish.key.startsWith(`${id}:`));
     const held = new Set(this.#linesOf(id).map(({ wish }) => wish?.key));
     return wanted.every((wish) => held.has(wish.key) || isOutOfSight(wish)) && this.#isPublishing(id);
+  }
+
+  #qualityOf(id: string, isPaused: boolean): Quality {
+    const quality = this.#samples.get(id)?.quality ?? UNKNOWN_QUALITY;
+    if (!isPaused) return quality;
+    const known = this.#paused.get(quality) ?? { ...quality, level: "poor", trouble: "your_download" };
+    this.#paused.set(quality, known);
+    return known;
+  }
+
+  /** What has just begun, or has to wait for a moment, is not worth a word. */
+  #isPaused(camera: Line | undefined): boolean {
+    if (!camera || camera.pausedAt === null || isOutOfSight(camera.wish)) return false;
+    return this.#deps.timers.now() - camera.pausedAt >= PAUSED_MS;
   }
 
   /** Who has not come to the server yet sends nothing there, although something is on. */
@@ -454,6 +470,7 @@ const FIRST_SLOTS = 3;
 const SLOTS = 4;
 const STEP = 30;
 const MOST_HEIGHT = 2_160;
+const PAUSED_MS = 3_000;
 const RETRY_MS = 3_000;
 /** Refusals that another try does not mend. */
 const FINAL: ReadonlySet<string> = new Set(["forbidden", "not_joined", "not_accepted", "aborted"]);
