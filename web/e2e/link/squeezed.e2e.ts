@@ -12,8 +12,8 @@ test("a link squeezed to 300 kbit/s, 5 % loss and 200 ms gets small pictures, an
   test.slow();
   await squeeze("clear");
   const near = await browserAtNearEnd();
-  const ann = await person("Ann");
-  const ben = await person("Ben");
+  const ann = await person("Ann", { camera: LARGE });
+  const ben = await person("Ben", { camera: LARGE });
   const cora = await person("Cora", { browser: near });
   for (const each of [ann, ben, cora]) await each.enters(room);
   for (const each of [ann, ben, cora]) await sees(each.page, 2);
@@ -53,5 +53,6 @@ test("a link that is cut and comes back brings the pictures back, without enteri
   await near.close();
 });
 
+const LARGE = { width: 1280, height: 720 };
 /** Of a camera of 720 lines the smallest size has 180. */
 const SMALL = 200;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Participant, Source } from "../src/generated";
+import { linesOf, setSizes, sizesOf } from "../src/plane/encodings";
 import { assign, type Slot, type Wish } from "../src/plane/slots";
 import { wishesOf, type View } from "../src/plane/wishes";
 import type { Roster } from "../src/roster";
@@ -141,4 +142,35 @@ test("who has spoken lately: as the server says, or as we hear it, and two at on
     "p1",
   );
   expect(speakers.recent).toHaveLength(64);
+});
+
+test.each([
+  [{ width: 1_280, height: 720 }, Infinity, [4, 2, 1], [true, true, true]],
+  [{ width: 1_280, height: 720 }, 2, [4, 2, 1], [true, true, false]],
+  [{ width: 1_280, height: 720 }, 0, [4, 2, 1], [true, false, false]],
+  // A phone held upright.
+  [{ width: 720, height: 1_280 }, 3, [4, 2, 1], [true, true, true]],
+  [{ width: 640, height: 480 }, 3, [2, 1, 1], [true, true, false]],
+  [{ width: 320, height: 180 }, 3, [1, 2, 1], [true, false, false]],
+])("a camera of %j, watched in %d sizes, goes up scaled by %j, %j", async (settings, watched, scales, active) => {
+  const parameters = {
+    encodings: [4, 2, 1].map((scaleResolutionDownBy) => ({ scaleResolutionDownBy, active: true })),
+  } as RTCRtpSendParameters;
+  let told = 0;
+  const sender = {
+    track: { getSettings: () => settings },
+    getParameters: () => parameters,
+    setParameters: () => Promise.resolve(void (told += 1)),
+  } as unknown as RTCRtpSender;
+  await setSizes(sender, watched);
+  expect(parameters.encodings.map((each) => each.scaleResolutionDownBy)).toEqual(scales);
+  expect(parameters.encodings.map((each) => each.active)).toEqual(active);
+  // Said once; the same again says nothing.
+  await setSizes(sender, watched);
+  expect(told).toBe(1);
+});
+
+test("a camera that does not say how large it is counts as a large one", () => {
+  expect(sizesOf(linesOf(null))).toHaveLength(3);
+  expect(sizesOf(linesOf({ getSettings: () => ({}) } as MediaStreamTrack))).toHaveLength(3);
 });

@@ -15,7 +15,7 @@ import type { Roster } from "../roster";
 import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
 import type { Bandwidth, Quality } from "../types";
-import { cameraEncodings, preferFew, setLayers } from "./encodings";
+import { cameraEncodings, preferFew, setSizes } from "./encodings";
 import { assign, isOutOfSight, type Kind, type Slot } from "./slots";
 import { wishesOf, type View } from "./wishes";
 
@@ -71,7 +71,7 @@ export class Plane {
   #speakers: readonly string[] = [];
   #bandwidth: Bandwidth = "full";
   /** How many sizes of the camera somebody wants; all of them until the server has said. */
-  #watched = new Map<Source, number>();
+  #watched = Infinity;
   #streams = new Map<string, Streams>();
   /** What is said of the quality while a picture is paused. */
   #paused = new WeakMap<Quality, Quality>();
@@ -117,8 +117,7 @@ export class Plane {
   setBandwidth(bandwidth: Bandwidth): void {
     if (bandwidth === this.#bandwidth) return;
     this.#bandwidth = bandwidth;
-    for (const source of this.#watched.keys()) this.#applyLayers(source);
-    this.#applyLayers("camera");
+    this.#applySizes();
     this.#sync();
   }
 
@@ -153,10 +152,9 @@ export class Plane {
   /** So many of the sizes of a track of ours are wanted by somebody. */
   handleWatched(track: string, layers: number): void {
     const me = this.#roster?.participants.find(({ id }) => id === this.#roster?.you);
-    const source = me?.tracks.find(({ id }) => id === track)?.source;
-    if (source === undefined) return;
-    this.#watched.set(source, layers);
-    this.#applyLayers(source);
+    if (me?.tracks.find(({ id }) => id === track)?.source !== "camera") return;
+    this.#watched = layers;
+    this.#applySizes();
   }
 
   /** What comes by our slots at the moment. */
@@ -282,7 +280,7 @@ export class Plane {
     this.#lines = [];
     this.#streams.clear();
     this.#samples.clear();
-    this.#watched.clear();
+    this.#watched = Infinity;
     this.#again = false;
     this.#negotiating = null;
   }
@@ -351,15 +349,15 @@ export class Plane {
     const { microphone, camera, screen, screenSound } = this.#tracks;
     for (const [i, track] of [microphone, camera, screen, screenSound].entries()) {
       const sender = this.#senders[i]?.sender;
-      if (sender && sender.track !== track) quiet(sender.replaceTrack(track));
+      if (!sender || sender.track === track) continue;
+      quiet(sender.replaceTrack(track).then(() => this.#applySizes()));
     }
   }
 
-  #applyLayers(source: Source): void {
-    const sender = this.#senders[SOURCES.indexOf(source)]?.sender;
-    const watched = this.#watched.get(source) ?? Infinity;
-    const most = source === "camera" && this.#bandwidth !== "full" ? 1 : Infinity;
-    if (sender) quiet(setLayers(sender, Math.min(watched, most)));
+  /** In which sizes the camera goes up: as many as suit it, are looked at, and are to be spent. */
+  #applySizes(): void {
+    const sender = this.#senders[SOURCES.indexOf("camera")]?.sender;
+    if (sender?.track) quiet(setSizes(sender, this.#bandwidth === "full" ? this.#watched : 1));
   }
 
   get #view(): View {
