@@ -424,16 +424,18 @@ fn a_publisher_by_whip_is_on_the_roster_and_a_viewer_by_whep_is_shown_what_it_se
     };
     let shown: Vec<TrackId> = commands(&house).iter().filter_map(shown).collect();
     assert_eq!(shown, [TrackId(2), TrackId(3)]);
-    // Another camera comes; nobody speaks yet: nothing changes for the viewer. Then its owner speaks.
+    // Another camera comes; nobody speaks yet: nothing changes for the viewer. Then its owner speaks, with the camera off.
     offer(&mut house, 1, (1, "aaaa"), &CAMERA);
     house.clear();
-    let mine = media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(6)] };
-    tell(&mut house, mine);
-    assert!(
-        commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })),
-        "{:?}",
-        commands(&house)
-    );
+    let speaking = || media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(6)] };
+    tell(&mut house, speaking());
+    assert!(!commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })));
+    let on = Media { audio: true, video: true, screen: false };
+    house.ask(1, |id| ClientFrame::Media { id, media: on });
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })));
+    house.clear();
+    house.ask(1, |id| ClientFrame::Media { id, media: Media::default() });
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(3)), .. })));
     house.clear();
     for token in [&token, &viewer] {
         assert_eq!(house.command(tandem_engine::Command::Disconnect { token: token.clone() }), Reply::Done);
