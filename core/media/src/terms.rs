@@ -98,10 +98,14 @@ pub fn remote(agreed: &Agreed) -> Option<Remote> {
 /// Which header extension has which number; those of m-lines that share a transport are the same (RFC 9143 §14.1).
 pub fn extensions(agreed: &Agreed) -> Ids {
     let mut ids = Ids::default();
-    for extension in agreed.lines.iter().filter_map(Line::media).flat_map(|line| &line.extensions) {
-        let kind = ext::Kind::from_uri(extension.uri.as_str());
-        if let (Some(kind), Ok(id)) = (kind, u8::try_from(extension.id)) {
-            ids.set(kind, id);
+    for line in agreed.lines.iter().filter_map(Line::media) {
+        for extension in &line.extensions {
+            let kind = ext::Kind::from_uri(extension.uri.as_str());
+            // The structure of a dependency descriptor needs the two-byte form (RFC 8285 §4.3).
+            let kind = kind.filter(|kind| *kind != ext::Kind::DependencyDescriptor || line.mixed_extensions);
+            if let (Some(kind), Ok(id)) = (kind, u8::try_from(extension.id)) {
+                ids.set(kind, id);
+            }
         }
     }
     ids
@@ -201,5 +205,7 @@ const VIDEO: &[ext::Kind] = &[
     ext::Kind::AbsCaptureTime,
     ext::Kind::PlayoutDelay,
     ext::Kind::Orientation,
+    ext::Kind::VideoContentType,
+    ext::Kind::ColorSpace,
     ext::Kind::DependencyDescriptor,
 ];

@@ -271,7 +271,7 @@ impl Plane {
         for &place in &track.slots {
             let Some(slot) = slots.get_mut(place) else { continue };
             // Filling has a number and no payload: subscribers are filled by us.
-            if payload.is_empty() {
+            if payload.is_empty() || read.is_unknown {
                 slot.numbers.skip(&arrived);
                 continue;
             }

@@ -81,6 +81,13 @@ pub struct Got {
     pub transport_sequence: Option<u16>,
 }
 
+impl Got {
+    /// The value of a header extension; empty, if there is none.
+    pub fn extension(&self, id: u8) -> &[u8] {
+        self.extensions.iter().find(|(known, _)| *known == id).map_or(&[], |(_, value)| value)
+    }
+}
+
 /// One browser.
 ///
 /// Size: what a test may want to know of it.
