@@ -4,7 +4,7 @@
 //! All layers below the bound go on, also those that a picture of the bound does not need (K-SVC): so whoever has to do with
 //! less at once can.
 
-use crate::shape::{Gate, Needs, Shape, Switches};
+use crate::shape::{Gate, Needs, Shape};
 
 /// Layers up to these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,45 +125,25 @@ impl Layer {
         self.climb(wanted, shape, has);
     }
 
-    /// Goes up where the frame is one at which that can be done.
+    /// Goes up in time where the frame is one at which that can be done. In space a keyframe is needed: where only upper layers
+    /// begin anew, what is below them has ended its picture already when they come.
     fn climb(&mut self, wanted: Self, shape: &Shape, has: History) {
         let gets = shape.spatial <= self.spatial && shape.temporal <= self.temporal;
-        match shape.gate {
-            Gate::Closed => {}
-            Gate::Lower => {
-                if shape.temporal > self.temporal && shape.temporal <= wanted.temporal {
-                    self.temporal = shape.temporal;
-                }
+        // One that it does not get yet can only be the first of its picture, or some of that would be missing.
+        let could_get = shape.begins && shape.spatial <= self.spatial && shape.temporal <= wanted.temporal;
+        let temporal = match shape.gate {
+            Gate::Lower if could_get => shape.temporal,
+            // RFC 9628 §4.2: pictures of higher temporal layers need none before this one. Deviation: who gets only those
+            // below goes on with this one, too: encoders mean that it needs no other of its layer.
+            Gate::Above if gets => wanted.temporal,
+            Gate::Above if could_get => shape.temporal,
+            // AV1 RTP §A.4: from a frame that can be decoded and is a switch for a target, all of that target can be.
+            Gate::Targets { frame, needs, switches } if gets || could_get && has.all(frame, needs) => {
+                switches.temporal(self.spatial).map_or(0, |temporal| temporal.min(wanted.temporal))
             }
-            Gate::Above => {
-                // RFC 9628 §4.2: pictures of higher temporal layers need none before this one. Deviation: who gets only those
-                // below goes on with this one, too: encoders mean that it needs no other of its layer.
-                if shape.temporal <= self.temporal {
-                    self.temporal = self.temporal.max(wanted.temporal);
-                } else if shape.temporal <= wanted.temporal {
-                    self.temporal = shape.temporal;
-                }
-            }
-            // In space only where a picture begins: the last packet of the layer below has ended it already.
-            Gate::Targets { frame, needs, switches } if gets || has.all(frame, needs) => {
-                let spatial = if shape.begins { wanted.spatial } else { wanted.spatial.min(self.spatial) };
-                self.climb_to(Self { spatial, ..wanted }, switches);
-            }
-            Gate::Targets { .. } => {}
-        }
-    }
-
-    /// AV1 RTP §A.4: from a frame that can be decoded and is a switch for a target, all of that target can be.
-    fn climb_to(&mut self, wanted: Self, switches: Switches) {
-        for (spatial, temporal) in switches.targets().rev() {
-            let reaches = spatial == u8::MAX || spatial <= wanted.spatial;
-            let (spatial, temporal) = (spatial.min(wanted.spatial), temporal.min(wanted.temporal));
-            let is_more = spatial > self.spatial || spatial == self.spatial && temporal > self.temporal;
-            if reaches && is_more && temporal >= self.temporal.min(wanted.temporal) {
-                (self.spatial, self.temporal) = (spatial, temporal);
-                return;
-            }
-        }
+            Gate::Closed | Gate::Lower | Gate::Above | Gate::Targets { .. } => 0,
+        };
+        self.temporal = self.temporal.max(temporal);
     }
 
     fn judge(self, shape: &Shape) -> Verdict {

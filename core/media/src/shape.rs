@@ -279,12 +279,12 @@ impl Needs {
 }
 
 impl Switches {
-    /// The highest target of each spatial layer, the lowest first.
-    pub(crate) fn targets(self) -> impl DoubleEndedIterator<Item = (u8, u8)> {
-        let open = |layer: u8, top: u8| if layer >= top { u8::MAX } else { layer };
+    /// The highest temporal layer that one who gets up to this spatial layer can go up to; beyond all layers, if that is the
+    /// highest there is.
+    pub(crate) fn temporal(self, spatial: u8) -> Option<u8> {
         let (top, fastest) = self.top;
-        let all = (0_u8..4).zip(self.temporal);
-        all.filter_map(move |(spatial, temporal)| Some((open(spatial, top), open(temporal?, fastest))))
+        let temporal = self.temporal.get(usize::from(spatial.min(top))).copied().flatten()?;
+        Some(if temporal >= fastest { u8::MAX } else { temporal })
     }
 }
 
