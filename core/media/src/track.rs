@@ -158,7 +158,7 @@ impl Track {
 
     /// What a payload type is here.
     pub(crate) fn codec(&self, number: PayloadType) -> Option<Codec> {
-        self.spec.payloads.iter().find(|payload| payload.number == number).map(|payload| payload.codec)
+        self.spec.payloads.iter().find(|payload| payload.has(number)).map(|payload| payload.codec)
     }
 
     /// Whose retransmissions a payload type is.
@@ -239,7 +239,7 @@ impl Stream {
             self.height = Some(height);
         }
         let header = Header::of(packet);
-        self.store.put(now, seq, header, packet.bytes(), packet.payload_range());
+        self.store.put(now, seq, header, packet.bytes());
         Some(Taken { seq, codec, header, read, appears })
     }
 

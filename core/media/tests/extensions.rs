@@ -119,9 +119,9 @@ fn agreed(mixed: bool) -> Ids {
         extensions.collect::<String>()
     );
     let terms = Terms::new([7; 32], Vec::new());
-    let lines = vec![Some(terms::receiving(tandem_sdp::Kind::Video))];
-    let ours = terms.ours(1, &Credentials::new([5; 24]), lines).expect("ours");
     let offer = tandem_sdp::parse(&offer).expect("an offer");
+    let lines = offer.sections().map(|section| Some(terms::receiving(section))).collect();
+    let ours = terms.ours(1, &Credentials::new([5; 24]), lines).expect("ours");
     terms::extensions(&tandem_sdp::negotiate(&offer, None, &ours).expect("agreed"))
 }
 

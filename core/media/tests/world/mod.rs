@@ -173,7 +173,7 @@ pub const fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
         Some(number) => Some(PayloadType::from_wire(number)),
         None => None,
     };
-    Payload { codec, number: PayloadType::from_wire(number), rtx }
+    Payload { codec, number: PayloadType::from_wire(number), rtx, red: None }
 }
 
 /// After this what was wanted is decided about.
