@@ -223,14 +223,21 @@ impl Room {
     /// Its connection stands.
     pub(crate) fn on_guest_connected(&mut self, ctx: &mut Context, number: u32) {
         let seat = self.seat(number);
-        let Some(Link::Media { until, awaited }) = self.members.get_mut(&number).map(|member| &mut member.link) else {
-            return;
-        };
-        if let Some(until) = until.take() {
-            ctx.timers.cancel(until, Timer::Away(seat));
-        }
-        if let Some(ticket) = awaited.take() {
+        if let Some(Link::Media { awaited, .. }) = self.members.get_mut(&number).map(|member| &mut member.link)
+            && let Some(ticket) = awaited.take()
+        {
             ctx.planes.awaited.dismiss(ticket, seat);
+        }
+        self.on_guest_found(ctx, number);
+    }
+
+    /// There is a path to it. As long as it is awaited, that alone does not count: whoever checks paths need not go on.
+    pub(crate) fn on_guest_found(&mut self, ctx: &mut Context, number: u32) {
+        let seat = self.seat(number);
+        if let Some(Link::Media { until, awaited: None }) = self.members.get_mut(&number).map(|member| &mut member.link)
+            && let Some(until) = until.take()
+        {
+            ctx.timers.cancel(until, Timer::Away(seat));
         }
     }
 

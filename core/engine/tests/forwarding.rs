@@ -438,18 +438,23 @@ fn whoever_does_not_connect_or_does_not_come_back_is_gone_after_a_while() {
     connect(&mut house, Way::Whip, &PUBLISHER);
     house.pass(Duration::from_secs(30));
     assert_eq!((house.engine.stats().rooms, house.engine.stats().timers, house.engine.stats().tokens), (0, 0, 0));
-    connect(&mut house, Way::Whip, &PUBLISHER);
-    let endpoint = EndpointId(4);
-    tell(&mut house, media::Event::Connected(endpoint));
-    house.pass(Duration::from_secs(3_600));
-    assert_eq!(house.engine.stats().participants, 1);
-    tell(&mut house, media::Event::Lost(endpoint));
-    house.pass(Duration::from_secs(29));
     let path = media::Path {
         protocol: media::Protocol::Udp,
         local: ([192, 0, 2, 1], 1).into(),
         remote: ([192, 0, 2, 9], 2).into(),
     };
+    // A path to it is no connection.
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    tell(&mut house, media::Event::Found(EndpointId(4), path));
+    house.pass(Duration::from_secs(15));
+    assert_eq!((house.engine.stats().rooms, house.engine.stats().timers, house.engine.stats().tokens), (0, 0, 0));
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    let endpoint = EndpointId(7);
+    tell(&mut house, media::Event::Connected(endpoint));
+    house.pass(Duration::from_secs(3_600));
+    assert_eq!(house.engine.stats().participants, 1);
+    tell(&mut house, media::Event::Lost(endpoint));
+    house.pass(Duration::from_secs(29));
     tell(&mut house, media::Event::Found(endpoint, path));
     house.pass(Duration::from_secs(3_600));
     tell(&mut house, media::Event::Ended(endpoint, media::Ended::Closed));
