@@ -9,6 +9,8 @@ export interface Handicap {
   readonly noWebSocket?: boolean;
   /** The page was changed: this candidate goes out in place of the first real one, and in every description. */
   readonly tampered?: string;
+  /** A camera of this size instead of a small one. */
+  readonly camera?: { readonly width: number; readonly height: number };
   /** No camera, no microphone. */
   readonly noDevices?: boolean;
 }
@@ -97,7 +99,7 @@ export function install(handicap: Handicap): void {
   const devices = navigator.mediaDevices as MediaDevices | undefined;
   if (!devices) return;
   // A small picture, since several browsers share the cores of one machine.
-  const small = { width: 320, height: 180 };
+  const small = handicap.camera ?? { width: 320, height: 180 };
   for (const name of ["getUserMedia", "getDisplayMedia"] as const) {
     const ask = devices[name].bind(devices);
     devices[name] = async (constraints?: MediaStreamConstraints): Promise<MediaStream> => {

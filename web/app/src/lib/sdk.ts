@@ -18,6 +18,7 @@ export {
   startMeter,
 } from "@tandem/sdk";
 export type {
+  Bandwidth,
   Call,
   CallEvents,
   CallState,

@@ -25,6 +25,8 @@ export interface ConnectionOptions {
   relayOnly: boolean;
   tracks: Tracks;
   ceilings: Ceilings;
+  /** Pictures of the other side's camera are to come. */
+  seesCamera: boolean;
 }
 
 /** Bits per second. */
@@ -126,6 +128,12 @@ export class Connection {
     this.#applyCeilings();
   }
 
+  /** The other side stops sending what we do not want to see: that takes a negotiation. */
+  setSeesCamera(seesCamera: boolean): void {
+    this.#options.seesCamera = seesCamera;
+    this.#applyDirection();
+  }
+
   setIceServers(iceServers: IceServer[]): void {
     this.#options.iceServers = iceServers;
     if (this.#closed) return;
@@ -186,6 +194,7 @@ export class Connection {
   #takePlan(): void {
     this.#transceivers = this.pc.getTransceivers().slice(0, PLAN.length);
     this.#applyTracks();
+    this.#applyDirection();
     const channel = (name: string, id: number): RTCDataChannel =>
       this.pc.createDataChannel(name, { negotiated: true, id });
     this.#channels = { control: channel("control", 0), files: channel("files", 1), sas: channel("sas", 2) };
@@ -201,10 +210,16 @@ export class Connection {
     }
   }
 
+  #applyDirection(): void {
+    const camera = this.#transceivers[CAMERA];
+    const direction = this.#options.seesCamera ? "sendrecv" : "sendonly";
+    if (!this.#closed && camera && camera.direction !== direction) camera.direction = direction;
+  }
+
   #applyCeilings(): void {
     if (this.#closed) return;
     const { camera, screen } = this.#options.ceilings;
-    quiet(setCeiling(this.#transceivers[1]?.sender, camera));
+    quiet(setCeiling(this.#transceivers[CAMERA]?.sender, camera));
     quiet(setCeiling(this.#transceivers[2]?.sender, screen));
   }
 
@@ -235,4 +250,5 @@ function isPresent<T>(value: T | undefined): value is T {
   return value !== undefined;
 }
 
+const CAMERA = 1;
 const PLAN = ["audio", "video", "video", "audio"] as const;

@@ -4,7 +4,7 @@ import type { Deps } from "../deps";
 import type { Candidate, IceServer, Participant } from "../generated";
 import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
-import type { Peer } from "../types";
+import type { Bandwidth, Peer } from "../types";
 import type { Ceilings, Connection, Tracks } from "./connection";
 import { RemotePeer } from "./peer";
 
@@ -28,6 +28,7 @@ export class Mesh {
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
   #hideAddress = false;
+  #bandwidth: Bandwidth = "full";
   #released = false;
   #retries = new Set<() => void>();
 
@@ -70,6 +71,16 @@ export class Mesh {
   setTracks(tracks: Tracks): void {
     this.#tracks = tracks;
     for (const connection of this.#connections()) connection.setTracks(tracks);
+  }
+
+  setBandwidth(bandwidth: Bandwidth): void {
+    this.#bandwidth = bandwidth;
+    for (const connection of this.#connections()) connection.setSeesCamera(this.#seesCamera);
+    this.#applyCeilings();
+  }
+
+  get #seesCamera(): boolean {
+    return this.#bandwidth !== "audio";
   }
 
   /** The one place that decides who is connected to us. */
@@ -159,6 +170,10 @@ export class Mesh {
       if (!wanted) peer.disconnect();
       else if (!peer.connection && this.#initiates(peer.info)) this.#connect(peer);
     }
+    this.#applyCeilings();
+  }
+
+  #applyCeilings(): void {
     const ceilings = this.#ceilings();
     for (const connection of this.#connections()) connection.setCeilings(ceilings);
   }
@@ -187,6 +202,7 @@ export class Mesh {
         relayOnly: this.#hideAddress || you?.hide_address === true || this.#roster?.room.relay_only === true,
         tracks: this.#tracks,
         ceilings: this.#ceilings(),
+        seesCamera: this.#seesCamera,
       });
     } catch {
       // No WebRTC here, or ICE servers this browser does not take: the call goes on without media.
@@ -230,6 +246,7 @@ export class Mesh {
   /** Everybody gets a copy of what we send: the more there are, the less each can have. */
   #ceilings(): Ceilings {
     const copies = Math.max(1, this.#connections().length);
+    if (this.#bandwidth !== "full") return { camera: LOW_CAMERA, screen: MIN_SCREEN };
     return {
       camera: Math.max(MIN_CAMERA, Math.round(CAMERA_TOTAL / copies)),
       screen: Math.max(MIN_SCREEN, Math.round(SCREEN_TOTAL / copies)),
@@ -239,6 +256,7 @@ export class Mesh {
 
 const CAMERA_TOTAL = 2_500_000;
 const MIN_CAMERA = 600_000;
+const LOW_CAMERA = 150_000;
 const SCREEN_TOTAL = 4_000_000;
 const MIN_SCREEN = 1_500_000;
 const RETRIES = 5;

@@ -73,6 +73,7 @@ export class RemotePeer {
           quality: this.#quality,
           speaking: this.#speech.speaking && this.#info.media.audio,
           forwarded: false,
+          paused: false,
         };
     return this.#view;
   }
@@ -85,7 +86,7 @@ export class RemotePeer {
     this.#changed();
   }
 
-  #viewOf({ connection, camera, screen, quality }: Forwarded): Peer {
+  #viewOf({ connection, camera, screen, quality, paused }: Forwarded): Peer {
     const speaking = this.#speech.speaking && this.#info.media.audio;
     return {
       info: this.#info,
@@ -97,6 +98,7 @@ export class RemotePeer {
       quality,
       speaking,
       forwarded: true,
+      paused,
     };
   }
 

@@ -1,6 +1,6 @@
 // What the stage shows, worked out from the call: one tile for each person and each shared screen.
 import type { Catalogue } from "../../i18n/index.svelte.ts";
-import type { Local, Participant, Peer } from "../../lib/sdk.ts";
+import type { Bandwidth, Local, Participant, Peer } from "../../lib/sdk.ts";
 
 export interface TileView {
   readonly key: string;
@@ -16,7 +16,7 @@ export interface TileView {
   readonly presenting: boolean;
   readonly hidden: boolean;
   readonly quality: "unknown" | "good" | "fair" | "poor" | null;
-  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | null;
+  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | null;
 }
 
 export interface Own {
@@ -27,12 +27,17 @@ export interface Own {
   readonly facesAway: boolean;
 }
 
-export function tilesOf(peers: readonly Peer[], own: Own | null, t: Catalogue["call"]): TileView[] {
-  const tiles = peers.flatMap((peer) => peerTiles(peer, t));
+export function tilesOf(
+  peers: readonly Peer[],
+  own: Own | null,
+  bandwidth: Bandwidth,
+  t: Catalogue["call"],
+): TileView[] {
+  const tiles = peers.flatMap((peer) => peerTiles(peer, bandwidth !== "audio", t));
   return own === null ? tiles : [...tiles, ...ownTiles(own, t)];
 }
 
-function peerTiles(peer: Peer, t: Catalogue["call"]): TileView[] {
+function peerTiles(peer: Peer, withCamera: boolean, t: Catalogue["call"]): TileView[] {
   const { id, name, media, hide_address } = peer.info;
   const base = { participant: id, mine: false, name, mirrored: false };
   const tiles: TileView[] = [
@@ -41,7 +46,7 @@ function peerTiles(peer: Peer, t: Catalogue["call"]): TileView[] {
       key: `${id}/camera`,
       kind: "camera",
       label: t.tile(name),
-      stream: media.video ? peer.camera : null,
+      stream: media.video && withCamera ? peer.camera : null,
       muted: !media.audio,
       speaking: peer.speaking && media.audio,
       presenting: media.screen,
@@ -107,8 +112,9 @@ function statusOf(peer: Peer): TileView["status"] {
     case "failed":
       return "failed";
     case "none":
-    case "connected":
       return null;
+    case "connected":
+      return peer.paused && peer.info.media.video ? "paused" : null;
   }
 }
 
