@@ -319,7 +319,8 @@ impl Room {
             media::Event::Ended(..) if self.members.get(&number).is_some_and(|member| member.is_guest()) => {
                 self.depart(ctx, now, number, LeaveReason::Left);
             }
-            media::Event::Connected(_) | media::Event::Found(..) => self.on_guest_connected(ctx, number),
+            media::Event::Connected(_) => self.on_guest_connected(ctx, number),
+            media::Event::Found(..) => self.on_guest_found(ctx, number),
             media::Event::Lost(_) => self.on_guest_lost(ctx, now, number),
             media::Event::Ended(_, why) => {
                 let changed = self.drop_leg(ctx, number);
