@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_api::signal::Reason;
 use tandem_engine::{Command, CommandId, Engine, Input, Now, Output, Reply, Way};
 use tandem_media::terms::Terms;
 use tandem_media::{Config, MAX_DATAGRAM, Mark, Outbox, Plane};
@@ -89,11 +90,11 @@ impl Studio {
     // --- what a story does ---
 
     /// Somebody in the office comes to publish or to watch; its connection is not there yet.
-    pub fn come(&mut self, room: &str, way: Way) -> Result<u16, Reply> {
+    pub fn come(&mut self, room: &str, way: Way) -> Result<u16, Reason> {
         self.come_from(OFFICE.into(), room, way)
     }
 
-    pub fn come_from(&mut self, address: IpAddr, room: &str, way: Way) -> Result<u16, Reply> {
+    pub fn come_from(&mut self, address: IpAddr, room: &str, way: Way) -> Result<u16, Reason> {
         self.last_guest += 1;
         let id = self.last_guest;
         let mut guest = Guest::new(self.now, id, (way, SocketAddr::new(address, 10_000 + id)), &self.theirs);
@@ -110,7 +111,8 @@ impl Studio {
                 self.guests.insert(id, guest);
                 Ok(id)
             }
-            other => Err(other),
+            Reply::Refused { reason, .. } => Err(reason),
+            other => panic!("{other:?}"),
         }
     }
 
