@@ -123,7 +123,7 @@ impl Room {
         let (token, hash) = ctx.tokens.issue(self.seat(number));
         let until = deadline(now, ctx.config.resume);
         ctx.timers.set(until, Timer::Away(self.seat(number)));
-        let who = Who { name, media, hide_address: true, client, epoch: 1, joined_at: now.unix_ms };
+        let who = Who { name, media, hide_address: true, encrypted: false, client, epoch: 1, joined_at: now.unix_ms };
         let participant = Participant {
             who,
             admission: Admission::In,
