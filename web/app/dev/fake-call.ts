@@ -124,6 +124,7 @@ function person(id: string, name: string, media = { audio: true, video: true, sc
     media,
     state: "here",
     hide_address: id === "p3",
+    encrypted: false,
     client: "web",
     epoch: 1,
     joined_at: Date.now(),

@@ -3,6 +3,8 @@ import { Chat } from "./chat";
 import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
+import { CallEncryption } from "./encryption/call";
+import { parseCallKey } from "./encryption/key";
 import { Files } from "./files/files";
 import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
 import { Link } from "./link";
@@ -41,6 +43,8 @@ interface Visit {
   session: Session;
   link: Link;
   place: PlaceKeeper;
+  /** Where the call has a key. */
+  encryption: CallEncryption | null;
   stops: (() => void)[];
   iceAt: number;
   lostAt: number | null;
@@ -97,6 +101,7 @@ class TandemCall implements Call {
       nameOf: (id) => (this.#roster && find(this.#roster, id)?.name) ?? null,
       isDirect: (peer) => this.#mesh.isDirect(peer),
       sendDirect: (peer, text) => this.#mesh.sendControl(peer, text),
+      sealer: () => this.#visit?.encryption?.chat ?? null,
       request,
       said: (line) => {
         this.#events.emit("chat", line);
@@ -129,6 +134,9 @@ class TandemCall implements Call {
   get local(): Local {
     return this.#media.view;
   }
+  get encryption(): "off" | "on" {
+    return this.#visit?.encryption ? "on" : "off";
+  }
   get meshFull(): boolean {
     return this.#mesh.full;
   }
@@ -140,6 +148,12 @@ class TandemCall implements Call {
   join(options: JoinOptions): Promise<void> {
     if (this.#visit) return Promise.reject(new CallError("misuse", "This call has begun already; leave it first."));
     const { microphone = null, camera = null, signal } = options;
+    let encryption: CallEncryption | null;
+    try {
+      encryption = this.#encrypt(options.key);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
     this.#chat.clear();
     this.#files.clear();
     this.#roster = null;
@@ -147,7 +161,7 @@ class TandemCall implements Call {
     this.#media.microphone.adopt(microphone);
     this.#media.camera.adopt(camera);
     return new Promise<void>((resolve, reject) => {
-      const visit = this.#begin(options, resolve, reject);
+      const visit = this.#begin(options, encryption, resolve, reject);
       this.#visit = visit;
       this.#setState({ state: "joining" });
       if (signal?.aborted) this.#finish("aborted", "The call was given up before it began.");
@@ -242,18 +256,40 @@ class TandemCall implements Call {
 
   // ── beginning and end ──
 
-  #begin(options: JoinOptions, entered: () => void, refused: (error: CallError) => void): Visit {
+  /** With a key that is damaged, or a browser that cannot, nobody is to be in a call that is not encrypted. */
+  #encrypt(key: string | undefined): CallEncryption | null {
+    if (key === undefined) return null;
+    const bytes = parseCallKey(key);
+    if (!bytes) throw new CallError("misuse", "The key of this call is damaged.");
+    const worker = this.#deps.createCipherWorker();
+    if (!worker) throw new CallError("unsupported", "This browser cannot encrypt calls from end to end.");
+    return new CallEncryption(bytes, worker, () => {
+      this.#mesh.handleReadable();
+      this.#passage.look();
+      this.#changed();
+    });
+  }
+
+  #begin(
+    options: JoinOptions,
+    encryption: CallEncryption | null,
+    entered: () => void,
+    refused: (error: CallError) => void,
+  ): Visit {
     const { room, name, hideAddress = false, entry = "open" } = options;
     const server = options.server ?? this.#deps.origin;
     const storage = options.storage === undefined ? this.#deps.storage : options.storage;
-    const place = new PlaceKeeper(storage, server, room);
+    const place = new PlaceKeeper(storage, server, room, encryption !== null);
     this.#mesh.setHideAddress(hideAddress);
+    this.#mesh.setEncryption(encryption?.media ?? null);
+    this.#plane.setEncryption(encryption?.media ?? null);
     const join = (): Join => ({
       room,
       name: this.me?.name ?? name,
       hide_address: hideAddress,
       media: this.#media.flags,
       entry,
+      encrypted: encryption !== null,
     });
     const session: Session = new Session(
       { join, place: place.take(), media: () => this.#media.flags },
@@ -287,7 +323,7 @@ class TandemCall implements Call {
       },
     );
     const stops = this.#watch(options, session, place);
-    return { options, session, link, place, stops, iceAt: 0, lostAt: now(), told: null, entered, refused };
+    return { options, session, link, place, encryption, stops, iceAt: 0, lostAt: now(), told: null, entered, refused };
   }
 
   /** Everything that runs beside the session, and how to stop it. */
@@ -337,6 +373,7 @@ class TandemCall implements Call {
     this.#files.close();
     this.#mesh.close();
     this.#plane.abandon();
+    visit.encryption?.close();
     this.#media.close();
     this.#setState({ state: "ended", reason, detail });
     visit.refused(new CallError(errorReason(reason), detail === "" ? `The call has ended: ${reason}.` : detail));
@@ -501,7 +538,10 @@ class TandemCall implements Call {
 
   #readers(): readonly string[] {
     const { participants, you } = this.#roster ?? { participants: [], you: "" };
-    return participants.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
+    const isOn = this.encryption === "on";
+    // What is encrypted is for those who have a key.
+    const read = participants.filter(({ encrypted }) => !isOn || encrypted);
+    return read.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
   }
 
   #onControl(from: string, text: unknown): void {

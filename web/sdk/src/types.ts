@@ -19,6 +19,11 @@ export interface JoinOptions {
   server?: string;
   room: string;
   name: string;
+  /**
+   * Of a call that is encrypted from end to end: what `newCallKey` has made, and everybody in the call has. Media, chat,
+   * files and data then are of use to them alone. Rejects `unsupported` where the browser cannot.
+   */
+  key?: string;
   /** Relay candidates only, for this participant. */
   hideAddress?: boolean;
   /** Honoured when this join opens the room. */
@@ -52,7 +57,17 @@ export interface Peer {
   readonly speaking: boolean;
   /** What is shown comes through the server's media plane. */
   readonly forwarded: boolean;
+  readonly encrypted: PeerEncryption;
 }
+
+/**
+ * How it stands with the encryption of what comes of somebody, beyond that of the connection itself.
+ * `none`: there is none; in an encrypted call nothing of theirs is shown.
+ * `waiting`: nothing has come yet by which to tell.
+ * `ok`: it is read by our key.
+ * `wrong_key`: it is encrypted, and we have no key or another one.
+ */
+export type PeerEncryption = "none" | "waiting" | "ok" | "wrong_key";
 
 export type Trouble = "none" | "your_upload" | "their_upload" | "network" | "device";
 /** Words first: `level` and `trouble`; numbers second. */
@@ -140,6 +155,8 @@ export interface Call {
   readonly chat: readonly ChatLine[];
   readonly files: readonly FileTransfer[];
   readonly local: Local;
+  /** On: this call has a key, and nothing that is not encrypted by it is sent, shown or played. */
+  readonly encryption: "off" | "on";
   /** Above the server's mesh limit no media flows between browsers; the page says so in a clear word. */
   readonly meshFull: boolean;
 

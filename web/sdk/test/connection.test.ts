@@ -26,7 +26,13 @@ function pair(): [Connection, Connection] {
     beforeRestart: () => Promise.resolve(),
   });
   const deps = { ...browserlessDeps(), timers: clock };
-  const options = { iceServers: [], relayOnly: false, tracks: NOTHING, ceilings: { camera: 1_000, screen: 2_000 } };
+  const options = {
+    iceServers: [],
+    relayOnly: false,
+    tracks: NOTHING,
+    ceilings: { camera: 1_000, screen: 2_000 },
+    encryption: null,
+  };
   const ann: Connection = new Connection(
     deps,
     { ...options, initiator: true },

@@ -1,6 +1,7 @@
 // All remote participants: makes, keeps and drops connections as the roster says, and carries signals to the right one.
 import { CallError } from "../errors";
 import type { Deps } from "../deps";
+import type { MediaEncryption } from "../encryption/media";
 import type { Candidate, IceServer, Participant } from "../generated";
 import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
@@ -28,6 +29,7 @@ export class Mesh {
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
   #hideAddress = false;
+  #encryption: MediaEncryption | null = null;
   #released = false;
   #retries = new Set<() => void>();
 
@@ -60,6 +62,11 @@ export class Mesh {
   /** Only before the first roster. */
   setHideAddress(hideAddress: boolean): void {
     this.#hideAddress = hideAddress;
+  }
+
+  /** Only before the first roster. */
+  setEncryption(encryption: MediaEncryption | null): void {
+    this.#encryption = encryption;
   }
 
   setIceServers(iceServers: IceServer[]): void {
@@ -122,6 +129,11 @@ export class Mesh {
   /** The server was restarted; what was on its way is lost. */
   handleRestored(): void {
     for (const connection of this.#connections()) connection.handleRestored();
+  }
+
+  /** Whether what comes of somebody can be read may be different. */
+  handleReadable(): void {
+    for (const peer of this.#peers.values()) peer.handleReadable();
   }
 
   nudge(): void {
@@ -187,6 +199,7 @@ export class Mesh {
         relayOnly: this.#hideAddress || you?.hide_address === true || this.#roster?.room.relay_only === true,
         tracks: this.#tracks,
         ceilings: this.#ceilings(),
+        encryption: this.#encryption,
       });
     } catch {
       // No WebRTC here, or ICE servers this browser does not take: the call goes on without media.
@@ -196,7 +209,7 @@ export class Mesh {
 
   #create(info: Participant): RemotePeer {
     const { id: to, epoch } = info;
-    const peer: RemotePeer = new RemotePeer(info, this.#deps, {
+    const peer: RemotePeer = new RemotePeer(info, this.#encryption !== null, this.#deps, {
       offer: (sdp) => this.#signal(peer, { type: "offer", to, epoch, sdp }),
       answer: (sdp) => this.#signal(peer, { type: "answer", to, epoch, sdp }),
       candidate: (candidate) => this.#signal(peer, { type: "candidate", to, epoch, candidate }),

@@ -6,6 +6,7 @@
 // new offer only when slots are missing, and when ICE begins anew.
 import { CallError, quiet } from "../errors";
 import type { Deps } from "../deps";
+import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
 import type { IceServer, Sends, Slot as SlotFrame, Source } from "../generated";
 import { loudness } from "../level";
 import type { Tracks } from "../peer/connection";
@@ -33,6 +34,8 @@ export interface Forwarded {
   readonly level: number;
   /** Everything that is on has begun to flow. */
   readonly flows: boolean;
+  /** By the key of an encrypted call; `null`: nothing has come yet, or there is none. */
+  readonly readable: boolean | null;
 }
 
 type PlaneDeps = Pick<Deps, "timers" | "createStream" | "createPeerConnection">;
@@ -45,6 +48,8 @@ interface Line extends Slot {
   flows: boolean;
   /** What the server was told last. */
   told: string;
+  /** In an encrypted call. */
+  readonly watched: Watched | null;
 }
 
 interface Streams {
@@ -62,6 +67,7 @@ export class Plane {
   #roster: Roster | null = null;
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
+  #encryption: MediaEncryption | null = null;
   #heights = new Map<string, number>();
   #streams = new Map<string, Streams>();
   #samples = new Map<string, { sample: Sample; quality: Quality }>();
@@ -80,10 +86,15 @@ export class Plane {
     return this.#pc !== null;
   }
 
+  /** Only before the first roster. */
+  setEncryption(encryption: MediaEncryption | null): void {
+    this.#encryption = encryption;
+  }
+
   setIceServers(iceServers: IceServer[]): void {
     this.#iceServers = iceServers;
     try {
-      this.#pc?.setConfiguration(configOf(iceServers));
+      this.#pc?.setConfiguration(this.#config());
     } catch {
       // Servers this browser does not take; it goes on with those it has.
     }
@@ -148,6 +159,7 @@ export class Plane {
       quality: this.#samples.get(id)?.quality ?? UNKNOWN_QUALITY,
       level: loudness(source?.audioLevel ?? 0),
       flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(({ flows }) => flows),
+      readable: readableOf(lines.map(({ watched }) => watched)),
     };
   }
 
@@ -209,7 +221,7 @@ export class Plane {
 
   #open(): void {
     try {
-      this.#pc = this.#deps.createPeerConnection(configOf(this.#iceServers));
+      this.#pc = this.#deps.createPeerConnection(this.#config());
     } catch {
       // No WebRTC here: the call goes on without media.
       return;
@@ -231,9 +243,16 @@ export class Plane {
       send("video"),
       send("audio"),
     ];
+    for (const [i, transceiver] of this.#senders.entries())
+      this.#encryption?.protectSender(transceiver, KINDS[i] ?? "video");
     this.#applyTracks();
     this.#grow({ audio: FIRST_SLOTS, video: FIRST_SLOTS });
     this.#negotiate();
+  }
+
+  #config(): RTCConfiguration {
+    const config: RTCConfiguration = { iceServers: this.#iceServers, bundlePolicy: "max-bundle" };
+    return this.#encryption?.config(config) ?? config;
   }
 
   #drop(): void {
@@ -244,6 +263,7 @@ export class Plane {
     this.#pc?.close();
     this.#pc = null;
     this.#senders = [];
+    for (const { watched } of this.#lines) watched?.stop();
     this.#lines = [];
     this.#streams.clear();
     this.#samples.clear();
@@ -258,7 +278,8 @@ export class Plane {
       for (let i = 0; i < by[kind]; i += 1) {
         const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
         if (kind === "video") preferFew(transceiver);
-        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, told: "" });
+        const watched = this.#encryption?.protectReceiver(transceiver, kind) ?? null;
+        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, told: "", watched });
       }
     }
   }
@@ -327,6 +348,7 @@ export class Plane {
       if (line.wish?.key === before[i]?.key && line.wish?.track === before[i]?.track) continue;
       line.before = null;
       line.flows = false;
+      line.watched?.begin();
     }
     this.#tell();
     if (missing.audio > 0 || missing.video > 0) {
@@ -427,10 +449,7 @@ function preferFew(transceiver: RTCRtpTransceiver): void {
   if (few && few.length > 0) transceiver.setCodecPreferences?.(few);
 }
 
-function configOf(iceServers: IceServer[]): RTCConfiguration {
-  return { iceServers, bundlePolicy: "max-bundle" };
-}
-
+const KINDS: readonly Kind[] = ["audio", "video", "video", "audio"];
 const SOURCES: readonly Source[] = ["microphone", "camera", "screen", "screen_audio"];
 /** Three sizes, the smallest first. */
 const CAMERA: readonly RTCRtpEncodingParameters[] = [

@@ -7,7 +7,11 @@ import type { Wish } from "./slots";
 export type Heights = ReadonlyMap<string, number>;
 
 export function wishesOf(roster: Roster, heights: Heights): Wish[] {
-  const others = roster.participants.filter(({ id, state }) => id !== roster.you && state !== "ringing");
+  const isEncrypted = roster.participants.some(({ id, encrypted }) => id === roster.you && encrypted);
+  // What is encrypted is of use to those with a key, and to nobody else; what is not they do not want.
+  const others = roster.participants.filter(
+    ({ id, state, encrypted }) => id !== roster.you && state !== "ringing" && encrypted === isEncrypted,
+  );
   const usual = usualHeight(others.length);
   return others.flatMap((other) =>
     other.tracks.filter((track) => isOn(other, track)).map((track) => wish(other, track, heights, usual)),
