@@ -86,6 +86,7 @@ export function fakeCall(wanted: Wanted): Call {
     chat: wanted.chat ? lines() : [],
     files: wanted.chat && wanted.people > 1 ? files() : [],
     local,
+    encryption: "off",
     meshFull: wanted.meshFull,
     on(event, listener) {
       ((listeners[event] ??= []) as unknown[]).push(listener);
@@ -145,6 +146,7 @@ function peer(index: number, wanted: Wanted): Peer {
     quality: quality(index === 1 ? "fair" : "good", index),
     speaking: index === 0 && wanted.people > 2,
     forwarded: false,
+    encrypted: "none",
   };
 }
 

@@ -39,7 +39,7 @@ if (query.get("page") === "end") {
     meshFull: has("full"),
     talkingMuted: has("talking"),
   });
-  const session = new Session(call, room, mode, () => "Guest");
+  const session = new Session(call, { room, mode, key: null }, () => "Guest");
   session.since = Date.now() - 754_000;
   mount(InCall, { target, props: { session, link: `https://tandem.example/r/${room}` } });
 }

@@ -9,6 +9,10 @@ export interface Handicap {
   readonly noWebSocket?: boolean;
   /** The page was changed: this candidate goes out in place of the first real one, and in every description. */
   readonly tampered?: string;
+  /** A browser from before `RTCRtpScriptTransform`. */
+  readonly noScriptTransform?: boolean;
+  /** How large a picture its camera gives. */
+  readonly camera?: { readonly width: number; readonly height: number };
   /** No camera, no microphone. */
   readonly noDevices?: boolean;
 }
@@ -93,11 +97,13 @@ export function install(handicap: Handicap): void {
     }
   };
 
+  if (handicap.noScriptTransform) Reflect.deleteProperty(window, "RTCRtpScriptTransform");
+
   // Blank pages are no secure context and have none.
   const devices = navigator.mediaDevices as MediaDevices | undefined;
   if (!devices) return;
   // A small picture, since several browsers share the cores of one machine.
-  const small = { width: 320, height: 180 };
+  const small = handicap.camera ?? { width: 320, height: 180 };
   for (const name of ["getUserMedia", "getDisplayMedia"] as const) {
     const ask = devices[name].bind(devices);
     devices[name] = async (constraints?: MediaStreamConstraints): Promise<MediaStream> => {
