@@ -100,6 +100,7 @@ export function fakeCall(wanted: Wanted): Call {
     stopScreen: done,
     rename: done,
     say: done,
+    send: done,
     offerFile: () => "",
     acceptFile: () => undefined,
     declineFile: () => undefined,

@@ -1,5 +1,7 @@
 // End-to-end encryption: whoever has the key of the link sees and hears, and nobody else, the server included.
 import type { Page } from "@playwright/test";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
 import { advances, pictures, sees } from "../src/measure.ts";
 import { talk, words, type Person } from "../src/person.ts";
@@ -105,6 +107,27 @@ test("what somebody writes is read by the others, through the server that cannot
   await ann.writes("the cellar at nine");
   for (const someone of [ann, ben, cora]) await expect(someone.lines).toContainText("the cellar at nine");
   expect(server.log).not.toContain("the cellar at nine");
+});
+
+test("a file goes to the others of an encrypted call, through the server that cannot read it", async ({
+  person,
+  room,
+}) => {
+  test.slow();
+  const [ann, ben, cora] = (await threeWithTheKey(person, room)) as [Person, Person, Person];
+  const content = Buffer.alloc(1_500_000, "all of it, to the last word; ");
+  await ann.sendsFile({ name: "minutes.txt", mimeType: "text/plain", buffer: content });
+  for (const someone of [ben, cora]) {
+    await someone.opensChat();
+    const offer = someone.file("minutes.txt");
+    await expect(offer).toContainText(words.files.serverSealed("Ann"));
+    await offer.getByRole("button", { name: words.files.accept }).click();
+    await expect(offer).toContainText(words.files.states.finishedIn, { timeout: 90_000 });
+    const download = someone.page.waitForEvent("download");
+    await offer.getByRole("button", { name: words.files.saveName("minutes.txt") }).click();
+    const saved = await readFile(await (await download).path());
+    expect(createHash("sha256").update(saved).digest("hex")).toBe(createHash("sha256").update(content).digest("hex"));
+  }
 });
 
 test("two are encrypted from browser to browser as well, and a page that is loaded anew is, too", async ({

@@ -1,15 +1,19 @@
 // A call: puts session, mesh, media, chat and files together, and is what `types.ts` promises. Decides little itself.
 import { Chat } from "./chat";
+import { Data } from "./data";
 import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
 import { CallEncryption } from "./encryption/call";
 import { parseCallKey } from "./encryption/key";
 import { Files } from "./files/files";
+import { LaneWay } from "./files/way";
 import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
 import { Link } from "./link";
+import { KIND, Messages } from "./messages";
 import { LocalMedia } from "./media/local";
 import { Mesh } from "./peer/mesh";
+import { Lanes } from "./plane/lanes";
 import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
@@ -45,6 +49,7 @@ interface Visit {
   place: PlaceKeeper;
   /** Where the call has a key. */
   encryption: CallEncryption | null;
+  messages: { data: Messages; files: Messages };
   stops: (() => void)[];
   iceAt: number;
   lostAt: number | null;
@@ -64,6 +69,8 @@ class TandemCall implements Call {
   #media: LocalMedia;
   #mesh: Mesh;
   #plane: Plane;
+  #lanes: Lanes;
+  #data: Data;
   #passage: Passage;
   #chat: Chat;
   #files: Files;
@@ -76,7 +83,29 @@ class TandemCall implements Call {
       changed: () => this.#onMedia(),
       notice: (notice) => this.#events.emit("notice", notice),
     });
-    this.#files = new Files({ random: deps.random, changed });
+    this.#lanes = new Lanes(deps.timers, {
+      message: (from, kind, payload, reliable) => this.#onLane(from, kind, payload, reliable),
+      changed: () => {
+        if (!this.#lanes.isOpen) this.#files.keepLanes([]);
+        changed();
+      },
+    });
+    this.#data = new Data({
+      readers: () => this.#readers(),
+      isDirect: (peer) => this.#mesh.isDirect(peer),
+      sendDirect: (peer, message) => this.#mesh.sendControl(peer, message),
+      sendLane: (to, kind, payload, reliable) => this.#lanes.send(to, kind, payload, reliable),
+      room: () => this.#lanes.room(),
+      messages: () => this.#visit?.messages.data ?? CLOSED,
+      received: (message) => this.#events.emit("data", message),
+    });
+    this.#files = new Files({
+      random: deps.random,
+      timers: deps.timers,
+      messages: () => this.#visit?.messages.files ?? CLOSED,
+      lane: (peer) => (this.#readers().includes(peer) ? new LaneWay(this.#lanes, peer) : null),
+      changed,
+    });
     this.#mesh = new Mesh(deps, {
       request,
       changed,
@@ -85,7 +114,7 @@ class TandemCall implements Call {
       peerClosed: (peer) => this.#files.detach(peer),
       beforeRestart: () => this.#refreshIce(),
     });
-    this.#plane = new Plane(deps, {
+    this.#plane = new Plane(deps, this.#lanes, {
       request,
       changed: () => {
         this.#passage.look();
@@ -202,6 +231,11 @@ class TandemCall implements Call {
 
   say(text: string, to?: string): Promise<void> {
     return this.#chat.say(text, to);
+  }
+
+  send(data: string | Uint8Array, { to, reliable = true }: { to?: string; reliable?: boolean } = {}): Promise<void> {
+    if (!this.#self()) return Promise.reject(new CallError("not_joined", "You are not in a call."));
+    return this.#data.send(data, to, reliable);
   }
 
   offerFile(file: File, to: string): string {
@@ -323,7 +357,25 @@ class TandemCall implements Call {
       },
     );
     const stops = this.#watch(options, session, place);
-    return { options, session, link, place, encryption, stops, iceAt: 0, lostAt: now(), told: null, entered, refused };
+    const me = (): string => this.me?.id ?? "";
+    const messages = {
+      data: new Messages(encryption?.data ?? null, me),
+      files: new Messages(encryption?.files ?? null, me),
+    };
+    return {
+      options,
+      session,
+      link,
+      place,
+      encryption,
+      messages,
+      stops,
+      iceAt: 0,
+      lostAt: now(),
+      told: null,
+      entered,
+      refused,
+    };
   }
 
   /** Everything that runs beside the session, and how to stop it. */
@@ -446,6 +498,7 @@ class TandemCall implements Call {
     this.#roster = roster;
     this.#mesh.setRoster(roster);
     this.#plane.setRoster(roster);
+    this.#files.keepLanes(this.#readers());
     this.#passage.look();
     for (const notice of notices) this.#notify(notice);
     this.#changed();
@@ -544,7 +597,16 @@ class TandemCall implements Call {
     return read.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
   }
 
+  /** Files in one hand, what applications say in the other; of those who are in, and of nobody else. */
+  #onLane(from: string, kind: number, payload: Uint8Array<ArrayBuffer>, reliable: boolean): void {
+    const plain = kind & 0x7f;
+    const isFile = plain === KIND.fileText || plain === KIND.filePiece;
+    if (!isFile) this.#data.handle(from, kind, payload, reliable);
+    else if (reliable && this.#readers().includes(from)) this.#files.handleLane(from, kind, payload);
+  }
+
   #onControl(from: string, text: unknown): void {
+    if (text instanceof ArrayBuffer) return this.#data.handleDirect(from, text);
     if (typeof text !== "string" || text.length > MAX_CONTROL) return;
     let value: unknown;
     try {
@@ -594,6 +656,9 @@ function errorReason(reason: EndReason): ErrorReason {
 function sameMedia(a: Media, b: Media): boolean {
   return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
 }
+
+/** Outside a call nothing is said. */
+const CLOSED = new Messages(null, () => "");
 
 const ACK_EVERY_MS = 1_000;
 const LEVEL_EVERY_MS = 200;

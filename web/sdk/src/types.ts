@@ -100,6 +100,12 @@ export interface ChatLine {
   readonly private: boolean;
 }
 
+export interface DataMessage {
+  readonly from: string;
+  readonly data: string | Uint8Array<ArrayBuffer>;
+  readonly reliable: boolean;
+}
+
 export interface FileTransfer {
   readonly id: string;
   readonly peer: string;
@@ -130,6 +136,8 @@ export interface CallEvents {
   change: undefined;
   state: CallState;
   chat: ChatLine;
+  /** What an application of somebody else has sent. */
+  data: DataMessage;
   /** A newcomer, a leaver, a new host…: for the live region and the toast. */
   notice: Notice;
 }
@@ -176,6 +184,12 @@ export interface Call {
   rename(name: string): Promise<void>;
 
   say(text: string, to?: string): Promise<void>;
+  /**
+   * Something of an application's own, 60 KiB at most, to one or to all who are in. Directly where there is a connection,
+   * else through the server, which keeps nothing of it. Not `reliable`: it may be lost rather than come late.
+   */
+  send(data: string | Uint8Array, options?: { to?: string; reliable?: boolean }): Promise<void>;
+
   offerFile(file: File, to: string): string;
   acceptFile(id: string): void;
   declineFile(id: string): void;

@@ -31,7 +31,7 @@ beforeEach(() => {
       nameOf: (id) => names[id] ?? null,
       isDirect: (id) => direct.has(id),
       sealer: () => null,
-    sendDirect: (id, text) => {
+      sendDirect: (id, text) => {
         sentDirect.push([id, JSON.parse(text) as Record<string, unknown>]);
         return direct.has(id);
       },

@@ -221,6 +221,9 @@ export const de: Catalogue = {
     direct: (name) => `Wenn Sie annehmen, verbinden Sie sich direkt und zeigen ${name} Ihre Netzadresse.`,
     alreadyDirect: (name) =>
       `Sie kommt direkt aus dem Browser von ${name}, über die Verbindung, die schon besteht. ${name} kann Ihre Netzadresse sehen.`,
+    server: (name) => `Sie kommt durch den Server, der nichts davon behält. ${name} sieht Ihre Netzadresse nicht.`,
+    serverSealed: (name) =>
+      `Sie kommt durch den Server, der sie nicht lesen kann. ${name} sieht Ihre Netzadresse nicht.`,
     relayed: (name) => `Sie kommt durch das Relais. ${name} sieht Ihre Netzadresse nicht.`,
     care: "Nehmen Sie Dateien nur von Menschen an, die Sie kennen.",
     states: {

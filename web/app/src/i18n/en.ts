@@ -219,6 +219,10 @@ export const en = {
     direct: (name: string) => `Accepting connects you directly and shows your network address to ${name}.`,
     alreadyDirect: (name: string) =>
       `It comes directly from ${name}'s browser, over the connection you already have. ${name} can see your network address.`,
+    server: (name: string) =>
+      `It comes through the server, which keeps nothing of it. ${name} does not see your network address.`,
+    serverSealed: (name: string) =>
+      `It comes through the server, which cannot read it. ${name} does not see your network address.`,
     relayed: (name: string) => `It comes through the relay. ${name} does not see your network address.`,
     care: "Only accept files from people you know.",
     states: {

@@ -12,7 +12,7 @@ import { RemotePeer } from "./peer";
 export interface MeshPort {
   request(frame: Request): Promise<void>;
   changed(): void;
-  control(from: string, text: unknown): void;
+  control(from: string, message: unknown): void;
   filesChannel(peer: string, channel: RTCDataChannel): void;
   peerClosed(peer: string): void;
   beforeRestart(): Promise<void>;
@@ -55,8 +55,8 @@ export class Mesh {
     return this.#peers.get(peer)?.isDirect ?? false;
   }
 
-  sendControl(peer: string, text: string): boolean {
-    return this.#peers.get(peer)?.sendControl(text) ?? false;
+  sendControl(peer: string, message: string | Uint8Array<ArrayBuffer>): boolean {
+    return this.#peers.get(peer)?.sendControl(message) ?? false;
   }
 
   /** Only before the first roster. */

@@ -14,8 +14,8 @@ export interface PeerPort {
   answer(sdp: string): void;
   candidate(candidate: Candidate): void;
   changed(): void;
-  /** Text on the control channel. */
-  control(text: unknown): void;
+  /** Text on the control channel, or bytes of an application. */
+  control(message: unknown): void;
   filesChannel(channel: RTCDataChannel): void;
   /** The connection was dropped. */
   closed(): void;
@@ -156,10 +156,12 @@ export class RemotePeer {
     this.#view = null;
   }
 
-  sendControl(text: string): boolean {
+  sendControl(message: string | Uint8Array<ArrayBuffer>): boolean {
     if (!this.isDirect) return false;
     try {
-      this.#channels?.control.send(text);
+      // Two calls for two overloads.
+      if (typeof message === "string") this.#channels?.control.send(message);
+      else this.#channels?.control.send(message);
       return true;
     } catch {
       // The channel closed in this very moment, or its buffer is full.
@@ -195,6 +197,7 @@ export class RemotePeer {
 
   #onChannels(channels: Channels): void {
     this.#channels = channels;
+    channels.control.binaryType = "arraybuffer";
     channels.control.onopen = () => this.#changed();
     channels.control.onclose = () => this.#changed();
     channels.control.onmessage = (message: MessageEvent<unknown>) => this.#port.control(message.data);

@@ -16,6 +16,7 @@ import type { Roster } from "../roster";
 import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
 import type { Quality } from "../types";
+import type { Lanes } from "./lanes";
 import { assign, type Kind, type Slot } from "./slots";
 import { wishesOf } from "./wishes";
 
@@ -60,6 +61,7 @@ interface Streams {
 export class Plane {
   #deps: PlaneDeps;
   #port: PlanePort;
+  #lanes: Lanes;
   #pc: RTCPeerConnection | null = null;
   #recovery: Recovery | null = null;
   #senders: RTCRtpTransceiver[] = [];
@@ -77,8 +79,9 @@ export class Plane {
   #looking = false;
   #cancelRetry: (() => void) | null = null;
 
-  constructor(deps: PlaneDeps, port: PlanePort) {
+  constructor(deps: PlaneDeps, lanes: Lanes, port: PlanePort) {
     this.#deps = deps;
+    this.#lanes = lanes;
     this.#port = port;
   }
 
@@ -231,7 +234,7 @@ export class Plane {
       changed: () => this.#port.changed(),
       restart: () => quiet(this.#restart()),
     });
-    pc.createDataChannel("reliable");
+    this.#lanes.open(pc);
     const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver =>
       pc.addTransceiver(kind, sendEncodings ? { direction: "sendonly", sendEncodings } : { direction: "sendonly" });
     this.#senders = [
@@ -260,6 +263,7 @@ export class Plane {
     this.#cancelRetry = null;
     this.#recovery?.stop();
     this.#recovery = null;
+    this.#lanes.close();
     this.#pc?.close();
     this.#pc = null;
     this.#senders = [];
