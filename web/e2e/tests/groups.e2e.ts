@@ -1,7 +1,7 @@
 // Groups: from the third person on media goes through the server, and nobody is to notice.
 import type { Page } from "@playwright/test";
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
 import { advances, sees } from "../src/measure.ts";
 import { talk, words, type Person } from "../src/person.ts";
@@ -97,8 +97,12 @@ test("the host mutes somebody, who is told and can speak again", async ({ person
 test("a file goes to one of three, through the server, whole; another is cancelled on the way", async ({
   person,
   room,
-}) => {
+}, info) => {
   test.slow();
+  // So large that it is on the way for as long as the test needs; it has holes instead of content.
+  const long = info.outputPath("long.bin");
+  await writeFile(long, "");
+  await truncate(long, 1_000_000_000);
   const [ann, ben, cora] = (await gather(person, room, ["Ann", "Ben", "Cora"])) as [Person, Person, Person];
   for (const someone of [ann, ben, cora]) {
     await sees(someone.page, 2);
@@ -120,7 +124,7 @@ test("a file goes to one of three, through the server, whole; another is cancell
   await expect(ann.file("plan.bin").filter({ hasText: words.files.states.declined })).toHaveCount(1);
   await expect(ann.file("plan.bin").filter({ hasText: words.files.states.finishedOut })).toHaveCount(1);
 
-  await cora.sendsFile({ name: "long.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(40_000_000) });
+  await cora.sendsFile(long);
   await ben.file("long.bin").getByRole("button", { name: words.files.accept }).click();
   await expect(ben.file("long.bin")).toHaveAttribute("data-state", "running");
   await ben.file("long.bin").getByRole("button", { name: words.files.cancel }).click();
