@@ -1,7 +1,7 @@
 // All transfers of a call. They run from browser to browser where there is a connection, and through the server's media plane
 // where there is none; the server passes pieces on and keeps none.
 import type { Timers } from "../deps";
-import { KIND, Messages } from "../messages";
+import { KIND, type Messages } from "../messages";
 import { toHex } from "../sha256";
 import type { FileTransfer } from "../types";
 import { Incoming } from "./incoming";
