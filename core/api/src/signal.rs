@@ -427,6 +427,8 @@ pub struct Room {
     /// How media goes from here on.
     #[serde(default)]
     pub topology: Topology,
+    /// The host wants it through the server, however few are in.
+    pub always_sfu: bool,
     /// Unix time in milliseconds.
     pub started_at: u64,
     pub counts: Counts,

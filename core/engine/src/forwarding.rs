@@ -241,8 +241,13 @@ impl Room {
         if sfu && !ctx.planes.are_there() {
             return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
         }
-        self.forwarding.forced = sfu;
+        let before = std::mem::replace(&mut self.forwarding.forced, sfu);
+        let topology = self.forwarding.topology;
         self.choose_topology(ctx, now);
+        // A change of the way tells the room by itself.
+        if before != sfu && topology == self.forwarding.topology {
+            self.tell_room(ctx);
+        }
         Ok(())
     }
 

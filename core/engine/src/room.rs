@@ -134,6 +134,7 @@ impl Room {
             entry: self.rules.entry,
             relay_only: self.is_relay_only(ctx),
             topology: self.forwarding.topology,
+            always_sfu: self.forwarding.forced,
             started_at: self.running.as_ref().map_or(self.made_at, |running| running.started_at),
             counts: self.counts(),
         }

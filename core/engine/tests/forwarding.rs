@@ -94,6 +94,13 @@ fn topology(house: &House, who: u64) -> Option<Topology> {
     })
 }
 
+fn always(house: &House, who: u64) -> Option<bool> {
+    house.events(who).into_iter().rev().find_map(|event| match event {
+        Event::RoomChanged { room } => Some(room.always_sfu),
+        _ => None,
+    })
+}
+
 fn tracks(house: &House, told: u64, of: &str) -> Vec<Track> {
     let found = house.events(told).into_iter().rev().find_map(|event| match event {
         Event::ParticipantChanged { participant } if participant.id == of => Some(participant.tracks),
@@ -154,7 +161,10 @@ fn the_host_may_want_it_through_the_server_and_nobody_else() {
     assert_eq!(house.reason(2, |id| ClientFrame::Topology { id, sfu: true }), Reason::NotHost);
     assert_eq!(house.ask(1, |id| ClientFrame::Topology { id, sfu: true }), Outcome::Ok);
     assert_eq!(topology(&house, 2), Some(Topology::Sfu));
+    assert_eq!(always(&house, 2), Some(true));
     house.ask(1, |id| ClientFrame::Topology { id, sfu: false });
+    assert_eq!(always(&house, 2), Some(false), "told at once, though the way changes later");
+    assert_eq!(topology(&house, 2), Some(Topology::Sfu));
     house.pass(Duration::from_secs(60));
     assert_eq!(topology(&house, 2), Some(Topology::P2p));
 }

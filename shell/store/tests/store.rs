@@ -74,6 +74,7 @@ fn room(name: &str, session: &str, created: bool) -> RoomKept {
             entry: Entry::Open,
             relay_only: false,
             topology: Default::default(),
+            always_sfu: false,
             started_at: 1,
             counts: Counts { participants: 1, ..Counts::default() },
         },

@@ -1,5 +1,6 @@
 // A call that only exists on this page: whatever state the fixture asks for. Never built.
 import type {
+  Bandwidth,
   Call,
   CallEvents,
   CallState,
@@ -26,9 +27,23 @@ export interface Wanted {
   readonly locked: boolean;
   readonly meshFull: boolean;
   readonly talkingMuted: boolean;
+  readonly bandwidth: Bandwidth;
+  readonly paused: boolean;
 }
 
-const NAMES = ["Ann Weber", "Kofi Mensah", "Ida Lindqvist", "Ben Carter"];
+const NAMES = [
+  "Ann Weber",
+  "Kofi Mensah",
+  "Ida Lindqvist",
+  "Ben Carter",
+  "Noor Haddad",
+  "Jun Park",
+  "Eva Novak",
+  "Leo Rossi",
+];
+/** Of many people several share a picture: as many canvases at once are too many for the page. */
+const MOST_PICTURES = 4;
+const cameras = new Map<number, MediaStream>();
 const SAS = [
   ["amber", "violin", "harbor", "seven"],
   ["candle", "otter", "meadow", "piano"],
@@ -63,6 +78,7 @@ export function fakeCall(wanted: Wanted): Call {
   };
   const room: Room = {
     topology: "p2p",
+    always_sfu: false,
     name: "tovu-rabi-keno-lipa-duza",
     host: wanted.host ? "p1" : "p2",
     locked: wanted.locked,
@@ -115,6 +131,10 @@ export function fakeCall(wanted: Wanted): Call {
     raiseHand: done,
     lowerHand: done,
     forward: done,
+    canForward: true,
+    speakers: [],
+    bandwidth: wanted.bandwidth,
+    setBandwidth: () => undefined,
     showing: () => undefined,
   } as Call;
 }
@@ -136,19 +156,31 @@ function person(id: string, name: string, media = { audio: true, video: true, sc
 
 function peer(index: number, wanted: Wanted): Peer {
   const presents = index === 0 && wanted.share === "them";
-  const dark = index === 2;
+  const dark = index % 7 === 2;
   return {
-    info: person(`p${index + 2}`, NAMES[index] ?? "Guest", { audio: index !== 1, video: !dark, screen: presents }),
+    info: person(`p${index + 2}`, NAMES[index % NAMES.length] ?? "Guest", {
+      audio: index !== 1,
+      video: !dark,
+      screen: presents,
+    }),
     connection: wanted.meshFull ? "none" : "connected",
     path: index === 1 ? "relay" : "p2p",
-    camera: dark ? null : cameraStream(lookOf([0, 1, 3][index] ?? 0)),
+    camera: dark ? null : cameraOf(index),
     screen: presents ? screenStream() : null,
     sas: SAS[index] ?? null,
     quality: quality(index === 1 ? "fair" : "good", index),
     speaking: index === 0 && wanted.people > 2,
     forwarded: false,
     encrypted: "none",
+    paused: wanted.paused && index === 0,
   };
+}
+
+function cameraOf(index: number): MediaStream {
+  const look = [0, 1, 2, 3][index % MOST_PICTURES] ?? 0;
+  const known = cameras.get(look) ?? cameraStream(lookOf(look));
+  cameras.set(look, known);
+  return known;
 }
 
 function quality(level: Quality["level"], index: number): Quality {

@@ -6,6 +6,7 @@ import InCall from "../src/pages/room/InCall.svelte";
 import Ringing from "../src/pages/room/Ringing.svelte";
 import { Session } from "../src/pages/room/session.svelte.ts";
 import type { CallState, EndReason } from "../src/lib/sdk.ts";
+import { BANDWIDTHS } from "../src/lib/preferences.ts";
 import { fakeCall } from "./fake-call.ts";
 
 const query = new URLSearchParams(location.search);
@@ -38,6 +39,8 @@ if (query.get("page") === "end") {
     locked: has("locked"),
     meshFull: has("full"),
     talkingMuted: has("talking"),
+    bandwidth: BANDWIDTHS.find((each) => each === query.get("bandwidth")) ?? "full",
+    paused: has("paused"),
   });
   const session = new Session(call, { room, mode, key: null }, () => "Guest");
   session.since = Date.now() - 754_000;

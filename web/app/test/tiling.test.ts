@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { GAP, gridRects, speakerRects, type Rect } from "../src/lib/tiling.ts";
+import { GAP, gridCapacity, gridRects, speakerRects, stripCapacity, type Rect } from "../src/lib/tiling.ts";
 
 const WIDE = { width: 1400, height: 740 };
 const UPRIGHT = { width: 374, height: 690 };
@@ -66,3 +66,21 @@ function overlaps(rects: readonly Rect[]): boolean {
     ),
   );
 }
+
+test("as many as there is room for stand in a grid, at most 49, and none is too small to be told", () => {
+  expect(gridCapacity({ width: 1_900, height: 950 })).toBe(49);
+  expect(gridCapacity({ width: 10_000, height: 10_000 })).toBe(49);
+  expect(gridCapacity({ width: 10, height: 10 })).toBe(1);
+  for (const box of [WIDE, UPRIGHT, { width: 360, height: 560 }]) {
+    const rects = gridRects(gridCapacity(box), box);
+    expect(rects.every(({ width, height }) => width >= 120 && height >= 83)).toBe(true);
+  }
+});
+
+test("beside a large one stand as many as find room", () => {
+  for (const box of [WIDE, UPRIGHT]) {
+    const rects = speakerRects(stripCapacity(box) + 1, 0, box, "keep clear");
+    expect(rects.every(({ width, height }) => width >= 60 && height >= 60)).toBe(true);
+  }
+  expect(stripCapacity({ width: 10, height: 5 })).toBe(1);
+});

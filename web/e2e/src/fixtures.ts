@@ -1,6 +1,13 @@
 // What every test gets: a server, and people with browsers. What no test may pass with: a policy violation, an error of
 // the page, a request to anybody but the server.
-import { test as base, expect, type BrowserContextOptions, type ConsoleMessage, type TestInfo } from "@playwright/test";
+import {
+  test as base,
+  expect,
+  type Browser,
+  type BrowserContextOptions,
+  type ConsoleMessage,
+  type TestInfo,
+} from "@playwright/test";
 import { Person } from "./person.ts";
 import { TandemServer, type Settings } from "./server.ts";
 import { install, type Handicap } from "./spy.ts";
@@ -9,6 +16,8 @@ export { expect };
 
 export interface Arrival extends Handicap {
   readonly context?: BrowserContextOptions;
+  /** Another one than the tests' own. */
+  readonly browser?: Browser;
   /** Lines on the console this test brings about on purpose. */
   readonly mayLog?: RegExp;
 }
@@ -56,8 +65,8 @@ export const test = base.extend<Fixtures, { shared: TandemServer }>({
     const people: Person[] = [];
     const complaints: string[] = [];
     await use(async (name, arrival = {}) => {
-      const { context: options, mayLog, ...handicap } = arrival;
-      const context = await browser.newContext({
+      const { context: options, browser: own, mayLog, ...handicap } = arrival;
+      const context = await (own ?? browser).newContext({
         baseURL: server.origin,
         ignoreHTTPSErrors: true,
         locale: "en-GB",

@@ -77,35 +77,3 @@ export async function advances(
 export function types(candidates: readonly string[]): string[] {
   return [...new Set(candidates.map((candidate) => / typ (\w+)/.exec(candidate)?.[1] ?? candidate))].sort();
 }
-
-/** Of each incoming picture that moves: frames decoded, by the connection and m-line it comes by. */
-export function pictures(page: Page): Promise<Record<string, number>> {
-  return page.evaluate(async () => {
-    const found: Record<string, number> = {};
-    for (const [at, connection] of window.spy.connections.entries()) {
-      if (connection.connectionState === "closed") continue;
-      (await connection.getStats()).forEach((entry: Record<string, unknown>) => {
-        if (entry["type"] === "inbound-rtp" && entry["kind"] === "video")
-          found[`${at} ${String(entry["mid"])}`] = Number(entry["framesDecoded"] ?? 0);
-      });
-    }
-    return found;
-  });
-}
-
-/** So many pictures of others move. */
-export async function sees(page: Page, count: number): Promise<void> {
-  let before = await pictures(page);
-  await expect
-    .poll(
-      async () => {
-        const after = await pictures(page);
-        const moving = Object.keys(after).filter((key) => (after[key] ?? 0) >= (before[key] ?? 0) + 5).length;
-        if (moving < count) return moving;
-        before = after;
-        return moving;
-      },
-      { message: `${count} pictures move`, timeout: 120_000, intervals: [1_000] },
-    )
-    .toBeGreaterThanOrEqual(count);
-}

@@ -11,7 +11,7 @@ export interface Handicap {
   readonly tampered?: string;
   /** A browser from before `RTCRtpScriptTransform`. */
   readonly noScriptTransform?: boolean;
-  /** How large a picture its camera gives. */
+  /** A camera of this size instead of a small one. */
   readonly camera?: { readonly width: number; readonly height: number };
   /** No camera, no microphone. */
   readonly noDevices?: boolean;

@@ -3,15 +3,16 @@ import type { Page } from "@playwright/test";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
-import { advances, pictures, sees } from "../src/measure.ts";
+import { advances } from "../src/measure.ts";
 import { talk, words, type Person } from "../src/person.ts";
+import { pictures, sees } from "../src/pictures.ts";
 
 const KEY = "q83vEjRWeJCrze8SNFZ4kA";
 const OTHER_KEY = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /** Sizes of the pictures that have come, and how many of them could be decoded. */
 async function decoded(page: Page): Promise<number> {
-  return Object.values(await pictures(page)).reduce((sum, frames) => sum + frames, 0);
+  return (await pictures(page)).reduce((sum, picture) => sum + picture.decoded, 0);
 }
 
 /** Packets of pictures and sound that have come, whatever became of them. */

@@ -3,7 +3,8 @@ import type { Page } from "@playwright/test";
 import { createHash } from "node:crypto";
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
-import { advances, sees } from "../src/measure.ts";
+import { advances } from "../src/measure.ts";
+import { sees } from "../src/pictures.ts";
 import { talk, words, type Person } from "../src/person.ts";
 
 /** How many connections a page has that are open. */

@@ -17,12 +17,14 @@ import { Lanes } from "./plane/lanes";
 import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
+import { Speakers } from "./speakers";
 import { enter, find, follow, type Roster, type Step } from "./roster";
-import { Session, type Entrance, type Request, type RoomEvent } from "./session";
+import { Session, type Entrance, type PlaneNote, type Request, type RoomEvent } from "./session";
 import { pollingTransport } from "./transport/polling";
 import type { OpenTransport, TransportKind } from "./transport/transport";
 import { websocketTransport } from "./transport/websocket";
 import type {
+  Bandwidth,
   Call,
   CallEvents,
   CallState,
@@ -74,6 +76,8 @@ class TandemCall implements Call {
   #passage: Passage;
   #chat: Chat;
   #files: Files;
+  #speakers = new Speakers();
+  #bandwidth: Bandwidth = "full";
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -169,6 +173,15 @@ class TandemCall implements Call {
   get meshFull(): boolean {
     return this.#mesh.full;
   }
+  get canForward(): boolean {
+    return this.#roster?.limits.sfu === true;
+  }
+  get speakers(): readonly string[] {
+    return this.#speakers.recent;
+  }
+  get bandwidth(): Bandwidth {
+    return this.#bandwidth;
+  }
 
   on<K extends keyof CallEvents>(event: K, listener: (value: CallEvents[K]) => void): () => void {
     return this.#events.on(event, listener);
@@ -186,6 +199,7 @@ class TandemCall implements Call {
     this.#chat.clear();
     this.#files.clear();
     this.#roster = null;
+    this.#speakers.clear();
     this.#media.microphone.keepOpen = options.watchWhileMuted === true;
     this.#media.microphone.adopt(microphone);
     this.#media.camera.adopt(camera);
@@ -284,6 +298,12 @@ class TandemCall implements Call {
   forward(always: boolean): Promise<void> {
     return this.#request({ type: "topology", sfu: always });
   }
+  setBandwidth(bandwidth: Bandwidth): void {
+    this.#bandwidth = bandwidth;
+    this.#mesh.setBandwidth(bandwidth);
+    this.#plane.setBandwidth(bandwidth);
+    this.#changed();
+  }
   showing(participant: string, source: "camera" | "screen", height: number | null): void {
     this.#plane.setHeight(`${participant}:${source}`, height);
   }
@@ -332,7 +352,7 @@ class TandemCall implements Call {
         joined: (joined, how) => this.#onJoined(joined, how),
         resumed: () => this.#onResumed(),
         event: (event) => this.#onEvent(event),
-        note: () => undefined,
+        note: (note) => this.#onNote(note),
         draining: (reconnectMs) => {
           link.expectRestart(reconnectMs);
           this.#events.emit("notice", { kind: "draining" });
@@ -392,6 +412,7 @@ class TandemCall implements Call {
         this.#plane.look();
         this.#passage.look();
         this.#mesh.sampleLevels();
+        this.#followSpeech();
       }),
       timers.every(STATS_EVERY_MS, () => {
         this.#mesh.sampleStats();
@@ -494,8 +515,25 @@ class TandemCall implements Call {
     }
   }
 
+  #onNote(note: PlaneNote): void {
+    if (note.type === "layers") this.#plane.handleLayers(note.slots);
+    else if (this.#speakers.handleServer(note.participants, this.#roster?.you ?? "")) this.#onSpeakers();
+  }
+
+  /** Where the server does not hear who speaks, we do. */
+  #followSpeech(): void {
+    const speaking = this.peers.filter((peer) => peer.speaking && !peer.forwarded).map(({ info }) => info.id);
+    if (this.#speakers.handleHeard(speaking)) this.#onSpeakers();
+  }
+
+  #onSpeakers(): void {
+    this.#plane.setSpeakers(this.#speakers.recent);
+    this.#changed();
+  }
+
   #step({ roster, notices }: Step): void {
     this.#roster = roster;
+    this.#speakers.keep(new Set(roster.participants.map(({ id }) => id)));
     this.#mesh.setRoster(roster);
     this.#plane.setRoster(roster);
     this.#files.keepLanes(this.#readers());

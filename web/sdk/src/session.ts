@@ -26,6 +26,8 @@ export type Entrance =
   /** The server was restarted: same place, same epoch, connections between browsers go on. */
   | "restored";
 
+export type PlaneNote = Extract<Note, { type: "speakers" | "layers" }>;
+
 export interface SessionOutput {
   /** Write this on the transport that is open. */
   send(frame: Hello | ClientFrame): void;
@@ -37,7 +39,7 @@ export interface SessionOutput {
   /** The server asks us to come back after this many milliseconds. */
   draining(reconnectMs: number): void;
   /** About the media plane; not numbered, the latest counts. */
-  note(note: Extract<Note, { type: "speakers" | "layers" }>): void;
+  note(note: PlaneNote): void;
   /** This transport is of no use: open another, at once or with patience. */
   reopen(patience: "at_once" | "backoff"): void;
   /** There is no way back in. */

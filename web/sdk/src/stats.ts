@@ -43,8 +43,16 @@ export const UNKNOWN_QUALITY: Quality = {
 
 type Entry = Record<string, unknown> & { id: string; type: string };
 
-/** `report` is an RTCStatsReport, or anything else that lists its entries. */
-export function digest(report: Iterable<[string, unknown]>, before: Sample | null, now: number): Digest {
+/**
+ * `report` is an RTCStatsReport, or anything else that lists its entries; `from`, who is at the other end of the way it
+ * tells of. What is lost between the server and us is not the other participant's doing.
+ */
+export function digest(
+  report: Iterable<[string, unknown]>,
+  before: Sample | null,
+  now: number,
+  from: "participant" | "server" = "participant",
+): Digest {
   const entries = new Map<string, Entry>();
   for (const [id, entry] of report) entries.set(id, entry as Entry);
   const all = (type: string): Entry[] => [...entries.values()].filter((entry) => entry.type === type);
@@ -88,7 +96,7 @@ export function digest(report: Iterable<[string, unknown]>, before: Sample | nul
     relayProtocol: text(local?.["relayProtocol"]),
   };
   const verdict = pair
-    ? judge(numbers, { cpu: limited.has("cpu"), narrow: sample.narrow >= NARROW_SAMPLES })
+    ? judge(numbers, { cpu: limited.has("cpu"), narrow: sample.narrow >= NARROW_SAMPLES }, from)
     : { level: "unknown" as const, trouble: "none" as const };
   return { quality: { ...numbers, ...verdict }, path: pathOf(pair, numbers), sample };
 }
@@ -137,7 +145,11 @@ interface Encoder {
   narrow: boolean;
 }
 
-function judge(numbers: Numbers, encoder: Encoder): { level: "good" | "fair" | "poor"; trouble: Trouble } {
+function judge(
+  numbers: Numbers,
+  encoder: Encoder,
+  from: "participant" | "server",
+): { level: "good" | "fair" | "poor"; trouble: Trouble } {
   const grade = (value: number | null, fair: number, poor: number): number =>
     value === null || value < fair ? 0 : value < poor ? 1 : 2;
   const out = grade(numbers.lossOut, FAIR_LOSS, POOR_LOSS);
@@ -152,7 +164,7 @@ function judge(numbers: Numbers, encoder: Encoder): { level: "good" | "fair" | "
     if (worst === 0) return "none";
     if (out > 0 && incoming > 0) return "network";
     if (out === worst) return "your_upload";
-    if (incoming === worst) return "their_upload";
+    if (incoming === worst) return from === "server" ? "your_download" : "their_upload";
     if (delay === worst) return "network";
     return cpu > 0 ? "device" : "your_upload";
   }

@@ -58,6 +58,8 @@ export interface Peer {
   /** What is shown comes through the server's media plane. */
   readonly forwarded: boolean;
   readonly encrypted: PeerEncryption;
+  /** The way to us is too narrow for the picture of the camera: what is shown of it stands still. */
+  readonly paused: boolean;
 }
 
 /**
@@ -69,7 +71,13 @@ export interface Peer {
  */
 export type PeerEncryption = "none" | "waiting" | "ok" | "wrong_key";
 
-export type Trouble = "none" | "your_upload" | "their_upload" | "network" | "device";
+/**
+ * What may come and go: `full`, all there is room for; `low`, cameras only in the smallest size; `audio`, no cameras at all.
+ * Shared screens come in any case.
+ */
+export type Bandwidth = "full" | "low" | "audio";
+
+export type Trouble = "none" | "your_upload" | "your_download" | "their_upload" | "network" | "device";
 /** Words first: `level` and `trouble`; numbers second. */
 export interface Quality {
   readonly level: "unknown" | "good" | "fair" | "poor";
@@ -167,6 +175,11 @@ export interface Call {
   readonly encryption: "off" | "on";
   /** Above the server's mesh limit no media flows between browsers; the page says so in a clear word. */
   readonly meshFull: boolean;
+  /** The server can carry the media of this call. */
+  readonly canForward: boolean;
+  /** Who has spoken lately, the last one first; without oneself. */
+  readonly speakers: readonly string[];
+  readonly bandwidth: Bandwidth;
 
   on<K extends keyof CallEvents>(event: K, listener: (value: CallEvents[K]) => void): () => void;
 
@@ -209,6 +222,8 @@ export interface Call {
   lowerHand(participant: string): Promise<void>;
   /** Host: all media goes through the server, or as the server sees fit. */
   forward(always: boolean): Promise<void>;
+  /** Kept until it is said otherwise, beyond the end of a call. */
+  setBandwidth(bandwidth: Bandwidth): void;
   /** Device pixels of the tile in which somebody is shown; 0: out of sight. What is not told is shown in a usual size. */
   showing(participant: string, source: "camera" | "screen", height: number | null): void;
 }

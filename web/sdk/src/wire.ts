@@ -88,6 +88,7 @@ const isRoom = shape<Room>({
   entry: oneOf("open", "ring"),
   relay_only: isFlag,
   topology: oneOf("p2p", "sfu"),
+  always_sfu: isFlag,
   started_at: isCount,
   counts: shape({ participants: isCount, audio: isCount, video: isCount, screen: isCount }),
 });

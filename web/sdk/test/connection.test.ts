@@ -32,6 +32,7 @@ function pair(): [Connection, Connection] {
     tracks: NOTHING,
     ceilings: { camera: 1_000, screen: 2_000 },
     encryption: null,
+    seesCamera: true,
   };
   const ann: Connection = new Connection(
     deps,

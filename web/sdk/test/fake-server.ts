@@ -69,6 +69,7 @@ export class FakeServer {
       locked: this.locked,
       entry: this.entry,
       topology: "p2p",
+      always_sfu: false,
       relay_only: this.relayOnly,
       started_at: 1,
       counts: {

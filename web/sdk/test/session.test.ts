@@ -14,6 +14,7 @@ const JOINED: Joined & { type: "joined" } = {
     locked: false,
     entry: "open",
     topology: "p2p" as const,
+    always_sfu: false,
     relay_only: false,
     started_at: 1,
     counts: { participants: 1, audio: 0, video: 0, screen: 0 },

@@ -129,3 +129,10 @@ test("an empty or foreign report gives no verdict", () => {
   const odd = new Map([["T", { id: "T", type: "transport", selectedCandidatePairId: 7 }]]);
   expect(digest(odd, null, 0).quality.level).toBe("unknown");
 });
+
+test("what is lost between the server and us is our way in, and not the doing of whoever sent it", () => {
+  const before = digest(report({ packets: 0 }), null, 0).sample;
+  const after = report({ packets: 80, lost: 20 });
+  expect(digest(after, before, 1_000, "server").quality.trouble).toBe("your_download");
+  expect(digest(after, before, 1_000).quality.trouble).toBe("their_upload");
+});

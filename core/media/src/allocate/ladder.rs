@@ -35,8 +35,13 @@ impl Ladders {
             return start..start;
         }
         let layers = track.layers.iter().take(LAYERS).filter(|layer| layer.rate.bps() > 0);
-        let top = layers.clone().map(|layer| layer.temporal).max().unwrap_or(0);
-        self.rungs.extend(layers.map(|layer| Rung { layer: *layer, gain: gain(track, layer, top), step: false }));
+        // Each size has its own full motion: of one that sleeps, or has no slower variants, a single layer is known.
+        let top = |size: u8| layers.clone().filter(|layer| layer.spatial == size).map(|layer| layer.temporal).max();
+        let rung = |layer: &Layer| {
+            let gain = gain(track, layer, top(layer.spatial).unwrap_or(0));
+            Rung { layer: *layer, gain, step: false }
+        };
+        self.rungs.extend(layers.clone().map(rung));
         let all = self.rungs.get_mut(start..).unwrap_or_default();
         all.sort_by(|a, b| a.layer.rate.cmp(&b.layer.rate).then(b.gain.total_cmp(&a.gain)));
         let mut best = f64::NEG_INFINITY;

@@ -155,6 +155,14 @@ export const de: Catalogue = {
     host: "Leitung",
     reconnecting:
       "Der Weg zum Server ist unterbrochen. Ein neuer Versuch läuft; was zwischen Ihnen fließt, fließt weiter.",
+    paused: "Bild angehalten: Ihre Verbindung ist langsam",
+    audioOnly: "Nur Ton: Es kommen keine Kamerabilder, das spart Daten.",
+    showPictures: "Kameras zeigen",
+    pictures: "Bilder",
+    pages: "Seiten der Bühne",
+    pageBefore: "Vorige Seite",
+    pageAfter: "Nächste Seite",
+    pageOf: (page: number, pages: number) => `Seite ${page} von ${pages}`,
     reconnectingShort: "Verbindet neu",
     draining: "Der Server startet neu. Gleich sind Sie wieder da.",
     meshFull:
@@ -313,6 +321,13 @@ export const de: Catalogue = {
       speaker: "Wer spricht, groß",
       side: "Personen und Feld, je die Hälfte",
     },
+    bandwidth: "Bilder",
+    bandwidths: { full: "Voll", low: "Daten sparen", audio: "Nur Ton" },
+    bandwidthHints: {
+      full: "Bilder so scharf, wie Platz ist",
+      low: "Kleine Kamerabilder, Bildschirme wie immer",
+      audio: "Keine Kameras, nur Ton und geteilte Bildschirme",
+    },
     stats: "Verbindung",
     invite: "Einladen",
     settings: "Geräte und Töne",
@@ -335,6 +350,7 @@ export const de: Catalogue = {
       })[level],
     trouble: {
       your_upload: () => "Ihr Upload ist schwach. Es hilft, die Kamera auszuschalten.",
+      your_download: () => "Ihr Download ist schwach. Weniger oder kleinere Bilder würden helfen.",
       their_upload: (name) => `Der Upload von ${name} ist schwach.`,
       network: () => "Das Netz zwischen Ihnen verliert Pakete.",
       device: () => "Ein Gerät ist zu langsam für so viel Bild.",
@@ -342,6 +358,7 @@ export const de: Catalogue = {
     },
     direct: "Direkt von Browser zu Browser.",
     relay: (protocol) => `Durch das Relais des Servers${protocol === "" ? "" : `, über ${protocol}`}.`,
+    forwarded: "Über den Server.",
     noPath: "Noch fließen keine Medien.",
     numbers: "Zahlen",
     rtt: "Hin und zurück",
@@ -370,6 +387,8 @@ export const de: Catalogue = {
     title: "Geräte und Töne",
     lead: "Was Sie wählen, gilt sofort.",
     sounds: "Töne",
+    forward: "Immer über den Server",
+    forwardHint: "Auch zu zweit gehen Ton und Bild über den Server: Kein Browser erfährt die Adresse des anderen.",
     soundsHint:
       "Kurz und leise, wenn jemand kommt, geht, klingelt oder schreibt. Keine, solange Sie Ihren Bildschirm teilen.",
     speakerHint: "Dieser Browser überlässt dem System die Wahl des Lautsprechers.",

@@ -1,6 +1,6 @@
 // A call as Svelte sees it: whoever reads a getter is run again when the call says that something changed.
 import { createSubscriber } from "svelte/reactivity";
-import type { Call, CallState, ChatLine, FileTransfer, Local, Participant, Peer, Room } from "./sdk.ts";
+import type { Bandwidth, Call, CallState, ChatLine, FileTransfer, Local, Participant, Peer, Room } from "./sdk.ts";
 
 export class CallView {
   readonly call: Call;
@@ -57,6 +57,18 @@ export class CallView {
 
   get meshFull(): boolean {
     return this.#read().meshFull;
+  }
+
+  get canForward(): boolean {
+    return this.#read().canForward;
+  }
+
+  get speakers(): readonly string[] {
+    return this.#read().speakers;
+  }
+
+  get bandwidth(): Bandwidth {
+    return this.#read().bandwidth;
   }
 
   nameOf(participant: string): string {

@@ -1,4 +1,5 @@
 // What this browser remembers of its person: name, devices, switches. Nothing of it leaves the browser by itself.
+import type { Bandwidth } from "./sdk.ts";
 import { readJson, writeItem } from "./storage.ts";
 
 export interface Preferences {
@@ -10,6 +11,7 @@ export interface Preferences {
   readonly cameraOn: boolean;
   readonly hideAddress: boolean;
   readonly sounds: boolean;
+  readonly bandwidth: Bandwidth;
 }
 
 const KEY = "tandem.preferences";
@@ -22,6 +24,7 @@ const DEFAULTS: Preferences = {
   cameraOn: true,
   hideAddress: false,
   sounds: true,
+  bandwidth: "full",
 };
 
 export function readPreferences(): Preferences {
@@ -53,5 +56,8 @@ export function parsePreferences(value: unknown): Preferences {
     cameraOn: flag("cameraOn", DEFAULTS.cameraOn),
     hideAddress: flag("hideAddress", DEFAULTS.hideAddress),
     sounds: flag("sounds", DEFAULTS.sounds),
+    bandwidth: BANDWIDTHS.find((each) => each === found["bandwidth"]) ?? DEFAULTS.bandwidth,
   };
 }
+
+export const BANDWIDTHS: readonly Bandwidth[] = ["full", "low", "audio"];

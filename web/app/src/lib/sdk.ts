@@ -21,6 +21,7 @@ export {
   startMeter,
 } from "@tandem/sdk";
 export type {
+  Bandwidth,
   Call,
   CallEvents,
   CallState,

@@ -23,7 +23,8 @@ export function shortcutOf(event: KeyboardEvent): ShortcutName | null {
   return key in KEYS ? KEYS[key as keyof typeof KEYS] : null;
 }
 
-function isTyping(target: EventTarget | null): boolean {
+/** Keys belong to what is being written. */
+export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   return target.isContentEditable || target.closest("input, textarea, select, dialog[open]") !== null;
 }

@@ -21,6 +21,26 @@ const NARROWEST_UPRIGHT = 3 / 4;
 
 export const GAP = 12;
 
+/** The smallest tile in which a face can still be told, and the most of them that stay calm to look at. */
+const SMALLEST = { wide: { width: 148, height: 83 }, upright: { width: 120, height: 90 } };
+const MOST_TILES = 49;
+
+/** How many tiles of a grid find room. */
+export function gridCapacity(box: Box): number {
+  const least = box.height > box.width ? SMALLEST.upright : SMALLEST.wide;
+  for (let count = MOST_TILES; count > 1; count -= 1) {
+    const { width, height } = bestTiling(count, box);
+    if (width >= least.width && height >= least.height) return count;
+  }
+  return 1;
+}
+
+/** How many stand beside or below a large one. */
+export function stripCapacity(box: Box): number {
+  const fit = (length: number, each: number): number => Math.max(1, Math.floor((length + GAP) / (each + GAP)));
+  return box.width >= box.height ? fit(box.height, SMALLEST.wide.height) : fit(box.width, SMALLEST.upright.height);
+}
+
 /** All the same size, as large as they can be, the last row centred. */
 export function gridRects(count: number, box: Box): Rect[] {
   const { columns, width, height } = bestTiling(count, box);

@@ -172,6 +172,10 @@ relay_only: boolean,
  */
 topology: Topology,
 /**
+ * The host wants it through the server, however few are in.
+ */
+always_sfu: boolean,
+/**
  * Unix time in milliseconds.
  */
 started_at: number, counts: Counts, };

@@ -28,6 +28,8 @@ export interface ConnectionOptions {
   ceilings: Ceilings;
   /** Of an encrypted call. */
   encryption: MediaEncryption | null;
+  /** Pictures of the other side's camera are to come. */
+  seesCamera: boolean;
 }
 
 /** Bits per second. */
@@ -135,6 +137,12 @@ export class Connection {
     this.#applyCeilings();
   }
 
+  /** The other side stops sending what we do not want to see: that takes a negotiation. */
+  setSeesCamera(seesCamera: boolean): void {
+    this.#options.seesCamera = seesCamera;
+    this.#applyDirection();
+  }
+
   setIceServers(iceServers: IceServer[]): void {
     this.#options.iceServers = iceServers;
     if (this.#closed) return;
@@ -197,6 +205,7 @@ export class Connection {
     this.#transceivers = this.pc.getTransceivers().slice(0, PLAN.length);
     this.#protect();
     this.#applyTracks();
+    this.#applyDirection();
     const channel = (name: string, id: number): RTCDataChannel =>
       this.pc.createDataChannel(name, { negotiated: true, id });
     this.#channels = { control: channel("control", 0), files: channel("files", 1), sas: channel("sas", 2) };
@@ -223,10 +232,16 @@ export class Connection {
     }
   }
 
+  #applyDirection(): void {
+    const camera = this.#transceivers[CAMERA];
+    const direction = this.#options.seesCamera ? "sendrecv" : "sendonly";
+    if (!this.#closed && camera && camera.direction !== direction) camera.direction = direction;
+  }
+
   #applyCeilings(): void {
     if (this.#closed) return;
     const { camera, screen } = this.#options.ceilings;
-    quiet(setCeiling(this.#transceivers[1]?.sender, camera));
+    quiet(setCeiling(this.#transceivers[CAMERA]?.sender, camera));
     quiet(setCeiling(this.#transceivers[2]?.sender, screen));
   }
 
@@ -258,4 +273,5 @@ function isPresent<T>(value: T | undefined): value is T {
   return value !== undefined;
 }
 
+const CAMERA = 1;
 const PLAN = ["audio", "video", "video", "audio"] as const;

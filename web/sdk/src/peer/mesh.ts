@@ -5,7 +5,7 @@ import type { MediaEncryption } from "../encryption/media";
 import type { Candidate, IceServer, Participant } from "../generated";
 import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
-import type { Peer } from "../types";
+import type { Bandwidth, Peer } from "../types";
 import type { Ceilings, Connection, Tracks } from "./connection";
 import { RemotePeer } from "./peer";
 
@@ -30,6 +30,7 @@ export class Mesh {
   #iceServers: IceServer[] = [];
   #hideAddress = false;
   #encryption: MediaEncryption | null = null;
+  #bandwidth: Bandwidth = "full";
   #released = false;
   #retries = new Set<() => void>();
 
@@ -77,6 +78,16 @@ export class Mesh {
   setTracks(tracks: Tracks): void {
     this.#tracks = tracks;
     for (const connection of this.#connections()) connection.setTracks(tracks);
+  }
+
+  setBandwidth(bandwidth: Bandwidth): void {
+    this.#bandwidth = bandwidth;
+    for (const connection of this.#connections()) connection.setSeesCamera(this.#seesCamera);
+    this.#applyCeilings();
+  }
+
+  get #seesCamera(): boolean {
+    return this.#bandwidth !== "audio";
   }
 
   /** The one place that decides who is connected to us. */
@@ -171,6 +182,10 @@ export class Mesh {
       if (!wanted) peer.disconnect();
       else if (!peer.connection && this.#initiates(peer.info)) this.#connect(peer);
     }
+    this.#applyCeilings();
+  }
+
+  #applyCeilings(): void {
     const ceilings = this.#ceilings();
     for (const connection of this.#connections()) connection.setCeilings(ceilings);
   }
@@ -200,6 +215,7 @@ export class Mesh {
         tracks: this.#tracks,
         ceilings: this.#ceilings(),
         encryption: this.#encryption,
+        seesCamera: this.#seesCamera,
       });
     } catch {
       // No WebRTC here, or ICE servers this browser does not take: the call goes on without media.
@@ -243,6 +259,7 @@ export class Mesh {
   /** Everybody gets a copy of what we send: the more there are, the less each can have. */
   #ceilings(): Ceilings {
     const copies = Math.max(1, this.#connections().length);
+    if (this.#bandwidth !== "full") return { camera: LOW_CAMERA, screen: MIN_SCREEN };
     return {
       camera: Math.max(MIN_CAMERA, Math.round(CAMERA_TOTAL / copies)),
       screen: Math.max(MIN_SCREEN, Math.round(SCREEN_TOTAL / copies)),
@@ -252,6 +269,7 @@ export class Mesh {
 
 const CAMERA_TOTAL = 2_500_000;
 const MIN_CAMERA = 600_000;
+const LOW_CAMERA = 150_000;
 const SCREEN_TOTAL = 4_000_000;
 const MIN_SCREEN = 1_500_000;
 const RETRIES = 5;

@@ -77,6 +77,7 @@ export class RemotePeer {
           speaking: this.#speech.speaking && this.#info.media.audio,
           forwarded: false,
           encrypted: this.#encryptionOf(this.#connection?.readable ?? null),
+          paused: false,
         };
     return this.#view;
   }
@@ -100,7 +101,7 @@ export class RemotePeer {
     return readable ? "ok" : "waiting";
   }
 
-  #viewOf({ connection, camera, screen, quality, readable }: Forwarded): Peer {
+  #viewOf({ connection, camera, screen, quality, paused, readable }: Forwarded): Peer {
     const speaking = this.#speech.speaking && this.#info.media.audio;
     return {
       info: this.#info,
@@ -113,6 +114,7 @@ export class RemotePeer {
       speaking,
       forwarded: true,
       encrypted: this.#encryptionOf(readable),
+      paused,
     };
   }
 

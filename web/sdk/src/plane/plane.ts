@@ -7,7 +7,7 @@
 import { CallError, quiet } from "../errors";
 import type { Deps } from "../deps";
 import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
-import type { IceServer, Sends, Slot as SlotFrame, Source } from "../generated";
+import type { IceServer, Sends, Slot as SlotFrame, SlotLayer, Source } from "../generated";
 import { loudness } from "../level";
 import type { Tracks } from "../peer/connection";
 import { Recovery } from "../peer/recovery";
@@ -15,10 +15,11 @@ import type { ConnectionState } from "../peer/connection";
 import type { Roster } from "../roster";
 import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
-import type { Quality } from "../types";
+import type { Bandwidth, Quality } from "../types";
+import { cameraEncodings, preferFew, setSizes } from "./encodings";
 import type { Lanes } from "./lanes";
-import { assign, type Kind, type Slot } from "./slots";
-import { wishesOf } from "./wishes";
+import { assign, isOutOfSight, type Kind, type Slot } from "./slots";
+import { wishesOf, type View } from "./wishes";
 
 export interface PlanePort {
   request(frame: Request): Promise<void>;
@@ -33,6 +34,8 @@ export interface Forwarded {
   readonly screen: MediaStream | null;
   readonly quality: Quality;
   readonly level: number;
+  /** The way to us is too narrow for the picture of the camera. */
+  readonly paused: boolean;
   /** Everything that is on has begun to flow. */
   readonly flows: boolean;
   /** By the key of an encrypted call; `null`: nothing has come yet, or there is none. */
@@ -47,6 +50,8 @@ interface Line extends Slot {
   /** Of its present wish: something has come. `null`: not looked at yet. */
   before: number | null;
   flows: boolean;
+  /** Since when the server has had nothing for it that would fit the way to us. */
+  pausedAt: number | null;
   /** What the server was told last. */
   told: string;
   /** In an encrypted call. */
@@ -71,7 +76,13 @@ export class Plane {
   #iceServers: IceServer[] = [];
   #encryption: MediaEncryption | null = null;
   #heights = new Map<string, number>();
+  #speakers: readonly string[] = [];
+  #bandwidth: Bandwidth = "full";
+  /** How many sizes of the camera somebody wants; all of them until the server has said. */
+  #watched = Infinity;
   #streams = new Map<string, Streams>();
+  /** What is said of the quality while a picture is paused. */
+  #paused = new WeakMap<Quality, Quality>();
   #samples = new Map<string, { sample: Sample; quality: Quality }>();
   #negotiating: Promise<void> | null = null;
   #again = false;
@@ -117,8 +128,23 @@ export class Plane {
     this.#sync();
   }
 
+  setBandwidth(bandwidth: Bandwidth): void {
+    if (bandwidth === this.#bandwidth) return;
+    this.#bandwidth = bandwidth;
+    this.#applySizes();
+    this.#sync();
+  }
+
+  /** Who has spoken lately, the last one first. */
+  setSpeakers(speakers: readonly string[]): void {
+    this.#speakers = speakers;
+    this.#sync();
+  }
+
   setRoster(roster: Roster): void {
     this.#roster = roster;
+    const here = new Set(roster.participants.map(({ id }) => id));
+    for (const key of this.#heights.keys()) if (!here.has(key.split(":")[0] ?? "")) this.#heights.delete(key);
     const me = roster.participants.find(({ id }) => id === roster.you);
     const wanted = roster.limits.sfu && roster.room.topology === "sfu" && me !== undefined && me.state !== "ringing";
     if (wanted && !this.#pc) this.#open();
@@ -140,9 +166,21 @@ export class Plane {
   /** So many of the sizes of a track of ours are wanted by somebody. */
   handleWatched(track: string, layers: number): void {
     const me = this.#roster?.participants.find(({ id }) => id === this.#roster?.you);
-    const source = me?.tracks.find(({ id }) => id === track)?.source;
-    const sender = this.#senders[SOURCES.findIndex((each) => each === source)]?.sender;
-    if (sender) quiet(setLayers(sender, layers));
+    if (me?.tracks.find(({ id }) => id === track)?.source !== "camera") return;
+    this.#watched = layers;
+    this.#applySizes();
+  }
+
+  /** What comes by our slots at the moment. */
+  handleLayers(slots: readonly SlotLayer[]): void {
+    let changed = false;
+    for (const { mid, layer } of slots) {
+      const line = this.#lines.find(({ transceiver }) => transceiver.mid === mid);
+      if (!line || (line.pausedAt !== null) === (layer === undefined)) continue;
+      line.pausedAt = layer === undefined ? this.#deps.timers.now() : null;
+      changed = true;
+    }
+    if (changed) this.#port.changed();
   }
 
   nudge(): void {
@@ -155,20 +193,22 @@ export class Plane {
     const lines = this.#linesOf(id);
     const microphone = lines.find(({ wish }) => wish?.key === `${id}:microphone`);
     const source = microphone?.transceiver.receiver.getSynchronizationSources?.()[0];
+    const isPaused = this.#isPaused(lines.find(({ wish }) => wish?.key === `${id}:camera`));
     return {
       connection: this.#recovery.state,
       camera: this.#stream(id, "camera", ["microphone", "camera"]),
       screen: this.#stream(id, "screen", ["screen", "screen_audio"]),
-      quality: this.#samples.get(id)?.quality ?? UNKNOWN_QUALITY,
+      quality: this.#qualityOf(id, isPaused),
       level: loudness(source?.audioLevel ?? 0),
-      flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(({ flows }) => flows),
+      paused: isPaused,
+      flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(hasCome),
       readable: readableOf(lines.map(({ watched }) => watched)),
     };
   }
 
   /** Looks whether what was asked for has begun to come. */
   look(): void {
-    const waiting = this.#lines.filter(({ wish, flows }) => wish && !flows);
+    const waiting = this.#lines.filter((line) => line.wish && !hasCome(line));
     if (!this.#pc || this.#looking || waiting.length === 0) return;
     const pc = this.#pc;
     this.#looking = true;
@@ -198,7 +238,7 @@ export class Plane {
       for (const { id } of roster.participants) {
         const mids = new Set(this.#linesOf(id).map(({ transceiver }) => transceiver.mid));
         const own = entries.filter(([, entry]) => entry["type"] !== "inbound-rtp" || mids.has(String(entry["mid"])));
-        const { quality, sample } = digest(own, this.#samples.get(id)?.sample ?? null, now);
+        const { quality, sample } = digest(own, this.#samples.get(id)?.sample ?? null, now, "server");
         this.#samples.set(id, { quality, sample });
       }
       this.#port.changed();
@@ -218,6 +258,7 @@ export class Plane {
     this.#drop();
     this.#roster = null;
     this.#heights.clear();
+    this.#speakers = [];
   }
 
   // ── the connection ──
@@ -237,15 +278,7 @@ export class Plane {
     this.#lanes.open(pc);
     const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver =>
       pc.addTransceiver(kind, sendEncodings ? { direction: "sendonly", sendEncodings } : { direction: "sendonly" });
-    this.#senders = [
-      send("audio"),
-      send(
-        "video",
-        CAMERA.map((each) => ({ ...each })),
-      ),
-      send("video"),
-      send("audio"),
-    ];
+    this.#senders = [send("audio"), send("video", cameraEncodings()), send("video"), send("audio")];
     for (const [i, transceiver] of this.#senders.entries())
       this.#encryption?.protectSender(transceiver, KINDS[i] ?? "video");
     this.#applyTracks();
@@ -271,6 +304,7 @@ export class Plane {
     this.#lines = [];
     this.#streams.clear();
     this.#samples.clear();
+    this.#watched = Infinity;
     this.#again = false;
     this.#negotiating = null;
   }
@@ -283,7 +317,16 @@ export class Plane {
         const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
         if (kind === "video") preferFew(transceiver);
         const watched = this.#encryption?.protectReceiver(transceiver, kind) ?? null;
-        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, told: "", watched });
+        this.#lines.push({
+          kind,
+          transceiver,
+          wish: null,
+          before: null,
+          flows: false,
+          pausedAt: null,
+          told: "",
+          watched,
+        });
       }
     }
   }
@@ -340,19 +383,31 @@ export class Plane {
     const { microphone, camera, screen, screenSound } = this.#tracks;
     for (const [i, track] of [microphone, camera, screen, screenSound].entries()) {
       const sender = this.#senders[i]?.sender;
-      if (sender && sender.track !== track) quiet(sender.replaceTrack(track));
+      if (!sender || sender.track === track) continue;
+      quiet(sender.replaceTrack(track).then(() => this.#applySizes()));
     }
+  }
+
+  /** In which sizes the camera goes up: as many as suit it, are looked at, and are to be spent. */
+  #applySizes(): void {
+    const sender = this.#senders[SOURCES.indexOf("camera")]?.sender;
+    if (sender?.track) quiet(setSizes(sender, this.#bandwidth === "full" ? this.#watched : 1));
+  }
+
+  get #view(): View {
+    return { heights: this.#heights, speakers: this.#speakers, bandwidth: this.#bandwidth };
   }
 
   #sync(): void {
     if (!this.#pc || !this.#roster) return;
     const before = this.#lines.map(({ wish }) => wish);
-    const missing = assign(this.#lines, wishesOf(this.#roster, this.#heights));
+    const missing = assign(this.#lines, wishesOf(this.#roster, this.#view));
     for (const [i, line] of this.#lines.entries()) {
       if (line.wish?.key === before[i]?.key && line.wish?.track === before[i]?.track) continue;
       line.before = null;
       line.flows = false;
       line.watched?.begin();
+      line.pausedAt = null;
     }
     this.#tell();
     if (missing.audio > 0 || missing.video > 0) {
@@ -385,8 +440,23 @@ export class Plane {
   /** Everything of somebody that is on has a slot. */
   #isSettledFor(id: string): boolean {
     if (!this.#roster) return false;
-    const wanted = wishesOf(this.#roster, this.#heights).filter(({ key }) => key.startsWith(`${id}:`));
-    return this.#linesOf(id).length === wanted.length && this.#isPublishing(id);
+    const wanted = wishesOf(this.#roster, this.#view).filter((wish) => wish.key.startsWith(`${id}:`));
+    const held = new Set(this.#linesOf(id).map(({ wish }) => wish?.key));
+    return wanted.every((wish) => held.has(wish.key) || isOutOfSight(wish)) && this.#isPublishing(id);
+  }
+
+  #qualityOf(id: string, isPaused: boolean): Quality {
+    const quality = this.#samples.get(id)?.quality ?? UNKNOWN_QUALITY;
+    if (!isPaused) return quality;
+    const known = this.#paused.get(quality) ?? { ...quality, level: "poor", trouble: "your_download" };
+    this.#paused.set(quality, known);
+    return known;
+  }
+
+  /** What has just begun, or has to wait for a moment, is not worth a word. */
+  #isPaused(camera: Line | undefined): boolean {
+    if (!camera || camera.pausedAt === null || isOutOfSight(camera.wish)) return false;
+    return this.#deps.timers.now() - camera.pausedAt >= PAUSED_MS;
   }
 
   /** Who has not come to the server yet sends nothing there, although something is on. */
@@ -408,6 +478,11 @@ export class Plane {
   }
 }
 
+/** Of what was asked for something has come, or nothing is to come now. */
+function hasCome({ wish, flows }: Line): boolean {
+  return flows || isOutOfSight(wish);
+}
+
 /** Of each m-line that receives: pictures that were decoded, or packets of sound. */
 function countsOf(report: RTCStatsReport): Map<string, number> {
   const counts = new Map<string, number>();
@@ -419,52 +494,13 @@ function countsOf(report: RTCStatsReport): Map<string, number> {
   return counts;
 }
 
-/** The largest sizes are left out when nobody shows them. */
-async function setLayers(sender: RTCRtpSender, layers: number): Promise<void> {
-  const parameters = sender.getParameters();
-  let changed = false;
-  for (const [i, encoding] of parameters.encodings.entries()) {
-    // The smallest stays, so that whoever begins to watch sees something at once.
-    const active = i < Math.max(1, layers);
-    changed ||= encoding.active !== active;
-    encoding.active = active;
-  }
-  if (changed) await sender.setParameters(parameters);
-}
-
-/** With all that a browser can decode, each slot would take kilobytes of the offer. */
-function preferFew(transceiver: RTCRtpTransceiver): void {
-  const able = typeof RTCRtpReceiver === "undefined" ? null : RTCRtpReceiver.getCapabilities("video");
-  const few = able?.codecs.filter(({ mimeType, sdpFmtpLine }) => {
-    const line = sdpFmtpLine ?? "";
-    switch (mimeType.toLowerCase()) {
-      case "video/vp8":
-      case "video/rtx":
-      case "video/av1":
-        return true;
-      case "video/vp9":
-        return line === "" || line.includes("profile-id=0");
-      case "video/h264":
-        return line.includes("packetization-mode=1") && line.includes("profile-level-id=42e01f");
-      default:
-        return false;
-    }
-  });
-  if (few && few.length > 0) transceiver.setCodecPreferences?.(few);
-}
-
 const KINDS: readonly Kind[] = ["audio", "video", "video", "audio"];
 const SOURCES: readonly Source[] = ["microphone", "camera", "screen", "screen_audio"];
-/** Three sizes, the smallest first. */
-const CAMERA: readonly RTCRtpEncodingParameters[] = [
-  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-];
 const FIRST_SLOTS = 3;
 const SLOTS = 4;
 const STEP = 30;
 const MOST_HEIGHT = 2_160;
+const PAUSED_MS = 3_000;
 const RETRY_MS = 3_000;
 /** Refusals that another try does not mend. */
 const FINAL: ReadonlySet<string> = new Set(["forbidden", "not_joined", "not_accepted", "aborted"]);

@@ -8,7 +8,7 @@ export interface Wish {
   readonly key: string;
   readonly kind: Kind;
   readonly track: string;
-  /** Device pixels of the tile. */
+  /** Device pixels of the tile. A picture of height 0 is out of sight: it keeps a slot only as long as nobody else needs it. */
   readonly height: number;
   readonly priority: number;
 }
@@ -29,9 +29,16 @@ export function assign(slots: readonly Slot[], wishes: readonly Wish[]): { audio
   }
   const missing = { audio: 0, video: 0 };
   for (const wish of wanted.values()) {
-    const free = slots.find(({ kind, wish: taken }) => kind === wish.kind && taken === null);
+    if (isOutOfSight(wish)) continue;
+    const ofKind = slots.filter(({ kind }) => kind === wish.kind);
+    const free =
+      ofKind.find(({ wish: taken }) => taken === null) ?? ofKind.find(({ wish: kept }) => isOutOfSight(kept));
     if (free) free.wish = wish;
     else missing[wish.kind] += 1;
   }
   return missing;
+}
+
+export function isOutOfSight(wish: Wish | null): boolean {
+  return wish?.kind === "video" && wish.height === 0;
 }

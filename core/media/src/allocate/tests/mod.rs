@@ -62,6 +62,15 @@ fn a_small_picture_gets_no_more_than_it_can_show() {
 }
 
 #[test]
+fn a_size_of_which_one_layer_is_known_is_not_taken_for_a_slow_one() {
+    let layers = [layer(0, 0, 180, 30), layer(0, 1, 180, 60), layer(0, 2, 180, 110), layer(1, 0, 360, 370)];
+    let track = Track { layers: &layers, ..camera(1, 533 * 300) };
+    let mut allocator = Allocator::new();
+    assert_eq!(share(&mut allocator, start(), 900, &[track]), [370]);
+    assert!(allocator.wanted() > Bitrate::from_kbps(370), "it is worth being probed for");
+}
+
+#[test]
 fn the_large_picture_gets_more_and_the_small_ones_something() {
     let tracks = [camera(1, LARGE), camera(2, SMALL), camera(3, SMALL), camera(4, SMALL)];
     assert_eq!(fresh(400, &tracks), [90, 90, 90, 90]);

@@ -13,7 +13,6 @@ export class Desk {
   panel = $state<Panel | null>(null);
   dialog = $state<DialogName | null>(null);
   pinned = $state<string | null>(null);
-  lastSpeaker = $state<string | null>(null);
   chatTo = $state("");
   fullscreen = $state(false);
   /** When a file was first seen, for its place among the chat lines. */

@@ -1,7 +1,7 @@
 // What the stage shows, worked out from the call: one tile for each person and each shared screen.
 import type { Catalogue } from "../../i18n/index.svelte.ts";
 import { keyMissing } from "../../lib/encryption.ts";
-import type { Local, Participant, Peer } from "../../lib/sdk.ts";
+import type { Bandwidth, Local, Participant, Peer } from "../../lib/sdk.ts";
 
 export interface TileView {
   readonly key: string;
@@ -17,7 +17,7 @@ export interface TileView {
   readonly presenting: boolean;
   readonly hidden: boolean;
   readonly quality: "unknown" | "good" | "fair" | "poor" | null;
-  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "keyMine" | "keyTheirs" | null;
+  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | "keyMine" | "keyTheirs" | null;
 }
 
 export interface Own {
@@ -28,12 +28,25 @@ export interface Own {
   readonly facesAway: boolean;
 }
 
-export function tilesOf(peers: readonly Peer[], own: Own | null, t: Catalogue["call"]): TileView[] {
-  const tiles = peers.flatMap((peer) => peerTiles(peer, keyMissing(peer, peers, own?.me ?? null), t));
+export function tilesOf(
+  peers: readonly Peer[],
+  own: Own | null,
+  bandwidth: Bandwidth,
+  t: Catalogue["call"],
+): TileView[] {
+  const tiles = peers.flatMap((peer) =>
+    peerTiles(peer, bandwidth !== "audio", keyMissing(peer, peers, own?.me ?? null), t),
+  );
   return own === null ? tiles : [...tiles, ...ownTiles(own, t)];
 }
 
-function peerTiles(peer: Peer, missing: "mine" | "theirs" | null, t: Catalogue["call"]): TileView[] {
+// eslint-disable-next-line max-params -- what decides what is shown, each from somewhere else
+function peerTiles(
+  peer: Peer,
+  withCamera: boolean,
+  missing: "mine" | "theirs" | null,
+  t: Catalogue["call"],
+): TileView[] {
   const { id, name, media, hide_address } = peer.info;
   const base = { participant: id, mine: false, name, mirrored: false };
   const tiles: TileView[] = [
@@ -42,7 +55,7 @@ function peerTiles(peer: Peer, missing: "mine" | "theirs" | null, t: Catalogue["
       key: `${id}/camera`,
       kind: "camera",
       label: t.tile(name),
-      stream: media.video && missing === null ? peer.camera : null,
+      stream: media.video && withCamera && missing === null ? peer.camera : null,
       muted: !media.audio,
       speaking: peer.speaking && media.audio,
       presenting: media.screen,
@@ -109,8 +122,9 @@ function statusOf(peer: Peer): TileView["status"] {
     case "failed":
       return "failed";
     case "none":
-    case "connected":
       return null;
+    case "connected":
+      return peer.paused && peer.info.media.video ? "paused" : null;
   }
 }
 
