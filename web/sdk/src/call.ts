@@ -315,13 +315,25 @@ class TandemCall implements Call {
     if (key === undefined) return null;
     const bytes = parseCallKey(key);
     if (!bytes) throw new CallError("misuse", "The key of this call is damaged.");
-    const worker = this.#deps.createCipherWorker();
-    if (!worker) throw new CallError("unsupported", "This browser cannot encrypt calls from end to end.");
+    const worker = this.#startCipher();
     return new CallEncryption(bytes, worker, () => {
       this.#mesh.handleReadable();
       this.#passage.look();
       this.#changed();
     });
+  }
+
+  #startCipher(): Worker {
+    const message = "This browser cannot encrypt calls from end to end.";
+    let worker: Worker | null;
+    try {
+      worker = this.#deps.createCipherWorker();
+    } catch (cause) {
+      // The page's own policy may forbid it.
+      throw new CallError("unsupported", message, { cause });
+    }
+    if (!worker) throw new CallError("unsupported", message);
+    return worker;
   }
 
   #begin(
