@@ -40,7 +40,6 @@ export function tilesOf(
   return own === null ? tiles : [...tiles, ...ownTiles(own, t)];
 }
 
-// eslint-disable-next-line max-params -- what decides what is shown, each from somewhere else
 function peerTiles(
   peer: Peer,
   withCamera: boolean,
