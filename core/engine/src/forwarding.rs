@@ -169,17 +169,30 @@ impl Room {
         ctx.emit(Output::Media { shard: ctx.planes.shard(self.key.0), command: Box::new(command) });
     }
 
-    /// Tracks of others: shared screens first, then whoever has spoken last, then in the order of arrival.
+    /// Tracks of others: what is on before what is off, shared screens first, then whoever has spoken last, then in the
+    /// order of arrival.
     pub(crate) fn ranked(&self, number: u32, is_audio: bool) -> Vec<TrackId> {
         let rank = |known: &Known| {
             let spoke =
                 self.forwarding.speakers.iter().position(|speaker| *speaker == known.owner).unwrap_or(usize::MAX);
-            (!known.is_screen, spoke)
+            (!self.is_on(known), !known.is_screen, spoke)
         };
         let others = self.forwarding.tracks.iter().filter(|(_, it)| it.owner != number && it.is_audio == is_audio);
         let mut tracks: Vec<_> = others.map(|(track, known)| (rank(known), *track, known.id)).collect();
         tracks.sort_unstable();
         tracks.into_iter().map(|(.., id)| id).collect()
+    }
+
+    /// Its owner sends it.
+    fn is_on(&self, known: &Known) -> bool {
+        let media = self.members.get(&known.owner).map(|member| member.who.media).unwrap_or_default();
+        if known.is_screen {
+            media.screen
+        } else if known.is_audio {
+            media.audio
+        } else {
+            media.video
+        }
     }
 
     pub(crate) fn watch(&mut self, ctx: &mut Context, number: u32, slots: Vec<Slot>) -> Answer {
@@ -306,7 +319,8 @@ impl Room {
             media::Event::Ended(..) if self.members.get(&number).is_some_and(|member| member.is_guest()) => {
                 self.depart(ctx, now, number, LeaveReason::Left);
             }
-            media::Event::Connected(_) | media::Event::Found(..) => self.on_guest_connected(ctx, number),
+            media::Event::Connected(_) => self.on_guest_connected(ctx, number),
+            media::Event::Found(..) => self.on_guest_found(ctx, number),
             media::Event::Lost(_) => self.on_guest_lost(ctx, now, number),
             media::Event::Ended(_, why) => {
                 let changed = self.drop_leg(ctx, number);

@@ -1,13 +1,16 @@
 //! Participants without signalling of ours: who publishes by WHIP (RFC 9725), and who watches by WHEP. They are in for as long
 //! as their connection to the media plane is, and on the roster like everybody else.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use tandem_api::signal::{ClientKind, Entry, LeaveReason, Media, Reason, Source};
 use tandem_media as media;
 use tandem_policy::names::PersonName;
 use tandem_sdp::{Attribute, Direction, Fragment, Kind, Session as Description};
 
+use crate::awaited;
 use crate::context::{Context, Refusal, deadline};
 use crate::engine::Engine;
 use crate::interface::{Command, Guest, Now, Reply, Way};
@@ -34,6 +37,11 @@ impl Engine {
         let room = self.rooms.room_mut(key).ok_or_else(no_room)?;
         let connected = room.connect_guest(&mut self.ctx, now, (name.into_string(), &guest));
         self.settle(now, key);
+        while let Some(seat) = self.ctx.planes.awaited.superfluous() {
+            let Some(room) = self.rooms.room_mut(seat.room) else { break };
+            room.depart(&mut self.ctx, now, seat.number, LeaveReason::Lost);
+            self.settle(now, seat.room);
+        }
         connected
     }
 
@@ -91,6 +99,7 @@ impl Room {
         match self.negotiate(ctx, now, number, &guest.sdp, &sends) {
             Ok((answer, _)) => {
                 self.fill(ctx, number);
+                self.make_room(ctx, now);
                 Ok(Reply::Connected { token, participant: identity(number), answer, version: 1 })
             }
             Err(refusal) => {
@@ -112,22 +121,24 @@ impl Room {
             let detail = "here the host lets everybody in by hand: nobody enters by WHIP or WHEP";
             return Err(Refusal::new(Reason::Forbidden, detail));
         }
-        let number = self.place(ctx)?;
-        if !ctx.planes.admit(guest.address) {
-            let detail = "too many connections from your address have not come about yet: try again in a moment";
+        let number = self.place(ctx, guest.address)?;
+        if !ctx.planes.awaited.has_room_for(guest.address) {
+            let detail = "too many connections have not come about yet: try again in a moment";
             return Err(Refusal::new(Reason::TooMany, detail));
         }
         if self.members.is_empty() {
             self.begin(ctx, now, number, Entry::Open);
         }
         let (token, hash) = ctx.tokens.issue(self.seat(number));
-        let until = deadline(now, ctx.config.resume);
-        ctx.timers.set(until, Timer::Away(self.seat(number)));
+        let until = deadline(now, ctx.config.resume.min(awaited::PATIENCE));
+        let seat = self.seat(number);
+        ctx.timers.set(until, Timer::Away(seat));
+        let awaited = Some(ctx.planes.awaited.admit(guest.address, seat));
         let who = Who { name, media, hide_address: true, encrypted: false, client, epoch: 1, joined_at: now.unix_ms };
         let participant = Participant {
             who,
             admission: Admission::In,
-            link: Link::Media { until: Some(until), address: Some(guest.address) },
+            link: Link::Media { until: Some(until), awaited },
             host: "".into(),
             port: None,
             session: Session::default(),
@@ -143,6 +154,36 @@ impl Room {
         ctx.stats.joins += 1;
         self.announce(ctx, now, number);
         Ok((number, token))
+    }
+
+    // --- places in a room that is full ---
+
+    /// Whether there is an address from which so many are awaited that one of them gives way to one who comes from this one.
+    pub(crate) fn has_superfluous(&self, address: IpAddr) -> bool {
+        let crowds = self.crowds();
+        let own = crowds.get(&awaited::household(address)).map_or(0, |(count, _)| *count);
+        crowds.values().any(|(count, _)| *count > own + 1)
+    }
+
+    /// Takes the place of whoever is superfluous, for the one who has come.
+    pub(crate) fn make_room(&mut self, ctx: &mut Context, now: Now) {
+        let most = usize::try_from(self.most_participants(ctx)).unwrap_or(usize::MAX);
+        while self.members.len() > most {
+            let most_crowded = self.crowds().into_values().max_by_key(|(count, first)| (*count, Reverse(*first)));
+            let Some((_, number)) = most_crowded else { return };
+            self.depart(ctx, now, number, LeaveReason::Lost);
+        }
+    }
+
+    /// Of each address, how many are awaited, and the first of them.
+    fn crowds(&self) -> BTreeMap<IpAddr, (usize, u32)> {
+        let mut crowds = BTreeMap::new();
+        for (number, member) in &self.members {
+            if let Link::Media { awaited: Some(ticket), .. } = &member.link {
+                crowds.entry(ticket.household).or_insert((0, *number)).0 += 1;
+            }
+        }
+        crowds
     }
 
     /// What a client tells later: candidates, which are of no use to us who are found anyway; other credentials restart ICE.
@@ -182,14 +223,21 @@ impl Room {
     /// Its connection stands.
     pub(crate) fn on_guest_connected(&mut self, ctx: &mut Context, number: u32) {
         let seat = self.seat(number);
-        let Some(Link::Media { until, address }) = self.members.get_mut(&number).map(|member| &mut member.link) else {
-            return;
-        };
-        if let Some(until) = until.take() {
-            ctx.timers.cancel(until, Timer::Away(seat));
+        if let Some(Link::Media { awaited, .. }) = self.members.get_mut(&number).map(|member| &mut member.link)
+            && let Some(ticket) = awaited.take()
+        {
+            ctx.planes.awaited.dismiss(ticket, seat);
         }
-        if let Some(address) = address.take() {
-            ctx.planes.dismiss(address);
+        self.on_guest_found(ctx, number);
+    }
+
+    /// There is a path to it. As long as it is awaited, that alone does not count: whoever checks paths need not go on.
+    pub(crate) fn on_guest_found(&mut self, ctx: &mut Context, number: u32) {
+        let seat = self.seat(number);
+        if let Some(Link::Media { until, awaited: None }) = self.members.get_mut(&number).map(|member| &mut member.link)
+            && let Some(until) = until.take()
+        {
+            ctx.timers.cancel(until, Timer::Away(seat));
         }
     }
 

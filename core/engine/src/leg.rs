@@ -183,7 +183,7 @@ impl Leg {
                 if offerer.sends.contains_key(mid)
                     && (self.tracks.contains_key(mid) || self.tracks.len() < MAX_TRACKS) =>
             {
-                Some(terms::receiving(kind))
+                Some(terms::receiving(section))
             }
             _ => Some(idle),
         }

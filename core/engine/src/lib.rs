@@ -8,6 +8,7 @@
 //!                 └──► Output: Send, Close, Reply, Record, Keep, Revoke, Media
 //! ```
 
+mod awaited;
 mod commands;
 mod context;
 mod engine;

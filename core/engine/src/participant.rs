@@ -1,13 +1,13 @@
 //! One place in a room: who has it, over which transport, and the session held with it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tandem_api::signal::{self, ClientKind, Event, Media, PathKind, Presence, ServerFrame};
 use tandem_policy::rate::{Bucket, Rate};
 
+use crate::awaited::Ticket;
 use crate::context::Context;
 use crate::forwarding;
 use crate::interface::{Output, TransportId};
@@ -39,8 +39,8 @@ pub(crate) enum Link {
     Media {
         /// Until when that has to come about, or to come back.
         until: Option<Instant>,
-        /// Where it is awaited from.
-        address: Option<IpAddr>,
+        /// It has not come about yet.
+        awaited: Option<Ticket>,
     },
 }
 

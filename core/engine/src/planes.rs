@@ -1,11 +1,11 @@
 //! What the engine knows of media planes: where they are, and whose endpoints and tracks theirs are.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use tandem_media::terms::Terms;
 use tandem_media::{EndpointId, TrackId};
 
+use crate::awaited::{self, Awaited};
 use crate::context::Seat;
 
 #[derive(Default)]
@@ -15,13 +15,13 @@ pub(crate) struct Planes {
     endpoints: BTreeMap<EndpointId, Seat>,
     tracks: BTreeMap<TrackId, Seat>,
     last: u64,
-    /// Connections of guests that have not come about yet, by address.
-    awaited: BTreeMap<IpAddr, u32>,
+    pub(crate) awaited: Awaited,
 }
 
 impl Planes {
     pub(crate) fn new(terms: Vec<Terms>) -> Self {
-        Self { terms, ..Self::default() }
+        let awaited = Awaited::new(awaited::MOST * terms.len());
+        Self { terms, awaited, ..Self::default() }
     }
 
     pub(crate) fn are_there(&self) -> bool {
@@ -70,33 +70,8 @@ impl Planes {
         self.tracks.get(&track).copied()
     }
 
-    /// Whether one more connection from this address may be awaited; it is from here on.
-    pub(crate) fn admit(&mut self, address: IpAddr) -> bool {
-        let all: u32 = self.awaited.values().sum();
-        let of_this = self.awaited.entry(address).or_default();
-        if *of_this >= MOST_OF_ONE || all >= MOST_AWAITED {
-            return false;
-        }
-        *of_this += 1;
-        true
-    }
-
-    /// It has come about, or is awaited no more.
-    pub(crate) fn dismiss(&mut self, address: IpAddr) {
-        if let Some(awaited) = self.awaited.get_mut(&address) {
-            *awaited -= 1;
-            if *awaited == 0 {
-                self.awaited.remove(&address);
-            }
-        }
-    }
-
     /// Connections and tracks that there are.
     pub(crate) fn census(&self) -> (usize, usize) {
         (self.endpoints.len(), self.tracks.len())
     }
 }
-
-/// Each is a place in a room for half a minute that nobody has proved to need.
-const MOST_OF_ONE: u32 = 64;
-const MOST_AWAITED: u32 = 1_024;

@@ -140,6 +140,7 @@ impl Room {
             self.stop(ctx, number, *source, false);
         }
         self.tell_participant(ctx, number, 0);
+        self.fill_all(ctx);
         if counted {
             self.tell_room(ctx);
         }

@@ -10,6 +10,7 @@
 //! What a client asks for is in `requests` and `relaying`, how it comes back in `presence`, what is stored in `keep`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +110,7 @@ impl Room {
         self.rules.relay_only || ctx.config.relay_only
     }
 
-    fn most_participants(&self, ctx: &Context) -> u32 {
+    pub(crate) fn most_participants(&self, ctx: &Context) -> u32 {
         self.rules.max_participants.map_or(ctx.config.max_participants, |own| own.min(ctx.config.max_participants))
     }
 
@@ -209,7 +210,7 @@ impl Room {
         (transport, origin): (TransportId, Origin),
         newcomer: Newcomer,
     ) -> Result<(), Refusal> {
-        let number = self.place(ctx)?;
+        let number = self.place(ctx, origin.address)?;
         if self.members.is_empty() {
             self.begin(ctx, now, number, newcomer.entry);
         } else if self.members.get(&self.host).is_some_and(|host| host.is_guest()) {
@@ -249,16 +250,19 @@ impl Room {
         self.welcome(ctx, now, number, token);
         self.announce(ctx, now, number);
         self.choose_topology(ctx, now);
+        self.make_room(ctx, now);
         Ok(())
     }
 
     /// Room for one more, and its number.
-    pub(crate) fn place(&mut self, ctx: &Context) -> Result<u32, Refusal> {
+    /// A number for one who comes from there. It may be one too many, until [`Self::make_room`].
+    pub(crate) fn place(&mut self, ctx: &Context, address: IpAddr) -> Result<u32, Refusal> {
         if self.locked {
             return Err(Refusal::new(Reason::RoomLocked, "The host has locked this room: nobody else enters."));
         }
         let most = self.most_participants(ctx);
-        if self.members.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+        let is_full = self.members.len() >= usize::try_from(most).unwrap_or(usize::MAX);
+        if is_full && !self.has_superfluous(address) {
             return Err(Refusal::new(Reason::RoomFull, format!("This room is full: at most {most} fit in.")));
         }
         self.next_number()
@@ -407,9 +411,9 @@ impl Room {
                 ctx.emit(Output::Close { transport });
             }
             Link::Lost { until } => ctx.timers.cancel(until, Timer::Away(seat)),
-            Link::Media { until, address } => {
+            Link::Media { until, awaited } => {
                 until.into_iter().for_each(|until| ctx.timers.cancel(until, Timer::Away(seat)));
-                address.into_iter().for_each(|address| ctx.planes.dismiss(address));
+                awaited.into_iter().for_each(|ticket| ctx.planes.awaited.dismiss(ticket, seat));
             }
         }
         if let Some(at) = member.renewal {

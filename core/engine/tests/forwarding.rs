@@ -424,16 +424,18 @@ fn a_publisher_by_whip_is_on_the_roster_and_a_viewer_by_whep_is_shown_what_it_se
     };
     let shown: Vec<TrackId> = commands(&house).iter().filter_map(shown).collect();
     assert_eq!(shown, [TrackId(2), TrackId(3)]);
-    // Another camera comes; nobody speaks yet: nothing changes for the viewer. Then its owner speaks.
+    // Another camera comes; nobody speaks yet: nothing changes for the viewer. Then its owner speaks, with the camera off.
     offer(&mut house, 1, (1, "aaaa"), &CAMERA);
     house.clear();
-    let mine = media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(6)] };
-    tell(&mut house, mine);
-    assert!(
-        commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })),
-        "{:?}",
-        commands(&house)
-    );
+    let speaking = || media::Event::Speaking { group: media::GroupId(1), recent: vec![TrackId(6)] };
+    tell(&mut house, speaking());
+    assert!(!commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })));
+    let on = Media { audio: true, video: true, screen: false };
+    house.ask(1, |id| ClientFrame::Media { id, media: on });
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(7)), .. })));
+    house.clear();
+    house.ask(1, |id| ClientFrame::Media { id, media: Media::default() });
+    assert!(commands(&house).iter().any(|it| matches!(it, Command::Show { track: Some(TrackId(3)), .. })));
     house.clear();
     for token in [&token, &viewer] {
         assert_eq!(house.command(tandem_engine::Command::Disconnect { token: token.clone() }), Reply::Done);
@@ -448,35 +450,95 @@ fn whoever_does_not_connect_or_does_not_come_back_is_gone_after_a_while() {
     connect(&mut house, Way::Whip, &PUBLISHER);
     house.pass(Duration::from_secs(30));
     assert_eq!((house.engine.stats().rooms, house.engine.stats().timers, house.engine.stats().tokens), (0, 0, 0));
-    connect(&mut house, Way::Whip, &PUBLISHER);
-    let endpoint = EndpointId(4);
-    tell(&mut house, media::Event::Connected(endpoint));
-    house.pass(Duration::from_secs(3_600));
-    assert_eq!(house.engine.stats().participants, 1);
-    tell(&mut house, media::Event::Lost(endpoint));
-    house.pass(Duration::from_secs(29));
     let path = media::Path {
         protocol: media::Protocol::Udp,
         local: ([192, 0, 2, 1], 1).into(),
         remote: ([192, 0, 2, 9], 2).into(),
     };
+    // A path to it is no connection.
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    tell(&mut house, media::Event::Found(EndpointId(4), path));
+    house.pass(Duration::from_secs(15));
+    assert_eq!((house.engine.stats().rooms, house.engine.stats().timers, house.engine.stats().tokens), (0, 0, 0));
+    connect(&mut house, Way::Whip, &PUBLISHER);
+    let endpoint = EndpointId(7);
+    tell(&mut house, media::Event::Connected(endpoint));
+    house.pass(Duration::from_secs(3_600));
+    assert_eq!(house.engine.stats().participants, 1);
+    tell(&mut house, media::Event::Lost(endpoint));
+    house.pass(Duration::from_secs(29));
     tell(&mut house, media::Event::Found(endpoint, path));
     house.pass(Duration::from_secs(3_600));
     tell(&mut house, media::Event::Ended(endpoint, media::Ended::Closed));
     assert_eq!((house.engine.stats().participants, house.engine.stats().timers), (0, 0));
 }
 
-#[test]
-fn connections_that_do_not_come_about_are_few_for_each_address() {
-    let mut house = House::with(Config { max_participants: 1_000, backlog_events: 1_000, ..house_config() });
-    house.join(1, "a", "Ann");
-    for _ in 0..64 {
-        connect(&mut house, Way::Whep, &VIEWER);
+fn try_connect_from(house: &mut House, address: [u8; 4], room: &str) -> Result<(), Reason> {
+    let guest = Guest { room: room.into(), address: address.into(), ..guest(Way::Whep, &VIEWER) };
+    match house.command(tandem_engine::Command::Connect(Box::new(guest))) {
+        Reply::Connected { .. } => Ok(()),
+        Reply::Refused { reason, .. } => Err(reason),
+        other => panic!("{other:?}"),
     }
-    assert_eq!(refused(&mut house, Way::Whep, &VIEWER), Reason::TooMany);
-    assert_eq!(house.engine.stats().participants, 65);
-    house.pass(Duration::from_secs(30));
-    connect(&mut house, Way::Whep, &VIEWER);
+}
+
+#[test]
+fn five_hundred_behind_one_address_come_in_at_once() {
+    let mut house = House::with(Config {
+        max_participants: 501,
+        backlog_events: 10_000,
+        backlog_bytes: 16 << 20,
+        ..house_config()
+    });
+    house.join(1, "a", "Ann");
+    for viewer in 0..500 {
+        assert_eq!(try_connect_from(&mut house, [192, 0, 2, 9], "a"), Ok(()), "{viewer}");
+    }
+    // There is no more room for that address; whoever does not show up is not awaited for long.
+    assert_eq!(try_connect_from(&mut house, [192, 0, 2, 9], "a"), Err(Reason::RoomFull));
+    house.pass(Duration::from_secs(15));
+    assert_eq!(house.engine.stats().participants, 1);
+    assert_eq!(try_connect_from(&mut house, [192, 0, 2, 9], "a"), Ok(()));
+}
+
+#[test]
+fn a_flood_from_one_address_fills_a_room_for_nobody_else() {
+    let mut house = House::with(Config { max_participants: 20, backlog_events: 10_000, ..house_config() });
+    house.join(1, "a", "Ann");
+    let flood = |house: &mut House| (0..40).filter(|_| try_connect_from(house, [192, 0, 2, 9], "a").is_ok()).count();
+    assert_eq!(flood(&mut house), 19);
+    for viewer in 0..5 {
+        assert_eq!(try_connect_from(&mut house, [198, 51, 100, viewer], "a"), Ok(()));
+    }
+    house.join(2, "a", "Ben");
+    assert_eq!((house.engine.stats().participants, flood(&mut house)), (20, 0));
+    assert_eq!(house.joined(2).participants.iter().filter(|it| it.client == ClientKind::Whep).count(), 19);
+    let (left, stay) = (house.events(1), house.joined(2));
+    let left: Vec<_> = left
+        .iter()
+        .filter_map(
+            |event| if let Event::ParticipantLeft { participant, .. } = event { Some(participant) } else { None },
+        )
+        .collect();
+    assert_eq!(left, ["p2", "p3", "p4", "p5", "p6", "p7"]);
+    assert!(stay.participants.iter().all(|it| it.id != "p2"), "the first of the flood have given way");
+}
+
+#[test]
+fn a_flood_over_many_rooms_is_bounded_and_keeps_nobody_else_out() {
+    let mut house = House::with(Config { max_participants: 2_000, backlog_events: 10, ..house_config() });
+    let flood = |house: &mut House, count: usize| {
+        let room = |at: usize| format!("room-{}", at % 8);
+        (0..count).filter(|at| try_connect_from(house, [192, 0, 2, 9], &room(*at)).is_ok()).count()
+    };
+    assert_eq!(flood(&mut house, 1_200), 1_024);
+    assert_eq!(try_connect_from(&mut house, [192, 0, 2, 9], "elsewhere"), Err(Reason::TooMany));
+    for viewer in 0..100 {
+        assert_eq!(try_connect_from(&mut house, [198, 51, 100, viewer], "a"), Ok(()));
+    }
+    assert_eq!((house.engine.stats().participants, flood(&mut house, 10)), (1_024, 0));
+    house.pass(Duration::from_secs(15));
+    assert_eq!((house.engine.stats().participants, house.engine.stats().timers), (0, 0));
 }
 
 #[test]

@@ -13,7 +13,8 @@ impl<'a> Carried<'a> {
     pub(crate) fn of(packet: &Packet<'a>, ids: &Ids) -> Self {
         let mut carried = Self::default();
         for (id, value) in packet.extensions() {
-            let kind = ids.kind(id).and_then(|kind| KINDS.iter().position(|known| *known == kind));
+            let kind = ids.kind(id).filter(|kind| fits(*kind, value.len()));
+            let kind = kind.and_then(|kind| KINDS.iter().position(|known| *known == kind));
             let place = kind.and_then(|index| carried.0.get_mut(index));
             place.into_iter().for_each(|place| *place = Some(value));
         }
@@ -39,7 +40,31 @@ impl<'a> Carried<'a> {
     }
 }
 
-const KINDS: [Kind; 5] =
-    [Kind::AudioLevel, Kind::AbsCaptureTime, Kind::PlayoutDelay, Kind::Orientation, Kind::DependencyDescriptor];
+/// Whether a value is as long as it should be. Another length would say nothing, and, beyond 16 bytes, force a form of the header upon subscribers that
+/// they may not have agreed to (RFC 8285 §4.2); only who has agreed to it gets dependency descriptors.
+fn fits(kind: Kind, length: usize) -> bool {
+    match kind {
+        Kind::AudioLevel | Kind::Orientation | Kind::VideoContentType => length == 1,
+        Kind::PlayoutDelay => length == 3,
+        // With primaries and luminance of a mastering display it would be 28.
+        Kind::ColorSpace => length == 4,
+        Kind::AbsCaptureTime => matches!(length, 8 | 16),
+        Kind::DependencyDescriptor => (3..=LONGEST).contains(&length),
+        // Those of the way, not of the media: each of our ways has its own.
+        Kind::AbsSendTime | Kind::TransportSequence | Kind::Mid | Kind::Rid | Kind::RepairedRid | Kind::VideoLayers => {
+            false
+        }
+    }
+}
+
+const KINDS: [Kind; 7] = [
+    Kind::AudioLevel,
+    Kind::AbsCaptureTime,
+    Kind::PlayoutDelay,
+    Kind::Orientation,
+    Kind::VideoContentType,
+    Kind::ColorSpace,
+    Kind::DependencyDescriptor,
+];
 /// No element is longer (RFC 8285 §4.3).
 const LONGEST: usize = 255;

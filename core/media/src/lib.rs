@@ -27,6 +27,7 @@ mod numbers;
 mod outbox;
 mod plane;
 mod rates;
+mod redundancy;
 mod renumber;
 mod selection;
 mod shape;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use tandem_rtp::payload::Codec;
 use tandem_rtp::{PayloadType, SeqNo, Timestamp};
 
 use crate::renumber::{Renumber, Retime, Sent};
@@ -117,7 +118,9 @@ impl Numbers {
     /// A packet is left out, and those after it close up.
     pub(crate) fn skip(&mut self, arrived: &Arrived<'_>) {
         self.renumber.skip(arrived.stream, arrived.seq);
-        if let Some((picture, _)) = arrived.read.picture {
+        // Those of VP9 say by their numbers which others they need, or which place of a group of pictures is theirs
+        // (RFC 9628 §4.2): what is left out leaves a gap.
+        if let Some((picture, _)) = arrived.read.picture.filter(|_| arrived.codec == Codec::Vp8) {
             self.pictures.skip(arrived.stream, picture);
         }
     }

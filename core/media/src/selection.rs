@@ -1,23 +1,10 @@
 //! Which packets of a track a subscriber gets: one of its simulcast layers, of that the spatial and temporal layers up to a
 //! bound. It changes where the codec allows it, and only there.
+//!
+//! All layers below the bound go on, also those that a picture of the bound does not need (K-SVC): so whoever has to do with
+//! less at once can.
 
-/// What one packet is, as far as layers go. Comes from the payload descriptor, or from the dependency descriptor where frames
-/// are encrypted end to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// First packet of a frame.
-    pub(crate) starts: bool,
-    /// Last packet of a frame; of one spatial layer, where there are several.
-    pub(crate) ends: bool,
-    /// The picture can be decoded without any other.
-    pub(crate) is_keyframe: bool,
-    /// Of SVC; 0 otherwise.
-    pub(crate) spatial: u8,
-    /// 0 where there is but one.
-    pub(crate) temporal: u8,
-    /// Whoever has seen all lower temporal layers can go on with this one from here.
-    pub(crate) switches_up: bool,
-}
+use crate::shape::{Gate, Needs, Shape};
 
 /// Layers up to these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +34,16 @@ pub(crate) struct Selection {
     wanted: Option<Layer>,
     /// What it gets: the stream it has had a keyframe of.
     current: Option<Layer>,
+    has: History,
+}
+
+/// Which frames, as dependency descriptors number them, a subscriber has got lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct History {
+    /// The newest one.
+    newest: Option<u16>,
+    /// The lowest bit is the newest one's, those above it are those before it.
+    got: u64,
 }
 
 impl Selection {
@@ -85,46 +82,68 @@ impl Selection {
     /// Whether a packet goes on.
     pub(crate) fn judge(&mut self, stream: u8, shape: &Shape) -> Verdict {
         let Some(wanted) = self.wanted else { return Verdict::Other };
-        match &mut self.current {
+        let verdict = match &mut self.current {
             Some(current) if current.stream == stream => {
                 // Where another stream is wanted, this one goes on until that one's keyframe is there.
                 let goal = if wanted.stream == stream { wanted } else { *current };
-                current.adapt(goal, shape);
+                current.adapt(goal, shape, self.has);
                 current.judge(shape)
             }
             _ if stream == wanted.stream && shape.is_keyframe && shape.starts => {
-                let mut now = Layer { stream, spatial: 0, temporal: 0 };
-                now.adapt(wanted, shape);
                 // A keyframe begins everything.
-                (now.spatial, now.temporal) = (wanted.spatial, wanted.temporal);
-                self.current = Some(now);
-                match now.judge(shape) {
+                self.current = Some(wanted);
+                self.has = History::default();
+                match wanted.judge(shape) {
                     Verdict::Pass { marks, .. } => Verdict::Pass { switched: true, marks },
                     other => other,
                 }
             }
             _ => Verdict::Other,
+        };
+        if let (Verdict::Pass { .. }, true, Gate::Targets { frame, .. }) = (verdict, shape.starts, shape.gate) {
+            self.has.add(frame);
         }
+        verdict
     }
 }
 
 impl Layer {
     /// Goes towards what is wanted, as far as this packet allows.
-    fn adapt(&mut self, wanted: Self, shape: &Shape) {
+    fn adapt(&mut self, wanted: Self, shape: &Shape, has: History) {
         if !shape.starts {
             return;
         }
-        // Down at any frame; a spatial layer down only where a picture begins, or this one would not be finished.
-        self.temporal = self.temporal.min(wanted.temporal);
-        if shape.spatial == 0 {
-            self.spatial = self.spatial.min(wanted.spatial);
-        }
         if shape.is_keyframe {
             (self.spatial, self.temporal) = (wanted.spatial, wanted.temporal);
+            return;
         }
-        if shape.switches_up && shape.temporal > self.temporal && shape.temporal <= wanted.temporal {
-            self.temporal = shape.temporal;
+        // Down only where a picture begins, or this one would not be finished.
+        if shape.begins {
+            self.temporal = self.temporal.min(wanted.temporal);
+            self.spatial = self.spatial.min(wanted.spatial);
         }
+        self.climb(wanted, shape, has);
+    }
+
+    /// Goes up in time where the frame is one at which that can be done. In space a keyframe is needed: where only upper layers
+    /// begin anew, what is below them has ended its picture already when they come.
+    fn climb(&mut self, wanted: Self, shape: &Shape, has: History) {
+        let gets = shape.spatial <= self.spatial && shape.temporal <= self.temporal;
+        // One that it does not get yet can only be the first of its picture, or some of that would be missing.
+        let could_get = shape.begins && shape.spatial <= self.spatial && shape.temporal <= wanted.temporal;
+        let temporal = match shape.gate {
+            Gate::Lower if could_get => shape.temporal,
+            // RFC 9628 §4.2: pictures of higher temporal layers need none before this one. Deviation: who gets only those
+            // below goes on with this one, too: encoders mean that it needs no other of its layer.
+            Gate::Above if gets => wanted.temporal,
+            Gate::Above if could_get => shape.temporal,
+            // AV1 RTP §A.4: from a frame that can be decoded and is a switch for a target, all of that target can be.
+            Gate::Targets { frame, needs, switches } if gets || could_get && has.all(frame, needs) => {
+                switches.temporal(self.spatial).map_or(0, |temporal| temporal.min(wanted.temporal))
+            }
+            Gate::Closed | Gate::Lower | Gate::Above | Gate::Targets { .. } => 0,
+        };
+        self.temporal = self.temporal.max(temporal);
     }
 
     fn judge(self, shape: &Shape) -> Verdict {
@@ -132,6 +151,27 @@ impl Layer {
             return Verdict::Skip;
         }
         Verdict::Pass { switched: false, marks: shape.ends && shape.spatial == self.spatial }
+    }
+}
+
+impl History {
+    fn add(&mut self, frame: u16) {
+        let ahead = self.newest.map_or(i16::MAX, |newest| frame.wrapping_sub(newest).cast_signed());
+        if ahead > 0 {
+            self.got = self.got.checked_shl(u32::from(ahead.unsigned_abs())).unwrap_or(0) | 1;
+            self.newest = Some(frame);
+        } else {
+            // One that was overtaken.
+            self.got |= 1_u64.checked_shl(u32::from(ahead.unsigned_abs())).unwrap_or(0);
+        }
+    }
+
+    /// Whether all are there that a frame needs.
+    fn all(self, frame: u16, needs: Needs) -> bool {
+        let ahead = self.newest.map_or(0, |newest| frame.wrapping_sub(newest).cast_signed());
+        let Some(between) = u32::from(ahead.max(0).unsigned_abs()).checked_sub(1) else { return false };
+        let got = self.got.checked_shl(between).unwrap_or(0);
+        needs.are_in(got)
     }
 }
 
@@ -148,7 +188,7 @@ mod tests {
 
     /// A frame of one packet.
     fn frame(temporal: u8) -> Shape {
-        Shape { starts: true, ends: true, temporal, ..Shape::default() }
+        Shape { starts: true, begins: true, ends: true, temporal, ..Shape::default() }
     }
 
     fn keyframe() -> Shape {
@@ -191,9 +231,9 @@ mod tests {
         selection.want(Some(layer(0, 0, 2)));
         assert_eq!(selection.waits_for(), None);
         assert_eq!(selection.judge(0, &frame(1)), Verdict::Skip);
-        assert_eq!(selection.judge(0, &Shape { switches_up: true, ..frame(1) }), PASS);
+        assert_eq!(selection.judge(0, &Shape { gate: Gate::Lower, ..frame(1) }), PASS);
         assert_eq!(selection.judge(0, &frame(2)), Verdict::Skip);
-        assert_eq!(selection.judge(0, &Shape { switches_up: true, ..frame(2) }), PASS);
+        assert_eq!(selection.judge(0, &Shape { gate: Gate::Lower, ..frame(2) }), PASS);
     }
 
     #[test]
@@ -201,7 +241,7 @@ mod tests {
         let mut selection = Selection::default();
         selection.want(Some(layer(0, 0, 1)));
         selection.judge(0, &keyframe());
-        let begin = Shape { ends: false, switches_up: true, ..frame(1) };
+        let begin = Shape { ends: false, gate: Gate::Lower, ..frame(1) };
         assert_eq!(selection.judge(0, &begin), Verdict::Pass { switched: false, marks: false });
         selection.want(Some(layer(0, 0, 0)));
         let end = Shape { starts: false, ..frame(1) };
@@ -212,7 +252,7 @@ mod tests {
     fn spatial_layers_are_left_out_above_the_bound_and_the_last_one_kept_ends_the_picture() {
         let mut selection = Selection::default();
         selection.want(Some(layer(0, 1, 0)));
-        let part = |spatial, is_keyframe| Shape { spatial, is_keyframe, ..frame(0) };
+        let part = |spatial, is_keyframe| Shape { spatial, is_keyframe, begins: spatial == 0, ..frame(0) };
         let verdicts =
             |selection: &mut Selection, key: bool| [0, 1, 2].map(|s| selection.judge(0, &part(s, key && s == 0)));
         let (more, switch) =

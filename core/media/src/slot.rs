@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use tandem_rtp::header::Header;
 use tandem_rtp::payload::{Codec, vp8, vp9};
-use tandem_rtp::{PayloadType, SeqNo, Ssrc};
+use tandem_rtp::{PayloadType, SeqNo, Ssrc, red};
 
 use crate::numbers::{Again, Known, Numbers};
+use crate::redundancy::Body;
 use crate::selection::{Layer, Selection, Verdict};
 use crate::shape::Read;
 use crate::{SlotId, Want};
@@ -20,6 +21,8 @@ pub struct Payload {
     pub number: PayloadType,
     /// That of its retransmissions (RFC 4588), where they were agreed on.
     pub rtx: Option<PayloadType>,
+    /// That of packets that repeat earlier ones beside their own (RED, RFC 2198), where they were agreed on.
+    pub red: Option<PayloadType>,
 }
 
 /// How a subscriber gets what a slot shows, as agreed on with it.
@@ -72,6 +75,10 @@ pub(crate) struct Rewritten {
     pub(crate) picture: Option<(u16, u8)>,
     /// The frame's number in its dependency descriptor.
     pub(crate) frame: Option<u16>,
+    /// What the subscriber calls the codec.
+    pub(crate) payload: Payload,
+    /// It repeats earlier ones beside its own.
+    pub(crate) repeats: bool,
 }
 
 /// A packet that has come.
@@ -84,6 +91,7 @@ pub(crate) struct Arrived<'a> {
     pub(crate) seq: SeqNo,
     pub(crate) header: Header,
     pub(crate) read: &'a Read,
+    pub(crate) body: Body<'a>,
 }
 
 impl Slot {
@@ -134,22 +142,24 @@ impl Slot {
         let is_video = arrived.codec.is_video();
         // RFC 3551 §4.1: sound that begins anew is marked, too.
         let marker = arrived.header.marker || if is_video { marks } else { began == Began::Anew };
-        let known = Known { payload_type: payload.number, marker };
+        let payload_type = arrived.body.number_for(&payload);
+        let known = Known { payload_type, marker };
         let (number, timestamp, (picture, frame)) = self.numbers.pass(arrived, known)?;
-        let header =
-            Header { marker, payload_type: payload.number, sequence: number.wire(), timestamp, ssrc: self.spec.ssrc };
-        Some((Rewritten { header, picture, frame }, began))
+        let header = Header { marker, payload_type, sequence: number.wire(), timestamp, ssrc: self.spec.ssrc };
+        let repeats = payload.red == Some(payload_type);
+        Some((Rewritten { header, picture, frame, payload, repeats }, began))
     }
 
     /// What the subscriber has missed under a number, and how it goes once more: in the stream of retransmissions.
     pub(crate) fn again(&mut self, wire: u16) -> Option<(Again, Rewritten)> {
         let again = self.numbers.find(wire)?;
-        let payload = self.spec.payloads.iter().find(|payload| payload.number == again.known.payload_type)?;
+        let payload = *self.spec.payloads.iter().find(|payload| payload.has(again.known.payload_type))?;
         let (ssrc, payload_type) = (self.spec.rtx?, payload.rtx?);
         let sequence = self.numbers.next_rtx();
         let header = Header { marker: again.known.marker, payload_type, sequence, timestamp: again.timestamp, ssrc };
         let (picture, frame) = again.pictures;
-        Some((again, Rewritten { header, picture, frame }))
+        let repeats = payload.red == Some(again.known.payload_type);
+        Some((again, Rewritten { header, picture, frame, payload, repeats }))
     }
 
     /// The next packet that carries nothing, among the retransmissions. `None`: there are none, or nothing was sent yet.
@@ -177,9 +187,19 @@ pub(crate) enum Began {
     Anew,
 }
 
+impl Payload {
+    /// Whether packets of this number are of the codec.
+    pub(crate) fn has(&self, number: PayloadType) -> bool {
+        self.number == number || self.red == Some(number)
+    }
+}
+
 impl Rewritten {
-    /// Writes the picture's numbers over those of a payload.
+    /// Writes the subscriber's numbers over those of a payload: of its picture, of what it repeats.
     pub(crate) fn rewrite(&self, codec: Codec, payload: &mut [u8]) {
+        if self.repeats {
+            red::renumber(payload, self.payload.number);
+        }
         match (codec, self.picture) {
             (Codec::Vp8, Some((picture, tl0))) => drop(vp8::rewrite(payload, picture, tl0)),
             (Codec::Vp9, Some((picture, tl0))) => drop(vp9::rewrite(payload, picture, tl0)),

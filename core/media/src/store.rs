@@ -2,7 +2,6 @@
 //! One store serves all subscribers of a stream.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tandem_rtp::SeqNo;
@@ -37,8 +36,6 @@ struct Entry {
     header: Header,
     at: u64,
     length: u16,
-    /// Where the payload begins, and where it ends, in the packet.
-    payload: (u16, u16),
     came: Instant,
 }
 
@@ -48,15 +45,6 @@ pub(crate) struct Stored<'a> {
     pub(crate) header: Header,
     /// All of it, the publisher's header included.
     pub(crate) packet: &'a [u8],
-    /// Where the payload begins, and where it ends.
-    payload: (u16, u16),
-}
-
-impl<'a> Stored<'a> {
-    pub(crate) fn payload(&self) -> &'a [u8] {
-        let (start, end) = self.payload;
-        self.packet.get(usize::from(start)..usize::from(end)).unwrap_or_default()
-    }
 }
 
 impl Store {
@@ -65,12 +53,8 @@ impl Store {
     }
 
     /// Keeps a packet, and forgets what is too old or has to make room.
-    pub(crate) fn put(&mut self, now: Instant, seq: SeqNo, header: Header, packet: &[u8], payload: Range<usize>) {
-        let (Ok(length), Ok(start), Ok(end)) =
-            (u16::try_from(packet.len()), u16::try_from(payload.start), u16::try_from(payload.end))
-        else {
-            return;
-        };
+    pub(crate) fn put(&mut self, now: Instant, seq: SeqNo, header: Header, packet: &[u8]) {
+        let Ok(length) = u16::try_from(packet.len()) else { return };
         self.forget(now);
         let Some(at) = self.room(packet.len()) else { return };
         let place = self.place(at);
@@ -79,7 +63,7 @@ impl Store {
         }
         self.written = at + u64::from(length);
         let number = self.first + self.entries.len() as u64;
-        self.entries.push_back(Entry { seq, header, at, length, payload: (start, end), came: now });
+        self.entries.push_back(Entry { seq, header, at, length, came: now });
         self.enter(seq, number);
     }
 
@@ -91,7 +75,7 @@ impl Store {
         let entry = self.entries.get(behind as usize).filter(|entry| entry.seq == seq)?;
         let place = self.place(entry.at);
         let packet = self.bytes.get(place..place + usize::from(entry.length))?;
-        Some(Stored { header: entry.header, packet, payload: entry.payload })
+        Some(Stored { header: entry.header, packet })
     }
 
     /// Bytes it holds in memory.
@@ -206,14 +190,13 @@ mod tests {
 
     fn put(store: &mut Store, now: Instant, seq: u64, length: usize) {
         let packet: Vec<u8> = (0..length).map(|i| low(seq + i as u64).to_be_bytes()[3]).collect();
-        store.put(now, SeqNo(seq), header(SeqNo(seq).wire()), &packet, 12..length);
+        store.put(now, SeqNo(seq), header(SeqNo(seq).wire()), &packet);
     }
 
     fn is_whole(store: &Store, seq: u64) -> bool {
         store.get(SeqNo(seq)).is_some_and(|stored| {
             let expected = |i: usize| low(seq + i as u64).to_be_bytes()[3];
             stored.packet.iter().enumerate().all(|(i, &byte)| byte == expected(i))
-                && stored.payload() == &stored.packet[12..]
         })
     }
 

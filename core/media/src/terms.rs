@@ -7,7 +7,7 @@ use tandem_rtp::payload;
 use tandem_rtp::{PayloadType, Ssrc};
 use tandem_sdp::{
     Agent, Agreed, Candidate, Direction, Feedback, Format, Kind, Line, MediaLine, Msid, OurCodec, OurData, OurDtls,
-    OurIce, OurLine, OurSource, OurTransport, Ours, Parameters, Retransmission, Secret, Security, Token,
+    OurIce, OurLine, OurSource, OurTransport, Ours, Parameters, Retransmission, Secret, Section, Security, Token,
 };
 use tandem_webrtc::{Credentials, Fingerprint, Remote, Role};
 
@@ -54,9 +54,17 @@ impl Terms {
     }
 }
 
-/// An m-line by which a peer sends us something, as several sizes of a picture where it offers them.
-pub fn receiving(kind: Kind) -> OurLine {
-    OurLine { layers: MAX_STREAMS, ..OurLine::new(kind, Direction::RecvOnly) }
+/// An m-line by which a peer sends us something, as several sizes of a picture where it offers them. What repeats itself comes
+/// first where it does in the offer: browsers send what an answer begins with.
+pub fn receiving(offered: Section<'_>) -> OurLine {
+    let is_red = |codec: &OurCodec| codec.format.name.is(RED);
+    let likes_red = offered.codecs().first().is_some_and(|codec| codec.format.name.is(RED));
+    let codecs = (offered.media.kind == Kind::Audio && likes_red).then(|| {
+        let mut codecs = audio_codecs();
+        codecs.sort_by_key(|codec| !is_red(codec));
+        codecs
+    });
+    OurLine { layers: MAX_STREAMS, codecs, ..OurLine::new(offered.media.kind.clone(), Direction::RecvOnly) }
 }
 
 /// An m-line by which we send something: the slot's sources, and the stream a browser puts it in.
@@ -98,10 +106,14 @@ pub fn remote(agreed: &Agreed) -> Option<Remote> {
 /// Which header extension has which number; those of m-lines that share a transport are the same (RFC 9143 §14.1).
 pub fn extensions(agreed: &Agreed) -> Ids {
     let mut ids = Ids::default();
-    for extension in agreed.lines.iter().filter_map(Line::media).flat_map(|line| &line.extensions) {
-        let kind = ext::Kind::from_uri(extension.uri.as_str());
-        if let (Some(kind), Ok(id)) = (kind, u8::try_from(extension.id)) {
-            ids.set(kind, id);
+    for line in agreed.lines.iter().filter_map(Line::media) {
+        for extension in &line.extensions {
+            let kind = ext::Kind::from_uri(extension.uri.as_str());
+            // The structure of a dependency descriptor needs the two-byte form (RFC 8285 §4.3).
+            let kind = kind.filter(|kind| *kind != ext::Kind::DependencyDescriptor || line.mixed_extensions);
+            if let (Some(kind), Ok(id)) = (kind, u8::try_from(extension.id)) {
+                ids.set(kind, id);
+            }
         }
     }
     ids
@@ -142,9 +154,18 @@ fn payloads(
     let of = |agreed: &tandem_sdp::AgreedCodec| {
         let codec = codec(&agreed.format)?;
         let rtx = agreed.retransmission.as_ref().and_then(|numbers| PayloadType::new(again(numbers)));
-        Some(Payload { codec, number: PayloadType::new(number(agreed))?, rtx })
+        let red = line.codecs.iter().find(|red| repeats(red, agreed)).and_then(|red| PayloadType::new(number(red)));
+        Some(Payload { codec, number: PayloadType::new(number(agreed))?, rtx, red })
     };
     line.codecs.iter().filter_map(of).collect()
+}
+
+/// Whether what it repeats is that codec and no other, by our description (RFC 2198 §5).
+fn repeats(red: &tandem_sdp::AgreedCodec, codec: &tandem_sdp::AgreedCodec) -> bool {
+    let alike = red.format.clock == codec.format.clock && red.format.channels == codec.format.channels;
+    let number = codec.receive.to_string();
+    let of_it = |list: &str| list.split('/').all(|listed| listed == number);
+    red.format.name.is(RED) && !codec.format.is_auxiliary() && alike && red.format.parameters.bare().is_none_or(of_it)
 }
 
 fn codec(format: &Format) -> Option<payload::Codec> {
@@ -165,7 +186,8 @@ fn audio_codecs() -> Vec<OurCodec> {
     let opus = ours("opus", 48_000, 2, "minptime=10;useinbandfec=1");
     let opus = opus.map(|opus| OurCodec { feedback: vec![Feedback::TransportCc], ..opus });
     let old = [("G722", 8_000), ("PCMU", 8_000), ("PCMA", 8_000)].map(|(name, clock)| ours(name, clock, 1, ""));
-    std::iter::once(opus).chain(old).flatten().collect()
+    let red = ours(RED, 48_000, 2, "");
+    [opus, red].into_iter().chain(old).flatten().collect()
 }
 
 fn video_codecs() -> Vec<OurCodec> {
@@ -191,6 +213,7 @@ fn ours(name: &str, clock: u32, channels: u8, parameters: &str) -> Option<OurCod
 pub const MAX_MESSAGE: u32 = 256 << 10;
 /// RFC 3550 §6.5.1: all that we send is one participant's, as far as its clocks go.
 const CNAME: &str = "tandem";
+const RED: &str = "red";
 const AUDIO: &[ext::Kind] =
     &[ext::Kind::Mid, ext::Kind::AudioLevel, ext::Kind::TransportSequence, ext::Kind::AbsCaptureTime];
 const VIDEO: &[ext::Kind] = &[
@@ -201,5 +224,7 @@ const VIDEO: &[ext::Kind] = &[
     ext::Kind::AbsCaptureTime,
     ext::Kind::PlayoutDelay,
     ext::Kind::Orientation,
+    ext::Kind::VideoContentType,
+    ext::Kind::ColorSpace,
     ext::Kind::DependencyDescriptor,
 ];

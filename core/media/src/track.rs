@@ -74,6 +74,8 @@ pub(crate) struct Stream {
     /// Of its pictures, in pixels, once one has told it.
     pub(crate) height: Option<u16>,
     reader: Reader,
+    /// The newest packet whose layer nobody could tell.
+    unknown: Option<SeqNo>,
     is_video: bool,
 }
 
@@ -83,7 +85,7 @@ pub(crate) struct Taken {
     pub(crate) codec: Codec,
     pub(crate) header: Header,
     pub(crate) read: Read,
-    /// Nothing came of the stream before.
+    /// Nothing came of the stream before, or other layers of it.
     pub(crate) appears: bool,
 }
 
@@ -123,8 +125,8 @@ impl Track {
                 continue;
             }
             let start = layers.len();
-            let top = stream.rates.layers().map(|(spatial, ..)| spatial).max().unwrap_or(0);
-            let measured = stream.rates.layers().filter(|(s, t, _)| *s <= most.spatial && *t <= most.temporal);
+            let top = stream.layers().map(|(spatial, ..)| spatial).max().unwrap_or(0);
+            let measured = stream.layers().filter(|(s, t, _)| *s <= most.spatial && *t <= most.temporal);
             layers.extend(measured.map(|(spatial, temporal, rate)| allocate::Layer {
                 spatial: index * STREAM + spatial,
                 temporal,
@@ -156,7 +158,7 @@ impl Track {
 
     /// What a payload type is here.
     pub(crate) fn codec(&self, number: PayloadType) -> Option<Codec> {
-        self.spec.payloads.iter().find(|payload| payload.number == number).map(|payload| payload.codec)
+        self.spec.payloads.iter().find(|payload| payload.has(number)).map(|payload| payload.codec)
     }
 
     /// Whose retransmissions a payload type is.
@@ -191,6 +193,7 @@ impl Stream {
             rates: Rates::default(),
             height: None,
             reader: Reader::default(),
+            unknown: None,
             is_video,
         }
     }
@@ -217,19 +220,33 @@ impl Stream {
         };
         // Padding that fills a link: a number and nothing else.
         let read = if packet.payload().is_empty() { Read::default() } else { self.reader.read(codec, ids, packet)? };
+        if read.is_unknown {
+            self.unknown = self.unknown.max(Some(seq));
+            self.keyframes.want();
+            return Some(Taken { seq, codec, header: Header::of(packet), read, appears: false });
+        }
         if self.is_video && read.shape.is_keyframe && read.shape.starts {
-            self.keyframes.came();
+            // One that comes late is of no use to those who did not get what came after it.
+            if self.unknown.is_none_or(|unknown| unknown < seq) {
+                self.keyframes.came();
+            }
             self.missing.forget_before(seq);
         }
         self.bytes += packet.payload().len() as u64;
         let layer = (read.shape.spatial, read.shape.temporal);
-        let appears = self.rates.on_packet(now, layer, packet.bytes().len() + ON_THE_WAY);
+        let appears = self.rates.on_packet(now, layer, packet.bytes().len() + ON_THE_WAY) || read.changes;
         if let Some(height) = read.height.filter(|_| read.shape.is_keyframe) {
             self.height = Some(height);
         }
         let header = Header::of(packet);
-        self.store.put(now, seq, header, packet.bytes(), packet.payload_range());
+        self.store.put(now, seq, header, packet.bytes());
         Some(Taken { seq, codec, header, read, appears })
+    }
+
+    /// What is measured of its layers, as far as its publisher sends them: spatial, temporal, rate.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (u8, u8, Bitrate)> {
+        let (top, fastest) = self.reader.active().unwrap_or((u8::MAX, u8::MAX));
+        self.rates.layers().filter(move |(spatial, temporal, _)| *spatial <= top && *temporal <= fastest)
     }
 
     /// When it wants to ask for something.

@@ -66,6 +66,19 @@ impl<'a> Iterator for Blocks<'a> {
     }
 }
 
+/// Writes another payload type over those of all payloads; those of one packet are of one codec.
+pub fn renumber(payload: &mut [u8], number: PayloadType) {
+    let mut rest = payload;
+    while let Some((first, behind)) = rest.split_first_mut() {
+        let follows = *first & FOLLOWS;
+        *first = follows | number.value();
+        match behind.split_at_mut_checked(HEAD - 1) {
+            Some((_, behind)) if follows != 0 => rest = behind,
+            _ => return,
+        }
+    }
+}
+
 fn length_of([_, _, high, low]: [u8; HEAD]) -> usize {
     usize::from(u16::from_be_bytes([high & 3, low]))
 }
@@ -118,6 +131,21 @@ mod tests {
         let blocks = Blocks::parse(&buffer[..length], Timestamp(500)).unwrap();
         assert_eq!(blocks.own(), Some(own));
         assert_eq!(blocks.collect::<Vec<_>>(), [earlier[0], earlier[1], own]);
+    }
+
+    #[test]
+    fn numbers_of_all_payloads_are_changed_and_nothing_else() {
+        let (own, earlier) = (block(500, b"own"), [block(20, b"oldest"), block(260, b"old")]);
+        let mut buffer = [0; 64];
+        let length = write(&own, &earlier, &mut buffer).unwrap();
+        renumber(&mut buffer[..length], PayloadType::from_wire(96));
+        let found: Vec<_> = Blocks::parse(&buffer[..length], Timestamp(500)).unwrap().collect();
+        let expected = [earlier[0], earlier[1], own].map(|it| Block { payload_type: PayloadType::from_wire(96), ..it });
+        assert_eq!(found, expected);
+        // Of what is cut off nothing is touched that is not there.
+        for mut cut in [vec![], vec![0x80], vec![0x80, 0, 0], vec![0xff; 4]] {
+            renumber(&mut cut, PayloadType::from_wire(96));
+        }
     }
 
     #[test]

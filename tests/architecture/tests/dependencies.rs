@@ -35,7 +35,20 @@ const EDGES: &[(&str, &[&str])] = &[
             "tandem-webrtc",
         ],
     ),
-    ("tandem-sim", &["tandem-api", "tandem-engine", "tandem-policy", "tandem-server", "tandem-stun"]),
+    (
+        "tandem-sim",
+        &[
+            "tandem-api",
+            "tandem-engine",
+            "tandem-media",
+            "tandem-policy",
+            "tandem-rtp",
+            "tandem-sdp",
+            "tandem-server",
+            "tandem-stun",
+            "tandem-webrtc",
+        ],
+    ),
     ("tandem-architecture", &[]),
 ];
 

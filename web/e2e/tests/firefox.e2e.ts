@@ -1,6 +1,7 @@
 // The other engine: our pages and our SDK in Firefox, in a call with Chromium.
 import { Firefox } from "../src/firefox.ts";
 import { expect, test } from "../src/fixtures.ts";
+import { sees } from "../src/pictures.ts";
 
 const VIDEO = `document.querySelector('[data-testid="remote-video"]')`;
 const WORDS = `[...document.querySelectorAll('[data-testid="sas"] .word')].map((word) => word.textContent)`;
@@ -39,6 +40,33 @@ test("Firefox and Chromium see and hear each other, read the same words, write, 
     await ben.presses("leave");
     await ben.sees(`document.querySelector('[data-testid="end-page"]')?.dataset.reason === "left"`);
     await expect(ann.tile("Ben")).toHaveCount(0);
+  } finally {
+    await ben.close();
+  }
+});
+
+test("Firefox in a call of three: through the server it sees both, and both see it", async ({
+  person,
+  room,
+  server,
+}) => {
+  test.slow();
+  const ann = await person("Ann");
+  const cora = await person("Cora");
+  await ann.enters(room);
+  await cora.enters(room);
+  const ben = await Firefox.start();
+  try {
+    await ben.opens(`${server.origin}/r/${room}`);
+    await ben.writes("name", "Ben");
+    await ben.presses("ask-devices");
+    await ben.sees(`document.querySelector('[data-testid="preview"]')`);
+    await ben.presses("join");
+    const moving = `[...document.querySelectorAll('[data-testid="remote-video"]')].filter((video) => video.videoWidth > 0 && video.currentTime > 2)`;
+    await ben.sees(`${moving}.length === 2`);
+    await sees(ann.page, 2);
+    await sees(cora.page, 2);
+    await ann.hearsAndSees("Ben", "Cora");
   } finally {
     await ben.close();
   }

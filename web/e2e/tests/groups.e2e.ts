@@ -4,12 +4,28 @@ import { createHash } from "node:crypto";
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
 import { advances } from "../src/measure.ts";
-import { sees } from "../src/pictures.ts";
+import { moving, pictures, sees } from "../src/pictures.ts";
 import { talk, words, type Person } from "../src/person.ts";
 
 /** How many connections a page has that are open. */
 function open(page: Page): Promise<number> {
   return page.evaluate(() => window.spy.connections.filter((each) => each.connectionState === "connected").length);
+}
+
+/** No picture moves any more. */
+async function comesToRest(page: Page): Promise<void> {
+  let before = await pictures(page);
+  await expect
+    .poll(
+      async () => {
+        const now = await pictures(page);
+        const count = moving(before, now).length;
+        before = now;
+        return count;
+      },
+      { message: "no picture moves", intervals: [2_000] },
+    )
+    .toBe(0);
 }
 
 async function gather(person: (name: string) => Promise<Person>, room: string, names: string[]): Promise<Person[]> {
@@ -22,13 +38,14 @@ async function gather(person: (name: string) => Promise<Person>, room: string, n
   return people;
 }
 
-for (const names of [
-  ["Ann", "Ben", "Cora"],
-  ["Ann", "Ben", "Cora", "Dan", "Eve"],
-]) {
+const NINE = ["Ann", "Ben", "Cora", "Dan", "Eve", "Finn", "Gil", "Hal", "Ida"];
+
+for (const names of [NINE.slice(0, 3), NINE.slice(0, 5), NINE]) {
   test(`all ${names.length} see and hear each other through the server`, async ({ person, room }) => {
     test.slow();
-    const people = await gather(person, room, names);
+    // Small windows for many: what is asked for, and sent, follows.
+    const arrival = names.length > 5 ? { context: { viewport: { width: 640, height: 480 } } } : {};
+    const people = await gather((name) => person(name, arrival), room, names);
     for (const { name, page, tile } of people.map((each) => ({ ...each, tile: each.tile.bind(each) }))) {
       for (const other of names.filter((each) => each !== name))
         await expect(tile(other).locator("video")).toBeVisible();
@@ -39,6 +56,41 @@ for (const names of [
     }
   });
 }
+
+test("whoever speaks is large, by the word of the server", async ({ person, room }) => {
+  test.slow();
+  const [ann, ben, cora] = (await gather(person, room, ["Ann", "Ben", "Cora"])) as [Person, Person, Person];
+  await sees(cora.page, 2);
+  await cora.page.keyboard.press("l");
+  await expect(cora.page.locator(".stage")).toHaveAttribute("data-layout", "speaker");
+  const largest = async (): Promise<string> => {
+    const tiles = await cora.page.getByTestId("tile").all();
+    const sized = await Promise.all(tiles.map(async (tile) => [(await tile.boundingBox())?.width ?? 0, tile] as const));
+    return (await sized.sort(([a], [b]) => b - a)[0]?.[1].getAttribute("aria-label")) ?? "";
+  };
+  // The fake microphones beep all the time: one speaks when the other is muted.
+  await ben.button(words.bar.microphone).click();
+  await expect.poll(largest, { timeout: 30_000 }).toBe(words.call.tile("Ann"));
+  await ann.button(words.bar.microphone).click();
+  await ben.button(words.bar.microphone).click();
+  await expect.poll(largest, { timeout: 30_000 }).toBe(words.call.tile("Ben"));
+});
+
+test("sound only: no camera comes any more, sound goes on, and the cameras come back", async ({ person, room }) => {
+  test.slow();
+  const [ann, ben] = (await gather(person, room, ["Ann", "Ben", "Cora"])) as [Person, Person, Person];
+  await sees(ann.page, 2);
+  await ann.button(words.bar.more).click();
+  await ann.page.getByTestId("bandwidth-audio").click();
+  await expect(ann.page.getByTestId("audio-only")).toBeVisible();
+  await expect(ann.page.getByTestId("remote-video")).toHaveCount(0);
+  await expect(ann.button(words.bar.camera)).toHaveAttribute("aria-pressed", "false");
+  await comesToRest(ann.page);
+  await advances(ann.page, ["audioPackets"]);
+  await sees(ben.page, 1);
+  await ann.page.getByTestId("show-pictures").click();
+  await sees(ann.page, 2);
+});
 
 test("a call of two goes through the server when a third comes, without a gap, and the third hears both", async ({
   person,

@@ -1,4 +1,6 @@
 // A call: puts session, mesh, media, chat and files together, and is what `types.ts` promises. Decides little itself.
+//
+// Size: everything meets here, each part with its port; what can be decided apart from the others is in files of its own.
 import { Chat } from "./chat";
 import { Data } from "./data";
 import { browserDeps, type Deps } from "./deps";

@@ -9,7 +9,7 @@ use crate::allocate::{self, Assignment, Choice, Kind};
 use crate::bitrate::Bitrate;
 use crate::command::Event;
 use crate::selection::Layer;
-use crate::track::{STREAM, Track};
+use crate::track::{STREAM, Stream, Track};
 
 /// What there is to be shared out among; memory that is used again and again.
 #[derive(Default)]
@@ -208,7 +208,7 @@ fn reachable(track: &Track, layer: allocate::Layer, most: Option<Layer>) -> Laye
         }
     }
     // The highest there is: of that whatever will come.
-    let measured = track.streams.get(usize::from(stream)).into_iter().flat_map(|stream| stream.rates.layers());
+    let measured = track.streams.get(usize::from(stream)).into_iter().flat_map(Stream::layers);
     let top = measured.fold((0, 0), |(s, t): (u8, u8), (spatial, temporal, _)| (s.max(spatial), t.max(temporal)));
     let open = |chosen: u8, top: u8, most: u8| if chosen >= top { most } else { chosen };
     Layer { stream, spatial: open(spatial, top.0, most.spatial), temporal: open(layer.temporal, top.1, most.temporal) }

@@ -11,6 +11,7 @@ use super::outgoing::{Draft, Fate};
 use crate::bitrate::Bitrate;
 use crate::carried::Carried;
 use crate::outbox::Outbox;
+use crate::redundancy::Body;
 
 impl Plane {
     pub(super) fn on_control(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
@@ -141,15 +142,17 @@ impl Plane {
                 let stream = track.streams.get(usize::from(again.stream))?;
                 let stored = stream.store.get(again.seq)?;
                 let codec = track.codec(stored.header.payload_type)?;
-                Some((stored, codec, track.ids, again, rewritten))
+                let packet = tandem_rtp::Packet::parse(stored.packet).ok()?;
+                let body = Body::of(&track.spec.payloads, &packet)?;
+                let payload = body.under(again.known.payload_type, &rewritten.payload);
+                Some((packet, payload, codec, track.ids, again, rewritten))
             });
-            let Some((stored, codec, ids, again, rewritten)) = stored else {
+            let Some((packet, payload, codec, ids, again, rewritten)) = stored else {
                 counters.gone += 1;
                 continue;
             };
-            let Ok(packet) = tandem_rtp::Packet::parse(stored.packet) else { continue };
             let carried = Carried::of(&packet, &ids);
-            let (payload, original) = (stored.payload(), Some(again.number));
+            let original = Some(again.number);
             let draft = Draft { slot: slot.id, rewritten, codec, payload, original, carried: &carried };
             if endpoint.send_media(now, &draft, out) != Fate::Lost {
                 slot.tally.retransmitted += 1;

@@ -13,6 +13,7 @@ use crate::command::Event;
 use crate::endpoint::{Source, Srtp};
 use crate::lanes::{Lanes, Said};
 use crate::outbox::{Mark, Outbox};
+use crate::redundancy::Body;
 use crate::slot::Arrived;
 use crate::track::Taken;
 
@@ -219,6 +220,10 @@ impl Plane {
         };
         let Ok(packet) = Packet::parse(plain) else { return };
         let codec = track.codec(packet.payload_type());
+        let Some(body) = Body::of(&track.spec.payloads, &packet) else {
+            self.counters.refused += 1;
+            return;
+        };
         let level = ids.value(&packet, ext::Kind::AudioLevel).filter(|_| !track.is_video());
         let level = level.and_then(ext::AudioLevel::parse);
         let id = track.id;
@@ -234,7 +239,7 @@ impl Plane {
                 self.reconsider_track(now, source.track);
             }
             let carried = Carried::of(&packet, &ids);
-            self.forward(now, source, &taken, (packet.payload(), &carried), out);
+            self.forward(now, source, &taken, (body, &carried), out);
         }
         if let Some(level) = level {
             self.hear(now, source.track, level);
@@ -253,7 +258,7 @@ impl Plane {
         now: Instant,
         source: Source,
         taken: &Taken,
-        (payload, carried): (&[u8], &Carried<'_>),
+        (body, carried): (Body<'_>, &Carried<'_>),
         out: &mut impl Outbox,
     ) {
         let Self { endpoints, tracks, slots, counters, changed, due, .. } = self;
@@ -267,11 +272,12 @@ impl Plane {
             seq: *seq,
             header: *header,
             read,
+            body,
         };
         for &place in &track.slots {
             let Some(slot) = slots.get_mut(place) else { continue };
             // Filling has a number and no payload: subscribers are filled by us.
-            if payload.is_empty() {
+            if body.payload.is_empty() || read.is_unknown {
                 slot.numbers.skip(&arrived);
                 continue;
             }
@@ -283,6 +289,7 @@ impl Plane {
                 changed.push(place);
             }
             let Some((rewritten, _)) = passed else { continue };
+            let payload = body.under(rewritten.header.payload_type, &rewritten.payload);
             let draft = Draft { slot: slot.id, rewritten, codec: *codec, payload, original: None, carried };
             match endpoint.send_media(now, &draft, out) {
                 Fate::Lost => {

@@ -169,5 +169,7 @@ fn command(world: &mut World, command: Command) {
 fn codec(what: u8) -> Payload {
     let codec = Codec::ALL[usize::from(what & 7)];
     let number = 96 + (what & 7);
-    payload(codec, number, codec.is_video().then_some(number + 8))
+    // RED goes by the numbers that are rtx for pictures.
+    let red = (!codec.is_video()).then(|| PayloadType::from_wire(number + 8));
+    Payload { red, ..payload(codec, number, codec.is_video().then_some(number + 8)) }
 }

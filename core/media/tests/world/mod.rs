@@ -81,6 +81,13 @@ pub struct Got {
     pub transport_sequence: Option<u16>,
 }
 
+impl Got {
+    /// The value of a header extension; empty, if there is none.
+    pub fn extension(&self, id: u8) -> &[u8] {
+        self.extensions.iter().find(|(known, _)| *known == id).map_or(&[], |(_, value)| value)
+    }
+}
+
 /// One browser.
 ///
 /// Size: what a test may want to know of it.
@@ -166,7 +173,7 @@ pub const fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
         Some(number) => Some(PayloadType::from_wire(number)),
         None => None,
     };
-    Payload { codec, number: PayloadType::from_wire(number), rtx }
+    Payload { codec, number: PayloadType::from_wire(number), rtx, red: None }
 }
 
 /// After this what was wanted is decided about.

@@ -161,6 +161,10 @@ kinds! {
     AbsCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
     /// Which frames a frame needs, [`DependencyDescriptor`].
     DependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+    /// What the picture is of, a byte: 0 unspecified, 1 a screen. Without meaning here: receivers smooth less for a screen.
+    VideoContentType = "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+    /// How colors are coded: 4 bytes, 28 with those of a mastering display. Without meaning here.
+    ColorSpace = "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
     /// Which layers are sent at which rates, [`VideoLayers`].
     VideoLayers = "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
 }

@@ -250,7 +250,7 @@ settings! {
     }
     limits: Limits, "What one client, and all together, may use" {
         connections: u32 = 20_000, Restart, "HTTPS connections at the same time.";
-        connections_per_address: u32 = 256, Restart, "HTTPS connections from one address (IPv6: one /64) at the same time.";
+        connections_per_address: u32 = 1_024, Restart, "HTTPS connections from one address (IPv6: one /64) at the same time.";
         frame_bytes: Size = Size(512 << 10), Restart, "Largest signalling message.";
         sdp_bytes: Size = Size(256 << 10), Restart, "Largest session description.";
         chat_chars: u32 = 4000, Restart, "Longest chat line, in characters.";
