@@ -49,7 +49,7 @@ impl Browser {
         let media = Media { audio: true, video: false, screen: false };
         Self {
             phase: Phase::Idle,
-            join: Join { room: room.into(), name: name.into(), hide_address: false, media, entry },
+            join: Join { room: room.into(), name: name.into(), hide_address: false, media, entry, encrypted: false },
             me: String::new(),
             room: None,
             roster: BTreeMap::new(),

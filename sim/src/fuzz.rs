@@ -120,6 +120,7 @@ impl<'a> Run<'a> {
             hide_address: self.flag(),
             media: self.media(),
             entry: if self.flag() { Entry::Ring } else { Entry::Open },
+            encrypted: self.flag(),
         };
         let origin = self.origin();
         self.feed(Input::Hello { transport, origin, hello: Hello::Join(join) });

@@ -13,6 +13,7 @@ export default defineConfig({
   root: here,
   base: "/",
   plugins: [framePages(), svelte(), preloadFont(/inter-latin-wght-normal.*\.woff2$/), brotliSiblings()],
+  worker: { format: "es" },
   server: {
     // A page of the development server talks to a Tandem on its usual port, or to the one named.
     proxy: { "/api": { target: process.env.TANDEM_URL ?? "https://localhost:8443", secure: false, ws: true } },

@@ -11,6 +11,8 @@ const dist = join(here, "dist");
 
 await build({
   root: here,
+  // The worker lies beside the module, wherever that lies.
+  base: "./",
   configFile: false,
   logLevel: "warn",
   build: {

@@ -69,6 +69,9 @@ pub struct Join {
     /// How newcomers enter, honoured only from the one who opens the room.
     #[serde(default)]
     pub entry: Entry,
+    /// What this participant sends is encrypted by a key that the server does not have.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// How newcomers enter a room.
@@ -448,6 +451,9 @@ pub struct Participant {
     pub media: Media,
     pub state: Presence,
     pub hide_address: bool,
+    /// Says that what it sends is encrypted by a key that the server does not have: of no use to whoever has no key.
+    #[serde(default)]
+    pub encrypted: bool,
     pub client: ClientKind,
     /// Raised each time the participant's page starts anew; connections of an earlier epoch are dead.
     pub epoch: u32,

@@ -143,6 +143,7 @@ impl Engine {
             hide_address: join.hide_address,
             media: join.media,
             entry: join.entry,
+            encrypted: join.encrypted,
         };
         let key = self.room_for(now, &join.room)?;
         let Some(room) = self.rooms.room_mut(key) else { return Ok(()) };

@@ -134,7 +134,7 @@ impl Room {
         let seat = self.seat(number);
         ctx.timers.set(until, Timer::Away(seat));
         let awaited = Some(ctx.planes.awaited.admit(guest.address, seat));
-        let who = Who { name, media, hide_address: true, client, epoch: 1, joined_at: now.unix_ms };
+        let who = Who { name, media, hide_address: true, encrypted: false, client, epoch: 1, joined_at: now.unix_ms };
         let participant = Participant {
             who,
             admission: Admission::In,

@@ -77,6 +77,7 @@ impl Room {
                 name,
                 media: place.participant.media,
                 hide_address: place.participant.hide_address,
+                encrypted: place.participant.encrypted,
                 client: place.participant.client,
                 epoch: place.participant.epoch,
                 joined_at: place.participant.joined_at,

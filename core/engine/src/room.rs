@@ -49,6 +49,7 @@ pub(crate) struct Newcomer {
     pub hide_address: bool,
     pub media: Media,
     pub entry: Entry,
+    pub encrypted: bool,
 }
 
 pub(crate) struct Room {
@@ -223,6 +224,7 @@ impl Room {
             name: newcomer.name,
             media: newcomer.media,
             hide_address: newcomer.hide_address,
+            encrypted: newcomer.encrypted,
             client: origin.client,
             epoch: 1,
             joined_at: now.unix_ms,

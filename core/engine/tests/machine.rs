@@ -394,7 +394,7 @@ fn while_going_down_a_resume_is_put_off_and_the_place_is_kept() {
 fn nothing_secret_is_kept_and_what_is_kept_brings_everyone_back() {
     let mut house = House::new();
     let token = house.join(1, "a", "Ann").resume_token;
-    house.hello(2, Hello::Join(Join { hide_address: true, ..join("a", "Bo") }));
+    house.hello(2, Hello::Join(Join { hide_address: true, encrypted: true, ..join("a", "Bo") }));
     house.ask(1, |id| ClientFrame::Lock { id, locked: true });
     let kept = house.kept("a").expect("it is kept");
     assert!(!format!("{kept:?}").contains(&token), "the token itself is not stored");
@@ -405,7 +405,8 @@ fn nothing_secret_is_kept_and_what_is_kept_brings_everyone_back() {
     let joined = later.joined(9);
     assert_eq!((joined.you.as_str(), joined.room.host.as_str(), joined.room.locked), ("p1", "p1", true));
     assert_eq!(joined.participants.iter().map(|p| p.epoch).collect::<Vec<_>>(), [1, 1]);
-    assert!(joined.participants[1].hide_address);
+    let bo = &joined.participants[1];
+    assert!(bo.hide_address && bo.encrypted);
     later.hello(10, Hello::Join(join("a", "Cy")));
     assert_eq!(later.refused(10).0, Reason::RoomLocked);
     later.pass(Duration::from_secs(30));

@@ -42,6 +42,7 @@ fn full_house(in_each_room: u64) -> Engine {
             hide_address: false,
             media: Media::default(),
             entry: Entry::Open,
+            encrypted: false,
         };
         feed(Input::Hello { transport: TransportId(n), origin, hello: Hello::Join(join) });
         // Each one acknowledges what it has got so far: `joined`, and two events for each who came later.

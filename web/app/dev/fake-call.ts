@@ -102,6 +102,7 @@ export function fakeCall(wanted: Wanted): Call {
     chat: wanted.chat ? lines() : [],
     files: wanted.chat && wanted.people > 1 ? files() : [],
     local,
+    encryption: "off",
     meshFull: wanted.meshFull,
     on(event, listener) {
       ((listeners[event] ??= []) as unknown[]).push(listener);
@@ -115,6 +116,7 @@ export function fakeCall(wanted: Wanted): Call {
     stopScreen: done,
     rename: done,
     say: done,
+    send: done,
     offerFile: () => "",
     acceptFile: () => undefined,
     declineFile: () => undefined,
@@ -144,6 +146,7 @@ function person(id: string, name: string, media = { audio: true, video: true, sc
     media,
     state: "here",
     hide_address: id === "p3",
+    encrypted: false,
     client: "web",
     epoch: 1,
     joined_at: Date.now(),
@@ -168,6 +171,7 @@ function peer(index: number, wanted: Wanted): Peer {
     quality: quality(index === 1 ? "fair" : "good", index),
     speaking: index === 0 && wanted.people > 2,
     forwarded: false,
+    encrypted: "none",
     paused: wanted.paused && index === 0,
   };
 }

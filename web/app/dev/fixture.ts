@@ -42,7 +42,7 @@ if (query.get("page") === "end") {
     bandwidth: BANDWIDTHS.find((each) => each === query.get("bandwidth")) ?? "full",
     paused: has("paused"),
   });
-  const session = new Session(call, room, mode, () => "Guest");
+  const session = new Session(call, { room, mode, key: null }, () => "Guest");
   session.since = Date.now() - 754_000;
   mount(InCall, { target, props: { session, link: `https://tandem.example/r/${room}` } });
 }

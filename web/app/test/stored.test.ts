@@ -22,6 +22,11 @@ test("of the recent rooms five are kept", () => {
   expect(parseRecent(rooms)).toHaveLength(5);
 });
 
+test("a recent room keeps the key that stands in its link", () => {
+  const room = { name: "a", at: 1, key: "q83vEjRWeJCrze8SNFZ4kA" };
+  expect(parseRecent([room, { ...room, key: 7 }, { ...room, key: "x".repeat(200) }])).toEqual([room]);
+});
+
 test("what a reload needs comes back whole", () => {
   const stay = { room: "a", name: "Ann", hideAddress: true, microphone: true, camera: false, since: 1 };
   expect(parseStay(JSON.parse(JSON.stringify(stay)))).toEqual(stay);

@@ -9,6 +9,8 @@ export interface Entry {
   readonly hideAddress?: boolean;
   /** `call`: newcomers ring. */
   readonly door?: "r" | "call";
+  /** Of an encrypted call, in the link. */
+  readonly key?: string;
 }
 
 export interface Upload {
@@ -32,7 +34,8 @@ export class Person {
 
   /** Opens the link and fills the green room in. */
   async opens(room: string, entry: Entry = {}): Promise<void> {
-    await this.page.goto(`/${entry.door ?? "r"}/${room}`);
+    const key = entry.key === undefined ? "" : `#key=${entry.key}`;
+    await this.page.goto(`/${entry.door ?? "r"}/${room}${key}`);
     await this.fillsIn(entry);
   }
 

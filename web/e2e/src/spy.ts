@@ -9,6 +9,8 @@ export interface Handicap {
   readonly noWebSocket?: boolean;
   /** The page was changed: this candidate goes out in place of the first real one, and in every description. */
   readonly tampered?: string;
+  /** A browser from before `RTCRtpScriptTransform`. */
+  readonly noScriptTransform?: boolean;
   /** A camera of this size instead of a small one. */
   readonly camera?: { readonly width: number; readonly height: number };
   /** No camera, no microphone. */
@@ -94,6 +96,8 @@ export function install(handicap: Handicap): void {
       return super.addIceCandidate(candidate ?? undefined);
     }
   };
+
+  if (handicap.noScriptTransform) Reflect.deleteProperty(window, "RTCRtpScriptTransform");
 
   // Blank pages are no secure context and have none.
   const devices = navigator.mediaDevices as MediaDevices | undefined;

@@ -1,5 +1,7 @@
 // Groups: from the third person on media goes through the server, and nobody is to notice.
 import type { Page } from "@playwright/test";
+import { createHash } from "node:crypto";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { expect, test } from "../src/fixtures.ts";
 import { advances } from "../src/measure.ts";
 import { moving, pictures, sees } from "../src/pictures.ts";
@@ -143,4 +145,42 @@ test("the host mutes somebody, who is told and can speak again", async ({ person
   await ann.uses("Ben", words.people.mute);
   await expect(ben.notice(words.notices.turnedOff.microphone("Ann"))).toBeVisible();
   await expect(ben.button(words.bar.microphone)).toHaveAttribute("aria-pressed", "false");
+});
+
+test("a file goes to one of three, through the server, whole; another is cancelled on the way", async ({
+  person,
+  room,
+}, info) => {
+  test.slow();
+  // So large that it is on the way for as long as the test needs; it has holes instead of content.
+  const long = info.outputPath("long.bin");
+  await writeFile(long, "");
+  await truncate(long, 1_000_000_000);
+  const [ann, ben, cora] = (await gather(person, room, ["Ann", "Ben", "Cora"])) as [Person, Person, Person];
+  for (const someone of [ann, ben, cora]) {
+    await sees(someone.page, 2);
+    await expect.poll(() => open(someone.page)).toBe(1);
+  }
+  const content = Buffer.alloc(3_000_000, "every byte of it counts; ");
+  await ann.sendsFile({ name: "plan.bin", mimeType: "application/octet-stream", buffer: content });
+  await ben.opensChat();
+  await cora.opensChat();
+  const offer = ben.file("plan.bin");
+  await expect(offer).toContainText(words.files.server("Ann"));
+  await offer.getByRole("button", { name: words.files.accept }).click();
+  await cora.file("plan.bin").getByRole("button", { name: words.files.decline }).click();
+  await expect(offer).toContainText(words.files.states.finishedIn, { timeout: 90_000 });
+  const download = ben.page.waitForEvent("download");
+  await offer.getByRole("button", { name: words.files.saveName("plan.bin") }).click();
+  const saved = await readFile(await (await download).path());
+  expect(createHash("sha256").update(saved).digest("hex")).toBe(createHash("sha256").update(content).digest("hex"));
+  await expect(ann.file("plan.bin").filter({ hasText: words.files.states.declined })).toHaveCount(1);
+  await expect(ann.file("plan.bin").filter({ hasText: words.files.states.finishedOut })).toHaveCount(1);
+
+  await cora.sendsFile(long);
+  await ben.file("long.bin").getByRole("button", { name: words.files.accept }).click();
+  await expect(ben.file("long.bin")).toHaveAttribute("data-state", "running");
+  await ben.file("long.bin").getByRole("button", { name: words.files.cancel }).click();
+  await expect(cora.file("long.bin").filter({ hasText: words.files.states.cancelled })).toHaveCount(1);
+  await sees(ann.page, 2);
 });

@@ -1,13 +1,21 @@
 // A call: puts session, mesh, media, chat and files together, and is what `types.ts` promises. Decides little itself.
+//
+// Size: everything meets here, each part with its port; what can be decided apart from the others is in files of its own.
 import { Chat } from "./chat";
+import { Data } from "./data";
 import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
+import { CallEncryption } from "./encryption/call";
+import { parseCallKey } from "./encryption/key";
 import { Files } from "./files/files";
+import { LaneWay } from "./files/way";
 import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
 import { Link } from "./link";
+import { KIND, Messages } from "./messages";
 import { LocalMedia } from "./media/local";
 import { Mesh } from "./peer/mesh";
+import { Lanes } from "./plane/lanes";
 import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
@@ -43,6 +51,9 @@ interface Visit {
   session: Session;
   link: Link;
   place: PlaceKeeper;
+  /** Where the call has a key. */
+  encryption: CallEncryption | null;
+  messages: { data: Messages; files: Messages };
   stops: (() => void)[];
   iceAt: number;
   lostAt: number | null;
@@ -62,6 +73,8 @@ class TandemCall implements Call {
   #media: LocalMedia;
   #mesh: Mesh;
   #plane: Plane;
+  #lanes: Lanes;
+  #data: Data;
   #passage: Passage;
   #chat: Chat;
   #files: Files;
@@ -76,7 +89,29 @@ class TandemCall implements Call {
       changed: () => this.#onMedia(),
       notice: (notice) => this.#events.emit("notice", notice),
     });
-    this.#files = new Files({ random: deps.random, changed });
+    this.#lanes = new Lanes(deps.timers, {
+      message: (from, kind, payload, reliable) => this.#onLane(from, kind, payload, reliable),
+      changed: () => {
+        if (!this.#lanes.isOpen) this.#files.keepLanes([]);
+        changed();
+      },
+    });
+    this.#data = new Data({
+      readers: () => this.#readers(),
+      isDirect: (peer) => this.#mesh.isDirect(peer),
+      sendDirect: (peer, message) => this.#mesh.sendControl(peer, message),
+      sendLane: (to, kind, payload, reliable) => this.#lanes.send(to, kind, payload, reliable),
+      room: () => this.#lanes.room(),
+      messages: () => this.#visit?.messages.data ?? CLOSED,
+      received: (message) => this.#events.emit("data", message),
+    });
+    this.#files = new Files({
+      random: deps.random,
+      timers: deps.timers,
+      messages: () => this.#visit?.messages.files ?? CLOSED,
+      lane: (peer) => (this.#readers().includes(peer) ? new LaneWay(this.#lanes, peer) : null),
+      changed,
+    });
     this.#mesh = new Mesh(deps, {
       request,
       changed,
@@ -85,7 +120,7 @@ class TandemCall implements Call {
       peerClosed: (peer) => this.#files.detach(peer),
       beforeRestart: () => this.#refreshIce(),
     });
-    this.#plane = new Plane(deps, {
+    this.#plane = new Plane(deps, this.#lanes, {
       request,
       changed: () => {
         this.#passage.look();
@@ -101,6 +136,7 @@ class TandemCall implements Call {
       nameOf: (id) => (this.#roster && find(this.#roster, id)?.name) ?? null,
       isDirect: (peer) => this.#mesh.isDirect(peer),
       sendDirect: (peer, text) => this.#mesh.sendControl(peer, text),
+      sealer: () => this.#visit?.encryption?.chat ?? null,
       request,
       said: (line) => {
         this.#events.emit("chat", line);
@@ -133,6 +169,9 @@ class TandemCall implements Call {
   get local(): Local {
     return this.#media.view;
   }
+  get encryption(): "off" | "on" {
+    return this.#visit?.encryption ? "on" : "off";
+  }
   get meshFull(): boolean {
     return this.#mesh.full;
   }
@@ -153,6 +192,12 @@ class TandemCall implements Call {
   join(options: JoinOptions): Promise<void> {
     if (this.#visit) return Promise.reject(new CallError("misuse", "This call has begun already; leave it first."));
     const { microphone = null, camera = null, signal } = options;
+    let encryption: CallEncryption | null;
+    try {
+      encryption = this.#encrypt(options.key);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
     this.#chat.clear();
     this.#files.clear();
     this.#roster = null;
@@ -161,7 +206,7 @@ class TandemCall implements Call {
     this.#media.microphone.adopt(microphone);
     this.#media.camera.adopt(camera);
     return new Promise<void>((resolve, reject) => {
-      const visit = this.#begin(options, resolve, reject);
+      const visit = this.#begin(options, encryption, resolve, reject);
       this.#visit = visit;
       this.#setState({ state: "joining" });
       if (signal?.aborted) this.#finish("aborted", "The call was given up before it began.");
@@ -202,6 +247,11 @@ class TandemCall implements Call {
 
   say(text: string, to?: string): Promise<void> {
     return this.#chat.say(text, to);
+  }
+
+  send(data: string | Uint8Array, { to, reliable = true }: { to?: string; reliable?: boolean } = {}): Promise<void> {
+    if (!this.#self()) return Promise.reject(new CallError("not_joined", "You are not in a call."));
+    return this.#data.send(data, to, reliable);
   }
 
   offerFile(file: File, to: string): string {
@@ -262,18 +312,52 @@ class TandemCall implements Call {
 
   // ── beginning and end ──
 
-  #begin(options: JoinOptions, entered: () => void, refused: (error: CallError) => void): Visit {
+  /** With a key that is damaged, or a browser that cannot, nobody is to be in a call that is not encrypted. */
+  #encrypt(key: string | undefined): CallEncryption | null {
+    if (key === undefined) return null;
+    const bytes = parseCallKey(key);
+    if (!bytes) throw new CallError("misuse", "The key of this call is damaged.");
+    const worker = this.#startCipher();
+    return new CallEncryption(bytes, worker, () => {
+      this.#mesh.handleReadable();
+      this.#passage.look();
+      this.#changed();
+    });
+  }
+
+  #startCipher(): Worker {
+    const message = "This browser cannot encrypt calls from end to end.";
+    let worker: Worker | null;
+    try {
+      worker = this.#deps.createCipherWorker();
+    } catch (cause) {
+      // The page's own policy may forbid it.
+      throw new CallError("unsupported", message, { cause });
+    }
+    if (!worker) throw new CallError("unsupported", message);
+    return worker;
+  }
+
+  #begin(
+    options: JoinOptions,
+    encryption: CallEncryption | null,
+    entered: () => void,
+    refused: (error: CallError) => void,
+  ): Visit {
     const { room, name, hideAddress = false, entry = "open" } = options;
     const server = options.server ?? this.#deps.origin;
     const storage = options.storage === undefined ? this.#deps.storage : options.storage;
-    const place = new PlaceKeeper(storage, server, room);
+    const place = new PlaceKeeper(storage, server, room, encryption !== null);
     this.#mesh.setHideAddress(hideAddress);
+    this.#mesh.setEncryption(encryption?.media ?? null);
+    this.#plane.setEncryption(encryption?.media ?? null);
     const join = (): Join => ({
       room,
       name: this.me?.name ?? name,
       hide_address: hideAddress,
       media: this.#media.flags,
       entry,
+      encrypted: encryption !== null,
     });
     const session: Session = new Session(
       { join, place: place.take(), media: () => this.#media.flags },
@@ -307,7 +391,25 @@ class TandemCall implements Call {
       },
     );
     const stops = this.#watch(options, session, place);
-    return { options, session, link, place, stops, iceAt: 0, lostAt: now(), told: null, entered, refused };
+    const me = (): string => this.me?.id ?? "";
+    const messages = {
+      data: new Messages(encryption?.data ?? null, me),
+      files: new Messages(encryption?.files ?? null, me),
+    };
+    return {
+      options,
+      session,
+      link,
+      place,
+      encryption,
+      messages,
+      stops,
+      iceAt: 0,
+      lostAt: now(),
+      told: null,
+      entered,
+      refused,
+    };
   }
 
   /** Everything that runs beside the session, and how to stop it. */
@@ -358,6 +460,7 @@ class TandemCall implements Call {
     this.#files.close();
     this.#mesh.close();
     this.#plane.abandon();
+    visit.encryption?.close();
     this.#media.close();
     this.#setState({ state: "ended", reason, detail });
     visit.refused(new CallError(errorReason(reason), detail === "" ? `The call has ended: ${reason}.` : detail));
@@ -447,6 +550,7 @@ class TandemCall implements Call {
     this.#speakers.keep(new Set(roster.participants.map(({ id }) => id)));
     this.#mesh.setRoster(roster);
     this.#plane.setRoster(roster);
+    this.#files.keepLanes(this.#readers());
     this.#passage.look();
     for (const notice of notices) this.#notify(notice);
     this.#changed();
@@ -539,10 +643,22 @@ class TandemCall implements Call {
 
   #readers(): readonly string[] {
     const { participants, you } = this.#roster ?? { participants: [], you: "" };
-    return participants.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
+    const isOn = this.encryption === "on";
+    // What is encrypted is for those who have a key.
+    const read = participants.filter(({ encrypted }) => !isOn || encrypted);
+    return read.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
+  }
+
+  /** Files in one hand, what applications say in the other; of those who are in, and of nobody else. */
+  #onLane(from: string, kind: number, payload: Uint8Array<ArrayBuffer>, reliable: boolean): void {
+    const plain = kind & 0x7f;
+    const isFile = plain === KIND.fileText || plain === KIND.filePiece;
+    if (!isFile) this.#data.handle(from, kind, payload, reliable);
+    else if (reliable && this.#readers().includes(from)) this.#files.handleLane(from, kind, payload);
   }
 
   #onControl(from: string, text: unknown): void {
+    if (text instanceof ArrayBuffer) return this.#data.handleDirect(from, text);
     if (typeof text !== "string" || text.length > MAX_CONTROL) return;
     let value: unknown;
     try {
@@ -592,6 +708,9 @@ function errorReason(reason: EndReason): ErrorReason {
 function sameMedia(a: Media, b: Media): boolean {
   return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
 }
+
+/** Outside a call nothing is said. */
+const CLOSED = new Messages(null, () => "");
 
 const ACK_EVERY_MS = 1_000;
 const LEVEL_EVERY_MS = 200;

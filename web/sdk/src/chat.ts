@@ -2,7 +2,10 @@
 //
 // A line sent directly is acknowledged by each reader; whoever stays silent gets it through the server under the same
 // identity, which is how the double is noticed. The history is in memory and bounded; nothing is stored.
+//
+// In an encrypted call a line is sealed, whichever way it goes, and what is not sealed by the call's key is nobody's line.
 import type { Timers } from "./deps";
+import type { Sealer } from "./encryption/sealer";
 import { CallError } from "./errors";
 import type { Request } from "./session";
 import { toHex } from "./sha256";
@@ -19,6 +22,8 @@ export interface ChatPort {
   /** Whether a line can go to that participant directly. */
   isDirect(participant: string): boolean;
   sendDirect(participant: string, message: string): boolean;
+  /** Of an encrypted call. */
+  sealer(): Sealer | null;
   request(frame: Request): Promise<void>;
   said(line: ChatLine): void;
 }
@@ -34,6 +39,8 @@ export class Chat {
   #port: ChatPort;
   #seen = new Set<string>();
   #unacknowledged = new Map<string, () => void>();
+  /** Lines are opened in the order in which they have come. */
+  #opening: Promise<void> = Promise.resolve();
 
   constructor(deps: ChatDeps, port: ChatPort) {
     this.#deps = deps;
@@ -81,7 +88,7 @@ export class Chat {
     if (!isRecord(data)) return;
     if (data["tandem"] === "chat") {
       if (typeof data["id"] === "string" && data["id"].length <= MAX_ID) this.#receive(from, data);
-    } else if (this.#port.isClassic(from)) {
+    } else if (this.#port.isClassic(from) && !this.#port.sealer()) {
       const text = data["text"] ?? data["message"];
       this.#receive(from, { id: toHex(this.#deps.random(8)), text });
     }
@@ -89,7 +96,7 @@ export class Chat {
 
   /** What was said by the server's own `chat`. */
   handleChat(from: string, text: string, at: number, isPrivate: boolean): void {
-    if (from === this.#port.self()?.id) return;
+    if (from === this.#port.self()?.id || this.#port.sealer()) return;
     const name = this.#port.nameOf(from) ?? "";
     const id = toHex(this.#deps.random(8));
     this.#add({ id, from, name, text, at, mine: false, private: isPrivate });
@@ -105,22 +112,38 @@ export class Chat {
     const readers = to === undefined ? this.#port.readers() : [to];
     const classic = readers.filter((reader) => this.#port.isClassic(reader));
     const others = readers.filter((reader) => !classic.includes(reader));
+    const sealer = this.#port.sealer();
+    if (sealer) return this.#deliverSealed(sealer, line, to, readers);
     const { id, name, text } = line;
     const ways = classic.map((reader) => this.#sendMessage(reader, { sender: name, tandem: "chat", id, text }));
     if (others.every((reader) => this.#port.isDirect(reader))) {
-      ways.push(...others.map((reader) => this.#sendDirect(line, reader)));
+      ways.push(...others.map((reader) => this.#sendDirect(reader, id, { text, private: line.private })));
     } else {
       ways.push(this.#port.request({ type: "chat", text, ...(to === undefined ? {} : { to }) }));
     }
     await Promise.all(ways);
   }
 
-  async #sendDirect(line: ChatLine, reader: string): Promise<void> {
-    const { id, text } = line;
+  async #deliverSealed(
+    sealer: Sealer,
+    line: ChatLine,
+    to: string | undefined,
+    readers: readonly string[],
+  ): Promise<void> {
+    const { id, from, text } = line;
+    const sealed = await sealer.sealText(from, JSON.stringify({ id, text, private: line.private }));
+    if (to !== undefined || readers.every((reader) => this.#port.isDirect(reader))) {
+      await Promise.all(readers.map((reader) => this.#sendDirect(reader, id, { sealed })));
+    } else {
+      await this.#port.request({ type: "message", data: { tandem: "chat", id, sealed } });
+    }
+  }
+
+  async #sendDirect(reader: string, id: string, line: Record<string, unknown>): Promise<void> {
     const heard = this.#acknowledged(reader, id);
-    const sent = this.#port.sendDirect(reader, JSON.stringify({ type: "chat", id, text, private: line.private }));
+    const sent = this.#port.sendDirect(reader, JSON.stringify({ type: "chat", id, ...line }));
     if (sent && (await heard)) return;
-    await this.#sendMessage(reader, { tandem: "chat", id, text, private: line.private });
+    await this.#sendMessage(reader, { tandem: "chat", id, ...line });
   }
 
   /** Who has left meanwhile need not hear it. */
@@ -145,6 +168,19 @@ export class Chat {
   }
 
   #receive(from: string, value: Record<string, unknown>): void {
+    const sealer = this.#port.sealer();
+    if (!sealer) return this.#show(from, value);
+    const { id, sealed } = value;
+    const most = (this.#port.self()?.chars ?? 0) * 8 + 1024;
+    if (typeof sealed !== "string" || sealed.length > most) return;
+    this.#opening = this.#opening.then(async () => {
+      const opened = parse(await sealer.openText(from, sealed));
+      // The same line under another name would be shown twice.
+      if (isRecord(opened) && opened["id"] === id && this.#port.sealer() === sealer) this.#show(from, opened);
+    });
+  }
+
+  #show(from: string, value: Record<string, unknown>): void {
     const { id, text } = value;
     const self = this.#port.self();
     const name = this.#port.nameOf(from);
@@ -164,6 +200,14 @@ export class Chat {
   #add(line: ChatLine): void {
     this.#lines = [...this.#lines.slice(1 - MAX_LINES), line];
     this.#port.said(line);
+  }
+}
+
+function parse(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

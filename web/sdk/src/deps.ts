@@ -1,4 +1,5 @@
 // Everything of the browser that the call touches, handed in so that tests can hand in something else.
+import { createCipherWorker } from "./encryption/start";
 import { startMeter, type Meter } from "./level";
 
 /** One-shot and repeating timers; each returns the function that cancels it. */
@@ -18,6 +19,8 @@ export interface Deps {
   fetch: typeof fetch;
   createPeerConnection(config: RTCConfiguration): RTCPeerConnection;
   createStream(tracks: MediaStreamTrack[]): MediaStream;
+  /** What encrypts media; `null`: this browser cannot. */
+  createCipherWorker(): Worker | null;
   mediaDevices: MediaDevices | null;
   /** A level meter on a microphone, where the browser can. */
   startMeter(track: MediaStreamTrack, listener: (level: number) => void): Meter | null;
@@ -53,6 +56,7 @@ export function browserDeps(): Deps {
     fetch: (input, init) => fetch(input, init),
     createPeerConnection: (config) => new RTCPeerConnection(config),
     createStream: (tracks) => new MediaStream(tracks),
+    createCipherWorker,
     mediaDevices: typeof navigator === "undefined" ? null : (navigator.mediaDevices ?? null),
     startMeter,
     storage: sessionStorageOrNull(),

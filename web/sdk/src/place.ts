@@ -8,9 +8,10 @@ export class PlaceKeeper {
   #storage: Storage | null;
   #key: string;
 
-  constructor(storage: Storage | null, server: string, room: string) {
+  /** Who comes with a key is somebody else than who comes without: the others are told which when one enters. */
+  constructor(storage: Storage | null, server: string, room: string, encrypted: boolean) {
     this.#storage = storage;
-    this.#key = `tandem place ${server} ${room}`;
+    this.#key = `tandem place ${server} ${room}${encrypted ? " encrypted" : ""}`;
   }
 
   take(): Place | null {

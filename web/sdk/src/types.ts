@@ -19,6 +19,11 @@ export interface JoinOptions {
   server?: string;
   room: string;
   name: string;
+  /**
+   * Of a call that is encrypted from end to end: what `newCallKey` has made, and everybody in the call has. Media, chat,
+   * files and data then are of use to them alone. Rejects `unsupported` where the browser cannot.
+   */
+  key?: string;
   /** Relay candidates only, for this participant. */
   hideAddress?: boolean;
   /** Honoured when this join opens the room. */
@@ -52,9 +57,19 @@ export interface Peer {
   readonly speaking: boolean;
   /** What is shown comes through the server's media plane. */
   readonly forwarded: boolean;
+  readonly encrypted: PeerEncryption;
   /** The way to us is too narrow for the picture of the camera: what is shown of it stands still. */
   readonly paused: boolean;
 }
+
+/**
+ * How it stands with the encryption of what comes of somebody, beyond that of the connection itself.
+ * `none`: there is none; in an encrypted call nothing of theirs is shown.
+ * `waiting`: nothing has come yet by which to tell.
+ * `ok`: it is read by our key.
+ * `wrong_key`: it is encrypted, and we have no key or another one.
+ */
+export type PeerEncryption = "none" | "waiting" | "ok" | "wrong_key";
 
 /**
  * What may come and go: `full`, all there is room for; `low`, cameras only in the smallest size; `audio`, no cameras at all.
@@ -93,6 +108,12 @@ export interface ChatLine {
   readonly private: boolean;
 }
 
+export interface DataMessage {
+  readonly from: string;
+  readonly data: string | Uint8Array<ArrayBuffer>;
+  readonly reliable: boolean;
+}
+
 export interface FileTransfer {
   readonly id: string;
   readonly peer: string;
@@ -123,6 +144,8 @@ export interface CallEvents {
   change: undefined;
   state: CallState;
   chat: ChatLine;
+  /** What an application of somebody else has sent. */
+  data: DataMessage;
   /** A newcomer, a leaver, a new host…: for the live region and the toast. */
   notice: Notice;
 }
@@ -148,6 +171,8 @@ export interface Call {
   readonly chat: readonly ChatLine[];
   readonly files: readonly FileTransfer[];
   readonly local: Local;
+  /** On: this call has a key, and nothing that is not encrypted by it is sent, shown or played. */
+  readonly encryption: "off" | "on";
   /** Above the server's mesh limit no media flows between browsers; the page says so in a clear word. */
   readonly meshFull: boolean;
   /** The server can carry the media of this call. */
@@ -172,6 +197,12 @@ export interface Call {
   rename(name: string): Promise<void>;
 
   say(text: string, to?: string): Promise<void>;
+  /**
+   * Something of an application's own, 60 KiB at most, to one or to all who are in. Directly where there is a connection,
+   * else through the server, which keeps nothing of it. Not `reliable`: it may be lost rather than come late.
+   */
+  send(data: string | Uint8Array, options?: { to?: string; reliable?: boolean }): Promise<void>;
+
   offerFile(file: File, to: string): string;
   acceptFile(id: string): void;
   declineFile(id: string): void;

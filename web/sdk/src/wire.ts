@@ -74,6 +74,7 @@ const isParticipant = shape<Participant>({
   media: isMedia,
   state: oneOf("ringing", "here", "away"),
   hide_address: isFlag,
+  encrypted: isFlag,
   client: isText,
   epoch: isCount,
   joined_at: isCount,

@@ -5,6 +5,7 @@ import { Clock, FakeStream } from "./fakes";
 
 export function browserlessDeps(): Deps {
   return {
+    createCipherWorker: () => null,
     origin: "https://host.example",
     timers: new Clock(),
     random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),

@@ -517,3 +517,28 @@ test("hostile frames end in a new transport, never in an exception", async () =>
   await settle();
   expect(ann.call.state).toEqual({ state: "joined" });
 });
+
+test("an application's messages go over the connection that is there, to all or to one", async () => {
+  const [ann, bob] = await pair();
+  const heard: unknown[] = [];
+  bob.call.on("data", (message) => heard.push(message));
+  await ann.call.send("text");
+  await ann.call.send(Uint8Array.of(1, 2, 3), { to: "p2", reliable: false });
+  await expect(ann.call.send("x", { to: "p1" })).rejects.toMatchObject({ reason: "no_such_participant" });
+  await settle();
+  expect(heard).toEqual([
+    { from: "p1", data: "text", reliable: true },
+    { from: "p1", data: Uint8Array.of(1, 2, 3), reliable: true },
+  ]);
+  await ann.call.leave();
+  await expect(ann.call.send("x")).rejects.toMatchObject({ reason: "not_joined" });
+});
+
+test("with a key, a browser that cannot encrypt is in no call, and a damaged key is none", async () => {
+  const cannot = createCall({ ...bench(server, clock).deps, createCipherWorker: () => null });
+  const join = (key: string) => cannot.join({ room: "room", name: "Ann", key });
+  await expect(join("q83vEjRWeJCrze8SNFZ4kA")).rejects.toMatchObject({ reason: "unsupported" });
+  await expect(join("q83vEjRW")).rejects.toMatchObject({ reason: "misuse" });
+  expect(cannot.state).toEqual({ state: "idle" });
+  expect(server.seats).toEqual([]);
+});

@@ -30,6 +30,7 @@ beforeEach(() => {
       isClassic: (id) => classic.has(id),
       nameOf: (id) => names[id] ?? null,
       isDirect: (id) => direct.has(id),
+      sealer: () => null,
       sendDirect: (id, text) => {
         sentDirect.push([id, JSON.parse(text) as Record<string, unknown>]);
         return direct.has(id);

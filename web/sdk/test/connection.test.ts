@@ -31,6 +31,7 @@ function pair(): [Connection, Connection] {
     relayOnly: false,
     tracks: NOTHING,
     ceilings: { camera: 1_000, screen: 2_000 },
+    encryption: null,
     seesCamera: true,
   };
   const ann: Connection = new Connection(

@@ -164,6 +164,7 @@ export class FakeServer {
       media: hello.media,
       state: this.entry === "ring" && ringing ? "ringing" : "here",
       hide_address: hello.hide_address,
+      encrypted: hello.encrypted,
       client: "web",
       epoch: 1,
       tracks: [],

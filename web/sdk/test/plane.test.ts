@@ -55,6 +55,7 @@ function someone(id: string, sources: Source[], on: Partial<Participant["media"]
     media: { audio: false, video: false, screen: false, ...on },
     state: "here",
     hide_address: false,
+    encrypted: false,
     client: "web",
     epoch: 1,
     joined_at: 1,

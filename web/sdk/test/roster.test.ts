@@ -5,7 +5,18 @@ import { FakeServer, LIMITS } from "./fake-server";
 
 function someone(id: string, state: Presence = "here", client: Participant["client"] = "web"): Participant {
   const media = { audio: false, video: false, screen: false };
-  return { id, name: `Name of ${id}`, media, state, hide_address: false, client, epoch: 1, tracks: [], joined_at: 1 };
+  return {
+    id,
+    name: `Name of ${id}`,
+    media,
+    state,
+    hide_address: false,
+    encrypted: false,
+    client,
+    epoch: 1,
+    tracks: [],
+    joined_at: 1,
+  };
 }
 
 function roster(...participants: Participant[]): Roster {

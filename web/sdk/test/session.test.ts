@@ -47,7 +47,7 @@ function create(token: string | null): Session {
     reopen: (patience) => happened.push(`reopen ${patience}`),
     closed: (reason) => happened.push(`closed ${reason}`),
   };
-  join = { room: "room", name: "Ann", hide_address: false, media: MEDIA, entry: "open" };
+  join = { room: "room", name: "Ann", hide_address: false, media: MEDIA, entry: "open", encrypted: false };
   return new Session({ join: () => join, place: token === null ? null : { token }, media: () => MEDIA }, output);
 }
 

@@ -181,6 +181,7 @@ mod tests {
             hide_address: false,
             media: Media::default(),
             entry: Entry::Open,
+            encrypted: false,
         };
         assert_eq!(hello, Hello::Join(join));
     }

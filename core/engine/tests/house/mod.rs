@@ -155,7 +155,14 @@ impl House {
 }
 
 pub fn join(room: &str, name: &str) -> Join {
-    Join { room: room.into(), name: name.into(), hide_address: false, media: Media::default(), entry: Entry::Open }
+    Join {
+        room: room.into(),
+        name: name.into(),
+        hide_address: false,
+        media: Media::default(),
+        entry: Entry::Open,
+        encrypted: false,
+    }
 }
 
 pub fn wanted(name: Option<&str>) -> CreateRoom {

@@ -8,8 +8,9 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// The policy the web client creates; nothing else may turn a string into script or markup.
-const TRUSTED_TYPES: &str = "svelte-trusted-html";
+/// The policies the web client creates: for markup, and for the one worker it starts; nothing else may turn a string into
+/// script or markup.
+const TRUSTED_TYPES: &str = "svelte-trusted-html tandem-worker";
 
 /// For pages and what they load.
 fn policy() -> String {

@@ -35,6 +35,8 @@ export const de: Catalogue = {
     recent: "Letzte Räume",
     recentNote: "Nur in diesem Browser gespeichert.",
     forget: (room) => `${room} vergessen`,
+    encrypted: "Ende-zu-Ende-verschlüsselt",
+    encryptedText: "Der Server sieht und hört nichts. Der Schlüssel steht im Link: Wer den Link hat, hat auch ihn.",
     promise: "Kein Konto, nichts zu installieren. Zu zweit sprechen Sie direkt, von Browser zu Browser.",
   },
 
@@ -121,6 +123,12 @@ export const de: Catalogue = {
     unlockedLong: "Wer den Link hat, kann herein.",
     ringLong: "Wer kommt, klingelt, und die Leitung entscheidet.",
     relayOnly: "Nur Relais",
+    encrypted: "Verschlüsselt",
+    encryptedLong: "Ende-zu-Ende-verschlüsselt: Der Server sieht und hört nichts",
+    encryptedWhy:
+      "Ton, Bild, Bildschirm, Chat und Dateien kann nur lesen, wer den ganzen Link hat, denn in ihm steht der Schlüssel. Der Server sieht weiterhin, wer wann hier ist und wie viel gesendet wird.",
+    keyMine: "Sie haben den Schlüssel dieses Gesprächs nicht",
+    keyTheirs: "Hat den Schlüssel dieses Gesprächs nicht",
     timer: "Dauer",
     words: "Sicherheitswörter",
     wordsTitle: "Vergleichen Sie diese Wörter laut",
@@ -221,6 +229,9 @@ export const de: Catalogue = {
     direct: (name) => `Wenn Sie annehmen, verbinden Sie sich direkt und zeigen ${name} Ihre Netzadresse.`,
     alreadyDirect: (name) =>
       `Sie kommt direkt aus dem Browser von ${name}, über die Verbindung, die schon besteht. ${name} kann Ihre Netzadresse sehen.`,
+    server: (name) => `Sie kommt durch den Server, der nichts davon behält. ${name} sieht Ihre Netzadresse nicht.`,
+    serverSealed: (name) =>
+      `Sie kommt durch den Server, der sie nicht lesen kann. ${name} sieht Ihre Netzadresse nicht.`,
     relayed: (name) => `Sie kommt durch das Relais. ${name} sieht Ihre Netzadresse nicht.`,
     care: "Nehmen Sie Dateien nur von Menschen an, die Sie kennen.",
     states: {
@@ -516,6 +527,11 @@ export const de: Catalogue = {
     insecureGo: "Sichere Seite öffnen",
     noWebrtc: "Dieser Browser kann nicht telefonieren",
     noWebrtcText: "Ihm fehlt WebRTC. Ein aktueller Chrome, Edge, Firefox oder Safari hat es.",
+    badKey: "Dieser Link ist nicht vollständig",
+    badKeyText:
+      "Er gehört zu einem verschlüsselten Gespräch, und sein Schlüssel ist beschädigt. Lassen Sie sich den Link noch einmal schicken, und kopieren Sie ihn ganz.",
+    noEncryption: "Dieser Browser kann an verschlüsselten Gesprächen nicht teilnehmen",
+    noEncryptionText: "Ein aktueller Chrome, Edge, Firefox oder Safari kann es.",
     badRoom: "Das ist kein Name eines Raums",
     action: "Das hat nicht geklappt.",
     notHost: "Das kann nur die Leitung.",

@@ -34,6 +34,8 @@ export const en = {
     recent: "Recent rooms",
     recentNote: "Kept in this browser only.",
     forget: (room: string) => `Forget ${room}`,
+    encrypted: "End-to-end encrypted",
+    encryptedText: "The server cannot see or hear. The key is in the link: whoever has the link has it.",
     promise: "No account, nothing to install. Two people talk directly, from browser to browser.",
   },
 
@@ -120,6 +122,12 @@ export const en = {
     unlockedLong: "Whoever has the link can enter.",
     ringLong: "Newcomers ring, and the host decides.",
     relayOnly: "Relay only",
+    encrypted: "Encrypted",
+    encryptedLong: "End-to-end encrypted: the server cannot see or hear",
+    encryptedWhy:
+      "Sound, pictures, screens, chat and files can be read only by those who have the whole link, for the key is in it. The server still sees who is here, when, and how much is sent.",
+    keyMine: "You do not have this call’s key",
+    keyTheirs: "Does not have this call’s key",
     timer: "Duration",
     words: "Safety words",
     wordsTitle: "Compare these words aloud",
@@ -219,6 +227,10 @@ export const en = {
     direct: (name: string) => `Accepting connects you directly and shows your network address to ${name}.`,
     alreadyDirect: (name: string) =>
       `It comes directly from ${name}'s browser, over the connection you already have. ${name} can see your network address.`,
+    server: (name: string) =>
+      `It comes through the server, which keeps nothing of it. ${name} does not see your network address.`,
+    serverSealed: (name: string) =>
+      `It comes through the server, which cannot read it. ${name} does not see your network address.`,
     relayed: (name: string) => `It comes through the relay. ${name} does not see your network address.`,
     care: "Only accept files from people you know.",
     states: {
@@ -511,6 +523,11 @@ export const en = {
     insecureGo: "Open the secure page",
     noWebrtc: "This browser cannot make calls",
     noWebrtcText: "It has no WebRTC. A current Chrome, Edge, Firefox or Safari has it.",
+    badKey: "This link is not complete",
+    badKeyText:
+      "It belongs to an encrypted call, and its key is damaged. Ask for the link once more, and copy all of it.",
+    noEncryption: "This browser cannot take part in an encrypted call",
+    noEncryptionText: "A current Chrome, Edge, Firefox or Safari can.",
     badRoom: "That is not the name of a room",
     action: "That did not work.",
     notHost: "Only the host can do that.",

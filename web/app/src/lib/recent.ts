@@ -1,10 +1,13 @@
-// The rooms this browser was in, newest first. Kept here only; no server knows the list.
+// The rooms this browser was in, newest first, each with the key of its calls where there is one. Kept here only; no server
+// knows the list.
 import { readJson, writeItem } from "./storage.ts";
 
 export interface RecentRoom {
   readonly name: string;
   /** Unix time in milliseconds. */
   readonly at: number;
+  /** Of a call that is encrypted from end to end: without it the way back would lead nowhere. */
+  readonly key?: string;
 }
 
 const KEY = "tandem.recent";
@@ -14,9 +17,9 @@ export function recentRooms(): RecentRoom[] {
   return parseRecent(readJson(KEY));
 }
 
-export function rememberRoom(name: string, at: number): void {
+export function rememberRoom(name: string, at: number, key: string | null): void {
   const others = recentRooms().filter((room) => room.name !== name);
-  writeItem(KEY, JSON.stringify([{ name, at }, ...others].slice(0, KEPT)));
+  writeItem(KEY, JSON.stringify([{ name, at, ...(key === null ? {} : { key }) }, ...others].slice(0, KEPT)));
 }
 
 export function forgetRoom(name: string): RecentRoom[] {
@@ -32,8 +35,13 @@ export function parseRecent(value: unknown): RecentRoom[] {
 
 function isRecentRoom(value: unknown): value is RecentRoom {
   if (typeof value !== "object" || value === null) return false;
-  const { name, at } = value as Record<string, unknown>;
+  const { name, at, key } = value as Record<string, unknown>;
   return (
-    typeof name === "string" && name.length > 0 && name.length <= 200 && typeof at === "number" && Number.isFinite(at)
+    (key === undefined || (typeof key === "string" && key.length <= 100)) &&
+    typeof name === "string" &&
+    name.length > 0 &&
+    name.length <= 200 &&
+    typeof at === "number" &&
+    Number.isFinite(at)
   );
 }

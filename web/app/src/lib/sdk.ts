@@ -1,5 +1,6 @@
 // The SDK as the pages use it: its public face, imported in one place.
 export {
+  canEncryptMedia,
   canChooseSpeaker,
   captureConstraints,
   canShareNatively,
@@ -7,8 +8,10 @@ export {
   createCall,
   listDevices,
   lookInto,
+  newCallKey,
   onDevicesChanged,
   openDevice,
+  parseCallKey,
   permissionFor,
   playTestTone,
   roomName,

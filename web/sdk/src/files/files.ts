@@ -1,18 +1,30 @@
-// All transfers of a call. They run from browser to browser only; the server never sees a file.
+// All transfers of a call. They run from browser to browser where there is a connection, and through the server's media plane
+// where there is none; the server passes pieces on and keeps none.
+import type { Timers } from "../deps";
+import { KIND, type Messages } from "../messages";
 import { toHex } from "../sha256";
 import type { FileTransfer } from "../types";
 import { Incoming } from "./incoming";
 import { Outgoing } from "./outgoing";
 import { FilePipe } from "./pipe";
+import { DirectWay, type FileWay } from "./way";
 import { cleanName, parseFileMessage, parsePiece, type FileMessage } from "./protocol";
 
 export interface FilesDeps {
   random(bytes: number): Uint8Array;
+  timers: Timers;
+  /** Of the call: what seals in an encrypted one. */
+  messages(): Messages;
+  /** The way through the server to a participant of ours. */
+  lane(peer: string): FileWay | null;
   changed(): void;
 }
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 interface Line {
   pipe: FilePipe;
+  messages: Messages;
   nextNumber: number;
   outgoing: Map<number, Outgoing>;
   incoming: Map<number, Incoming>;
@@ -20,7 +32,9 @@ interface Line {
 
 export class Files {
   #deps: FilesDeps;
+  /** By participant: those connected to us, and those to whom the way is through the server. */
   #lines = new Map<string, Line>();
+  #lanes = new Map<string, Line>();
   #all: (Incoming | Outgoing)[] = [];
 
   constructor(deps: FilesDeps) {
@@ -34,9 +48,12 @@ export class Files {
   /** A connection to that participant has this channel. */
   attach(peer: string, channel: RTCDataChannel): void {
     this.detach(peer);
-    const line: Line = { pipe: new FilePipe(channel), nextNumber: 1, outgoing: new Map(), incoming: new Map() };
+    const line = this.#line(new DirectWay(channel));
     this.#lines.set(peer, line);
-    channel.onmessage = (message: MessageEvent<unknown>) => this.#onFrame(peer, line, message.data);
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (typeof data === "string") this.#onDirect(peer, line, KIND.fileText, new TextEncoder().encode(data));
+      else if (data instanceof ArrayBuffer) this.#onBinary(peer, line, data);
+    };
     channel.onclose = () => {
       if (this.#lines.get(peer) === line) this.detach(peer);
     };
@@ -44,24 +61,32 @@ export class Files {
 
   /** The connection is gone; what was under way has failed. */
   detach(peer: string): void {
-    const line = this.#lines.get(peer);
-    if (!line) return;
-    this.#lines.delete(peer);
-    line.pipe.close();
-    for (const transfer of [...line.outgoing.values(), ...line.incoming.values()]) {
-      transfer.fail("the connection was lost");
-    }
+    end(this.#lines, peer);
+  }
+
+  /** What somebody said of files through the server. */
+  handleLane(peer: string, kind: number, payload: Bytes): void {
+    const line = this.#laneTo(peer);
+    if (line) this.#onDirect(peer, line, kind, payload);
+  }
+
+  /** The way through the server was lost, or somebody has left: only these are still there. */
+  keepLanes(peers: readonly string[]): void {
+    for (const peer of [...this.#lanes.keys()]) if (!peers.includes(peer)) end(this.#lanes, peer);
   }
 
   /** Returns the identity of the transfer, which has failed already where there is no connection. */
   offer(file: File, peer: string): string {
-    const line = this.#lines.get(peer);
+    const direct = this.#lines.get(peer);
+    const line = direct?.pipe.open ? direct : this.#laneTo(peer);
     const number = line?.nextNumber ?? 0;
     const view = this.#view(peer, "out", { name: cleanName(file.name), size: file.size, mime: file.type });
-    const outgoing = new Outgoing(view, number, file, line?.pipe ?? null, () => this.#deps.changed());
+    const outgoing = new Outgoing(view, number, file, line?.pipe ?? null, this.#deps.timers, () =>
+      this.#deps.changed(),
+    );
     this.#all.push(outgoing);
     if (!line?.pipe.open) {
-      outgoing.fail("there is no direct connection");
+      outgoing.fail("there is no connection");
     } else if (file.size > MAX_BYTES) {
       outgoing.fail(TOO_LARGE);
     } else {
@@ -91,6 +116,7 @@ export class Files {
   /** Ends everything. Finished transfers stay readable. */
   close(): void {
     for (const peer of [...this.#lines.keys()]) this.detach(peer);
+    this.keepLanes([]);
   }
 
   clear(): void {
@@ -98,13 +124,40 @@ export class Files {
     this.#all = [];
   }
 
-  #onFrame(peer: string, line: Line, data: unknown): void {
-    if (data instanceof ArrayBuffer) {
-      const piece = parsePiece(data);
+  #line(way: FileWay): Line {
+    const messages = this.#deps.messages();
+    const pipe = new FilePipe(way, messages);
+    return { pipe, messages, nextNumber: 1, outgoing: new Map(), incoming: new Map() };
+  }
+
+  #laneTo(peer: string): Line | null {
+    const known = this.#lanes.get(peer);
+    if (known?.pipe.open) return known;
+    const way = this.#deps.lane(peer);
+    if (!way?.open) return null;
+    end(this.#lanes, peer);
+    const line = this.#line(way);
+    this.#lanes.set(peer, line);
+    return line;
+  }
+
+  /** On a channel of its own: a piece, or, sealed, either. */
+  #onBinary(peer: string, line: Line, data: ArrayBuffer): void {
+    const [kind] = new Uint8Array(data);
+    if (line.messages.seals && kind !== undefined) this.#onDirect(peer, line, kind, new Uint8Array(data, 1));
+    else this.#onDirect(peer, line, KIND.filePiece, new Uint8Array(data));
+  }
+
+  #onDirect(peer: string, line: Line, mark: number, payload: Bytes): void {
+    line.messages.read(peer, mark, payload, (kind, bytes) => {
+      if (kind === KIND.fileText) this.#onText(peer, line, new TextDecoder().decode(bytes));
+      const piece = kind === KIND.filePiece ? parsePiece(bytes) : null;
       if (piece) line.incoming.get(piece.id)?.handlePiece(piece.bytes);
-      return;
-    }
-    const message = typeof data === "string" ? parseFileMessage(data) : null;
+    });
+  }
+
+  #onText(peer: string, line: Line, text: string): void {
+    const message = parseFileMessage(text);
     if (!message) return;
     if (message.type === "offer") this.#onOffer(peer, line, message);
     else if (message.type === "end" || message.type === "withdraw")
@@ -156,6 +209,16 @@ export class Files {
     if (this.#all.length <= MAX_LISTED) return;
     const at = this.#all.findIndex(({ view }) => OVER.has(view.state));
     if (at !== -1) this.#all.splice(at, 1);
+  }
+}
+
+function end(lines: Map<string, Line>, peer: string): void {
+  const line = lines.get(peer);
+  if (!line) return;
+  lines.delete(peer);
+  line.pipe.close();
+  for (const transfer of [...line.outgoing.values(), ...line.incoming.values()]) {
+    transfer.fail("the connection was lost");
   }
 }
 

@@ -14,6 +14,8 @@ export class Incoming {
   #pieces: Uint8Array<ArrayBuffer>[] = [];
   #pieceBytes = 0;
   #blobs: Blob[] = [];
+  /** How far we were when we last said so. */
+  #told = 0;
 
   constructor(view: FileTransfer, number: number, pipe: FilePipe, changed: () => void) {
     this.view = view;
@@ -59,6 +61,9 @@ export class Incoming {
     this.#pieceBytes += bytes.length;
     if (this.#pieceBytes >= FOLD_BYTES) this.#fold();
     this.#set({ done });
+    if (!this.#pipe.confirms || done - this.#told < TELL_BYTES) return;
+    this.#told = done;
+    this.#pipe.say({ type: "got", id: this.#number, done });
   }
 
   handleMessage(message: FileMessage): void {
@@ -110,4 +115,5 @@ export class Incoming {
   }
 }
 
+const TELL_BYTES = 32 * 1024;
 const FOLD_BYTES = 4 * 1024 * 1024;

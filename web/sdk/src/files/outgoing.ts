@@ -1,4 +1,5 @@
 // A file on its way to one participant.
+import type { Timers } from "../deps";
 import { Sha256, toHex } from "../sha256";
 import type { FileTransfer } from "../types";
 import { writePiece, PIECE_BYTES, type FileMessage } from "./protocol";
@@ -10,8 +11,22 @@ export class Outgoing {
   #file: File;
   #pipe: FilePipe | null;
   #changed: () => void;
+  #timers: Timers;
+  /** Sent, and known to have come. */
+  #sent = 0;
+  #got = 0;
+  #cancelPatience: (() => void) | null = null;
 
-  constructor(view: FileTransfer, number: number, file: File, pipe: FilePipe | null, changed: () => void) {
+  // eslint-disable-next-line max-params -- what it is, by what it goes, and who wants to know
+  constructor(
+    view: FileTransfer,
+    number: number,
+    file: File,
+    pipe: FilePipe | null,
+    timers: Timers,
+    changed: () => void,
+  ) {
+    this.#timers = timers;
     this.view = view;
     this.#number = number;
     this.#file = file;
@@ -41,6 +56,8 @@ export class Outgoing {
       case "done":
         if (this.view.state === "running" && this.view.sha256) this.#set({ state: "finished" });
         return;
+      case "got":
+        return this.#onGot(message.done);
       case "offer":
       case "withdraw":
       case "end":
@@ -83,7 +100,8 @@ export class Outgoing {
         await pipe.room();
         if (this.view.state !== "running") return;
         const piece = block.subarray(start, start + PIECE_BYTES);
-        pipe.sendPiece(writePiece(this.#number, piece));
+        this.#count(piece.length);
+        await pipe.sendPiece(writePiece(this.#number, piece));
         this.#set({ done: at + start + piece.length });
       }
     }
@@ -93,10 +111,42 @@ export class Outgoing {
     pipe.say({ type: "end", id: this.#number, sha256 });
   }
 
+  /** Where the other side says how far it has come: it does, or it is not there any more. */
+  #count(bytes: number): void {
+    if (!this.#pipe?.confirms) return;
+    this.#sent += bytes;
+    this.#pipe.count(bytes);
+    this.#cancelPatience ??= this.#timers.after(PATIENCE_MS, () => {
+      this.fail("the connection was lost");
+      this.#pipe?.say({ type: "withdraw", id: this.#number });
+    });
+  }
+
+  #onGot(done: number): void {
+    if (done <= this.#got || done > this.#sent || !this.#open) return;
+    this.#pipe?.count(this.#got - done);
+    this.#got = done;
+    this.#stopWaiting();
+  }
+
+  /** It is over: others need not wait for it. */
+  #release(): void {
+    this.#stopWaiting();
+    if (this.#sent > this.#got) this.#pipe?.count(this.#got - this.#sent);
+    this.#sent = this.#got;
+  }
+
+  #stopWaiting(): void {
+    this.#cancelPatience?.();
+    this.#cancelPatience = null;
+  }
+
   #set(change: Partial<FileTransfer>): void {
     this.view = { ...this.view, ...change };
+    if (!this.#open) this.#release();
     this.#changed();
   }
 }
 
 const READ_BYTES = PIECE_BYTES * 16;
+const PATIENCE_MS = 30_000;

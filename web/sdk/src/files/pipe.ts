@@ -1,39 +1,66 @@
-// One `files` data channel, with back-pressure: a sender asks for room before each piece.
+// One way for files to one participant, with back-pressure: a sender asks for room before each piece.
+import { KIND, type Messages } from "../messages";
 import type { FileMessage } from "./protocol";
+import type { FileWay } from "./way";
 
 export class FilePipe {
-  #channel: RTCDataChannel;
+  #way: FileWay;
+  #messages: Messages;
   #waiting: (() => void)[] = [];
+  /** Bytes of pieces that the other side has not said to have. */
+  #unconfirmed = 0;
 
-  constructor(channel: RTCDataChannel) {
-    this.#channel = channel;
-    channel.binaryType = "arraybuffer";
-    channel.bufferedAmountLowThreshold = LOW_BYTES;
-    channel.onbufferedamountlow = () => this.#wake();
+  constructor(way: FileWay, messages: Messages) {
+    this.#way = way;
+    this.#messages = messages;
   }
 
   get open(): boolean {
-    return this.#channel.readyState === "open";
+    return this.#way.open;
+  }
+
+  /** The other side is to say how far it has come. */
+  get confirms(): boolean {
+    return this.#way.window !== null;
   }
 
   say(message: FileMessage): void {
-    if (this.open) this.#channel.send(JSON.stringify(message));
+    if (this.open) this.#write(KIND.fileText, new TextEncoder().encode(JSON.stringify(message)));
   }
 
-  sendPiece(piece: Uint8Array<ArrayBuffer>): void {
-    if (this.open) this.#channel.send(piece);
+  /** Resolves when it is on its way. */
+  async sendPiece(piece: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (this.open) await this.#write(KIND.filePiece, piece);
   }
 
-  /** Resolves when there is room for another piece, or when the channel is gone. */
+  /** So many bytes of pieces were sent, or, below 0, are known to have come or need not be waited for. */
+  count(bytes: number): void {
+    this.#unconfirmed += bytes;
+    if (bytes < 0) this.#wake();
+  }
+
+  /** Resolves when there is room for another piece, or when the way is gone. */
   async room(): Promise<void> {
-    while (this.open && this.#channel.bufferedAmount >= HIGH_BYTES) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    for (;;) {
+      if (!this.open) return;
+      if (this.#way.bufferedAmount >= HIGH_BYTES) await this.#way.drained();
+      else if (this.#way.window !== null && this.#unconfirmed >= this.#way.window)
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      else return;
     }
   }
 
   close(): void {
-    this.#channel.onbufferedamountlow = null;
+    this.#way.close();
     this.#wake();
+  }
+
+  #write(kind: typeof KIND.fileText | typeof KIND.filePiece, payload: Uint8Array<ArrayBuffer>): Promise<void> {
+    const written = this.#messages.write(kind, payload, (mark, bytes) => {
+      if (this.open) this.#way.send(mark, bytes);
+    });
+    // The channel closed in this very moment: whoever waits for an answer hears of it by that.
+    return written.catch(() => undefined);
   }
 
   #wake(): void {
@@ -42,4 +69,3 @@ export class FilePipe {
 }
 
 const HIGH_BYTES = 1024 * 1024;
-const LOW_BYTES = 256 * 1024;

@@ -1,15 +1,18 @@
-// What is said on the `files` data channel: text frames with JSON, binary frames with a piece of a file.
+// What is said of files, by their own data channel or through the server: messages in JSON, and pieces of a file.
 //
 //   sender ──offer──► receiver ──accept──► sender ──pieces…, end{sha256}──► receiver ──done|bad──► sender
 //             └─withdraw─►     └─decline──►              ◄──stop──┘
 //
-// A transfer is named by a number the sender counts; a piece is that number (4 bytes, big-endian) and up to 16 KiB.
+// Through the server the receiver says now and then how far it has come (`got`), and the sender waits for that.
+//
+// A transfer is named by a number the sender counts; a piece is that number (4 bytes, big-endian) and nearly 16 KiB.
 import { isRecord } from "../wire";
 
 export type FileMessage =
   | { type: "offer"; id: number; name: string; size: number; mime: string }
   | { type: "accept" | "done" | "withdraw"; id: number }
   | { type: "decline" | "stop" | "bad"; id: number; reason: string }
+  | { type: "got"; id: number; done: number }
   | { type: "end"; id: number; sha256: string };
 
 export function parseFileMessage(text: string): FileMessage | null {
@@ -39,6 +42,10 @@ export function parseFileMessage(text: string): FileMessage | null {
       const reason = value["reason"];
       return { type, id, reason: typeof reason === "string" ? reason.slice(0, MAX_REASON) : "" };
     }
+    case "got": {
+      const done = value["done"];
+      return isCount(done, Number.MAX_SAFE_INTEGER) ? { type, id, done } : null;
+    }
     case "end": {
       const sha256 = value["sha256"];
       return typeof sha256 === "string" && /^[0-9a-f]{64}$/.test(sha256) ? { type, id, sha256 } : null;
@@ -55,9 +62,10 @@ export function writePiece(id: number, bytes: Uint8Array): Uint8Array<ArrayBuffe
   return piece;
 }
 
-export function parsePiece(piece: ArrayBuffer): { id: number; bytes: Uint8Array<ArrayBuffer> } | null {
-  if (piece.byteLength <= HEADER) return null;
-  return { id: new DataView(piece).getUint32(0), bytes: new Uint8Array(piece, HEADER) };
+export function parsePiece(piece: Uint8Array<ArrayBuffer>): { id: number; bytes: Uint8Array<ArrayBuffer> } | null {
+  if (piece.length <= HEADER) return null;
+  const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
+  return { id: view.getUint32(0), bytes: piece.subarray(HEADER) };
 }
 
 /** The last part of a path, without characters that hide or reorder what a person reads. */
@@ -75,8 +83,8 @@ function isCount(value: unknown, max: number): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= max;
 }
 
-/** With its header a piece stays within what every browser takes as one message. */
-export const PIECE_BYTES = 16 * 1024 - 4;
+/** With its header, and what sealing and the way add, a piece stays within what every browser takes as one message. */
+export const PIECE_BYTES = 16 * 1024 - 64;
 const HEADER = 4;
 const MAX_NUMBER = 0xffff_ffff;
 const MAX_NAME = 200;

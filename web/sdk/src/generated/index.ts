@@ -31,7 +31,11 @@ media: Media,
 /**
  * How newcomers enter, honoured only from the one who opens the room.
  */
-entry: Entry, };
+entry: Entry,
+/**
+ * What this participant sends is encrypted by a key that the server does not have.
+ */
+encrypted: boolean, };
 
 /**
  * Come back after a lost transport.
@@ -184,7 +188,11 @@ export type Counts = { participants: number, audio: number, video: number, scree
 /**
  * One entry of the roster.
  */
-export type Participant = { id: string, name: string, media: Media, state: Presence, hide_address: boolean, client: ClientKind,
+export type Participant = { id: string, name: string, media: Media, state: Presence, hide_address: boolean,
+/**
+ * Says that what it sends is encrypted by a key that the server does not have: of no use to whoever has no key.
+ */
+encrypted: boolean, client: ClientKind,
 /**
  * Raised each time the participant's page starts anew; connections of an earlier epoch are dead.
  */

@@ -6,6 +6,7 @@
 // negotiation. The initiator lays the plan out in its first offer; the other side finds it there.
 import { quiet } from "../errors";
 import type { Deps } from "../deps";
+import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
 import type { Candidate, IceServer } from "../generated";
 import { Negotiation } from "./negotiation";
 import { Recovery } from "./recovery";
@@ -25,6 +26,8 @@ export interface ConnectionOptions {
   relayOnly: boolean;
   tracks: Tracks;
   ceilings: Ceilings;
+  /** Of an encrypted call. */
+  encryption: MediaEncryption | null;
   /** Pictures of the other side's camera are to come. */
   seesCamera: boolean;
 }
@@ -66,6 +69,7 @@ export class Connection {
   #recovery: Recovery;
   #transceivers: RTCRtpTransceiver[] = [];
   #channels: Channels | null = null;
+  #watched: Watched[] = [];
   #closed = false;
 
   constructor(
@@ -93,6 +97,11 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#recovery.state;
+  }
+
+  /** Whether what comes is read by the key of the call; `null`: nothing has come yet. */
+  get readable(): boolean | null {
+    return readableOf(this.#watched);
   }
 
   handleOffer(sdp: string): void {
@@ -155,6 +164,7 @@ export class Connection {
     this.#closed = true;
     this.#negotiation.close();
     this.#recovery.stop();
+    for (const watched of this.#watched) watched.stop();
     for (const channel of Object.values(this.#channels ?? {}) as RTCDataChannel[]) {
       channel.onopen = channel.onclose = channel.onmessage = channel.onerror = channel.onbufferedamountlow = null;
       channel.close();
@@ -193,12 +203,24 @@ export class Connection {
 
   #takePlan(): void {
     this.#transceivers = this.pc.getTransceivers().slice(0, PLAN.length);
+    this.#protect();
     this.#applyTracks();
     this.#applyDirection();
     const channel = (name: string, id: number): RTCDataChannel =>
       this.pc.createDataChannel(name, { negotiated: true, id });
     this.#channels = { control: channel("control", 0), files: channel("files", 1), sas: channel("sas", 2) };
     this.#output.channels(this.#channels);
+  }
+
+  /** Before anything is sent. */
+  #protect(): void {
+    const { encryption } = this.#options;
+    if (!encryption) return;
+    for (const [i, transceiver] of this.#transceivers.entries()) {
+      const kind = PLAN[i] ?? "video";
+      encryption.protectSender(transceiver, kind);
+      this.#watched.push(encryption.protectReceiver(transceiver, kind));
+    }
   }
 
   #applyTracks(): void {
@@ -238,12 +260,13 @@ async function setCeiling(sender: RTCRtpSender | undefined, bits: number): Promi
   await sender.setParameters(parameters);
 }
 
-function configOf(options: Pick<ConnectionOptions, "iceServers" | "relayOnly">): RTCConfiguration {
-  return {
+function configOf(options: Pick<ConnectionOptions, "iceServers" | "relayOnly" | "encryption">): RTCConfiguration {
+  const config: RTCConfiguration = {
     iceServers: options.iceServers,
     iceTransportPolicy: options.relayOnly ? "relay" : "all",
     bundlePolicy: "max-bundle",
   };
+  return options.encryption?.config(config) ?? config;
 }
 
 function isPresent<T>(value: T | undefined): value is T {

@@ -1,6 +1,7 @@
 // All remote participants: makes, keeps and drops connections as the roster says, and carries signals to the right one.
 import { CallError } from "../errors";
 import type { Deps } from "../deps";
+import type { MediaEncryption } from "../encryption/media";
 import type { Candidate, IceServer, Participant } from "../generated";
 import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
@@ -11,7 +12,7 @@ import { RemotePeer } from "./peer";
 export interface MeshPort {
   request(frame: Request): Promise<void>;
   changed(): void;
-  control(from: string, text: unknown): void;
+  control(from: string, message: unknown): void;
   filesChannel(peer: string, channel: RTCDataChannel): void;
   peerClosed(peer: string): void;
   beforeRestart(): Promise<void>;
@@ -28,6 +29,7 @@ export class Mesh {
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
   #hideAddress = false;
+  #encryption: MediaEncryption | null = null;
   #bandwidth: Bandwidth = "full";
   #released = false;
   #retries = new Set<() => void>();
@@ -54,13 +56,18 @@ export class Mesh {
     return this.#peers.get(peer)?.isDirect ?? false;
   }
 
-  sendControl(peer: string, text: string): boolean {
-    return this.#peers.get(peer)?.sendControl(text) ?? false;
+  sendControl(peer: string, message: string | Uint8Array<ArrayBuffer>): boolean {
+    return this.#peers.get(peer)?.sendControl(message) ?? false;
   }
 
   /** Only before the first roster. */
   setHideAddress(hideAddress: boolean): void {
     this.#hideAddress = hideAddress;
+  }
+
+  /** Only before the first roster. */
+  setEncryption(encryption: MediaEncryption | null): void {
+    this.#encryption = encryption;
   }
 
   setIceServers(iceServers: IceServer[]): void {
@@ -135,6 +142,11 @@ export class Mesh {
     for (const connection of this.#connections()) connection.handleRestored();
   }
 
+  /** Whether what comes of somebody can be read may be different. */
+  handleReadable(): void {
+    for (const peer of this.#peers.values()) peer.handleReadable();
+  }
+
   nudge(): void {
     for (const connection of this.#connections()) connection.nudge();
   }
@@ -202,6 +214,7 @@ export class Mesh {
         relayOnly: this.#hideAddress || you?.hide_address === true || this.#roster?.room.relay_only === true,
         tracks: this.#tracks,
         ceilings: this.#ceilings(),
+        encryption: this.#encryption,
         seesCamera: this.#seesCamera,
       });
     } catch {
@@ -212,7 +225,7 @@ export class Mesh {
 
   #create(info: Participant): RemotePeer {
     const { id: to, epoch } = info;
-    const peer: RemotePeer = new RemotePeer(info, this.#deps, {
+    const peer: RemotePeer = new RemotePeer(info, this.#encryption !== null, this.#deps, {
       offer: (sdp) => this.#signal(peer, { type: "offer", to, epoch, sdp }),
       answer: (sdp) => this.#signal(peer, { type: "answer", to, epoch, sdp }),
       candidate: (candidate) => this.#signal(peer, { type: "candidate", to, epoch, candidate }),

@@ -6,7 +6,7 @@ import { loudness, SpeechDetector } from "../level";
 import { fingerprintsOf, SasExchange } from "../sas";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
 import type { Forwarded } from "../plane/plane";
-import type { Peer } from "../types";
+import type { Peer, PeerEncryption } from "../types";
 import { Connection, type Channels, type ConnectionOptions } from "./connection";
 
 export interface PeerPort {
@@ -14,8 +14,8 @@ export interface PeerPort {
   answer(sdp: string): void;
   candidate(candidate: Candidate): void;
   changed(): void;
-  /** Text on the control channel. */
-  control(text: unknown): void;
+  /** Text on the control channel, or bytes of an application. */
+  control(message: unknown): void;
   filesChannel(channel: RTCDataChannel): void;
   /** The connection was dropped. */
   closed(): void;
@@ -27,6 +27,8 @@ type PeerDeps = Pick<Deps, "timers" | "createStream" | "createPeerConnection" | 
 
 export class RemotePeer {
   #info: Participant;
+  /** This call has a key. */
+  #encrypted: boolean;
   #deps: PeerDeps;
   #port: PeerPort;
   #connection: Connection | null = null;
@@ -40,8 +42,9 @@ export class RemotePeer {
   #forwarded: Forwarded | null = null;
   #view: Peer | null = null;
 
-  constructor(info: Participant, deps: PeerDeps, port: PeerPort) {
+  constructor(info: Participant, encrypted: boolean, deps: PeerDeps, port: PeerPort) {
     this.#info = info;
+    this.#encrypted = encrypted;
     this.#deps = deps;
     this.#port = port;
   }
@@ -67,12 +70,13 @@ export class RemotePeer {
           info: this.#info,
           connection: this.#connection?.state ?? "none",
           path: this.#path,
-          camera: this.#connection?.camera ?? null,
-          screen: this.#info.media.screen ? (this.#connection?.screen ?? null) : null,
+          camera: this.#shown(this.#connection?.camera ?? null),
+          screen: this.#info.media.screen ? this.#shown(this.#connection?.screen ?? null) : null,
           sas: this.#sas?.exchange.words ?? null,
           quality: this.#quality,
           speaking: this.#speech.speaking && this.#info.media.audio,
           forwarded: false,
+          encrypted: this.#encryptionOf(this.#connection?.readable ?? null),
           paused: false,
         };
     return this.#view;
@@ -86,18 +90,30 @@ export class RemotePeer {
     this.#changed();
   }
 
-  #viewOf({ connection, camera, screen, quality, paused }: Forwarded): Peer {
+  /** What is encrypted is noise without a key, and what is not has no place in an encrypted call. */
+  #shown(stream: MediaStream | null): MediaStream | null {
+    return this.#info.encrypted === this.#encrypted ? stream : null;
+  }
+
+  #encryptionOf(readable: boolean | null): PeerEncryption {
+    if (!this.#info.encrypted) return "none";
+    if (!this.#encrypted || readable === false) return "wrong_key";
+    return readable ? "ok" : "waiting";
+  }
+
+  #viewOf({ connection, camera, screen, quality, paused, readable }: Forwarded): Peer {
     const speaking = this.#speech.speaking && this.#info.media.audio;
     return {
       info: this.#info,
       connection,
       path: null,
-      camera,
-      screen: this.#info.media.screen ? screen : null,
+      camera: this.#shown(camera),
+      screen: this.#info.media.screen ? this.#shown(screen) : null,
       sas: null,
       quality,
       speaking,
       forwarded: true,
+      encrypted: this.#encryptionOf(readable),
       paused,
     };
   }
@@ -138,10 +154,16 @@ export class RemotePeer {
     this.#changed();
   }
 
-  sendControl(text: string): boolean {
+  handleReadable(): void {
+    this.#view = null;
+  }
+
+  sendControl(message: string | Uint8Array<ArrayBuffer>): boolean {
     if (!this.isDirect) return false;
     try {
-      this.#channels?.control.send(text);
+      // Two calls for two overloads.
+      if (typeof message === "string") this.#channels?.control.send(message);
+      else this.#channels?.control.send(message);
       return true;
     } catch {
       // The channel closed in this very moment, or its buffer is full.
@@ -177,6 +199,7 @@ export class RemotePeer {
 
   #onChannels(channels: Channels): void {
     this.#channels = channels;
+    channels.control.binaryType = "arraybuffer";
     channels.control.onopen = () => this.#changed();
     channels.control.onclose = () => this.#changed();
     channels.control.onmessage = (message: MessageEvent<unknown>) => this.#port.control(message.data);

@@ -6,6 +6,7 @@
 // new offer only when slots are missing, and when ICE begins anew.
 import { CallError, quiet } from "../errors";
 import type { Deps } from "../deps";
+import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
 import type { IceServer, Sends, Slot as SlotFrame, SlotLayer, Source } from "../generated";
 import { loudness } from "../level";
 import type { Tracks } from "../peer/connection";
@@ -16,6 +17,7 @@ import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
 import type { Bandwidth, Quality } from "../types";
 import { cameraEncodings, preferFew, setSizes } from "./encodings";
+import type { Lanes } from "./lanes";
 import { assign, isOutOfSight, type Kind, type Slot } from "./slots";
 import { wishesOf, type View } from "./wishes";
 
@@ -36,6 +38,8 @@ export interface Forwarded {
   readonly paused: boolean;
   /** Everything that is on has begun to flow. */
   readonly flows: boolean;
+  /** By the key of an encrypted call; `null`: nothing has come yet, or there is none. */
+  readonly readable: boolean | null;
 }
 
 type PlaneDeps = Pick<Deps, "timers" | "createStream" | "createPeerConnection">;
@@ -50,6 +54,8 @@ interface Line extends Slot {
   pausedAt: number | null;
   /** What the server was told last. */
   told: string;
+  /** In an encrypted call. */
+  readonly watched: Watched | null;
 }
 
 interface Streams {
@@ -60,6 +66,7 @@ interface Streams {
 export class Plane {
   #deps: PlaneDeps;
   #port: PlanePort;
+  #lanes: Lanes;
   #pc: RTCPeerConnection | null = null;
   #recovery: Recovery | null = null;
   #senders: RTCRtpTransceiver[] = [];
@@ -67,6 +74,7 @@ export class Plane {
   #roster: Roster | null = null;
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
+  #encryption: MediaEncryption | null = null;
   #heights = new Map<string, number>();
   #speakers: readonly string[] = [];
   #bandwidth: Bandwidth = "full";
@@ -82,8 +90,9 @@ export class Plane {
   #looking = false;
   #cancelRetry: (() => void) | null = null;
 
-  constructor(deps: PlaneDeps, port: PlanePort) {
+  constructor(deps: PlaneDeps, lanes: Lanes, port: PlanePort) {
     this.#deps = deps;
+    this.#lanes = lanes;
     this.#port = port;
   }
 
@@ -91,10 +100,15 @@ export class Plane {
     return this.#pc !== null;
   }
 
+  /** Only before the first roster. */
+  setEncryption(encryption: MediaEncryption | null): void {
+    this.#encryption = encryption;
+  }
+
   setIceServers(iceServers: IceServer[]): void {
     this.#iceServers = iceServers;
     try {
-      this.#pc?.setConfiguration(configOf(iceServers));
+      this.#pc?.setConfiguration(this.#config());
     } catch {
       // Servers this browser does not take; it goes on with those it has.
     }
@@ -188,6 +202,7 @@ export class Plane {
       level: loudness(source?.audioLevel ?? 0),
       paused: isPaused,
       flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(hasCome),
+      readable: readableOf(lines.map(({ watched }) => watched)),
     };
   }
 
@@ -250,7 +265,7 @@ export class Plane {
 
   #open(): void {
     try {
-      this.#pc = this.#deps.createPeerConnection(configOf(this.#iceServers));
+      this.#pc = this.#deps.createPeerConnection(this.#config());
     } catch {
       // No WebRTC here: the call goes on without media.
       return;
@@ -260,13 +275,20 @@ export class Plane {
       changed: () => this.#port.changed(),
       restart: () => quiet(this.#restart()),
     });
-    pc.createDataChannel("reliable");
+    this.#lanes.open(pc);
     const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver =>
       pc.addTransceiver(kind, sendEncodings ? { direction: "sendonly", sendEncodings } : { direction: "sendonly" });
     this.#senders = [send("audio"), send("video", cameraEncodings()), send("video"), send("audio")];
+    for (const [i, transceiver] of this.#senders.entries())
+      this.#encryption?.protectSender(transceiver, KINDS[i] ?? "video");
     this.#applyTracks();
     this.#grow({ audio: FIRST_SLOTS, video: FIRST_SLOTS });
     this.#negotiate();
+  }
+
+  #config(): RTCConfiguration {
+    const config: RTCConfiguration = { iceServers: this.#iceServers, bundlePolicy: "max-bundle" };
+    return this.#encryption?.config(config) ?? config;
   }
 
   #drop(): void {
@@ -274,9 +296,11 @@ export class Plane {
     this.#cancelRetry = null;
     this.#recovery?.stop();
     this.#recovery = null;
+    this.#lanes.close();
     this.#pc?.close();
     this.#pc = null;
     this.#senders = [];
+    for (const { watched } of this.#lines) watched?.stop();
     this.#lines = [];
     this.#streams.clear();
     this.#samples.clear();
@@ -292,7 +316,17 @@ export class Plane {
       for (let i = 0; i < by[kind]; i += 1) {
         const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
         if (kind === "video") preferFew(transceiver);
-        this.#lines.push({ kind, transceiver, wish: null, before: null, flows: false, pausedAt: null, told: "" });
+        const watched = this.#encryption?.protectReceiver(transceiver, kind) ?? null;
+        this.#lines.push({
+          kind,
+          transceiver,
+          wish: null,
+          before: null,
+          flows: false,
+          pausedAt: null,
+          told: "",
+          watched,
+        });
       }
     }
   }
@@ -372,6 +406,7 @@ export class Plane {
       if (line.wish?.key === before[i]?.key && line.wish?.track === before[i]?.track) continue;
       line.before = null;
       line.flows = false;
+      line.watched?.begin();
       line.pausedAt = null;
     }
     this.#tell();
@@ -459,10 +494,7 @@ function countsOf(report: RTCStatsReport): Map<string, number> {
   return counts;
 }
 
-function configOf(iceServers: IceServer[]): RTCConfiguration {
-  return { iceServers, bundlePolicy: "max-bundle" };
-}
-
+const KINDS: readonly Kind[] = ["audio", "video", "video", "audio"];
 const SOURCES: readonly Source[] = ["microphone", "camera", "screen", "screen_audio"];
 const FIRST_SLOTS = 3;
 const SLOTS = 4;

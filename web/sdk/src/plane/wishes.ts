@@ -14,7 +14,11 @@ export interface View {
 }
 
 export function wishesOf(roster: Roster, view: View): Wish[] {
-  const others = roster.participants.filter(({ id, state }) => id !== roster.you && state !== "ringing");
+  const isEncrypted = roster.participants.some(({ id, encrypted }) => id === roster.you && encrypted);
+  // What is encrypted is of use to those with a key, and to nobody else; what is not they do not want.
+  const others = roster.participants.filter(
+    ({ id, state, encrypted }) => id !== roster.you && state !== "ringing" && encrypted === isEncrypted,
+  );
   const heard = firstOf(others, view.speakers, MOST_HEARD, (each) => isSending(each, "microphone"));
   const untold = others.filter(({ id }) => !view.heights.has(`${id}:camera`));
   const seen = firstOf(untold, view.speakers, MOST_SEEN, (each) => isSending(each, "camera"));

@@ -54,6 +54,7 @@ pub(super) async fn prepare(socket: SocketRef, classic: Arc<Classic>) -> Result<
         hide_address: false,
         media: tandem_api::signal::Media::default(),
         entry: tandem_api::signal::Entry::Open,
+        encrypted: false,
     };
     let _: Onward = session.handle_hello(Hello::Join(join));
     let first = session.transport.outbox.next().await;

@@ -21,6 +21,8 @@ export class Session {
   readonly view: CallView;
   readonly room: string;
   readonly mode: Mode;
+  /** Of an encrypted call, from its link. */
+  readonly key: string | null;
   green = $state.raw<Green | null>(null);
   /** Unix time in milliseconds at which we came in; `null` before. */
   since = $state<number | null>(null);
@@ -29,10 +31,11 @@ export class Session {
   #returning = $state(false);
   readonly #fallbackName: () => string;
 
-  constructor(call: Call, room: string, mode: Mode, fallbackName: () => string) {
+  constructor(call: Call, place: { room: string; mode: Mode; key: string | null }, fallbackName: () => string) {
     this.view = new CallView(call);
-    this.room = room;
-    this.mode = mode;
+    this.room = place.room;
+    this.mode = place.mode;
+    this.key = place.key;
     this.#fallbackName = fallbackName;
     call.on("state", (state) => this.#onState(state));
   }
@@ -91,6 +94,7 @@ export class Session {
       await this.view.call.join({
         room: this.room,
         ...entrance,
+        ...(this.key === null ? {} : { key: this.key }),
         ...(this.mode === "call" ? { entry: "ring" as const } : {}),
       });
     } catch {
@@ -109,7 +113,7 @@ export class Session {
     this.green = null;
     this.lasted = null;
     this.since ??= Date.now();
-    rememberRoom(this.room, Date.now());
+    rememberRoom(this.room, Date.now(), this.key);
   }
 
   #onEnded(): void {

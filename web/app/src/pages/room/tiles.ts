@@ -1,5 +1,6 @@
 // What the stage shows, worked out from the call: one tile for each person and each shared screen.
 import type { Catalogue } from "../../i18n/index.svelte.ts";
+import { keyMissing } from "../../lib/encryption.ts";
 import type { Bandwidth, Local, Participant, Peer } from "../../lib/sdk.ts";
 
 export interface TileView {
@@ -16,7 +17,7 @@ export interface TileView {
   readonly presenting: boolean;
   readonly hidden: boolean;
   readonly quality: "unknown" | "good" | "fair" | "poor" | null;
-  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | null;
+  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | "keyMine" | "keyTheirs" | null;
 }
 
 export interface Own {
@@ -33,11 +34,18 @@ export function tilesOf(
   bandwidth: Bandwidth,
   t: Catalogue["call"],
 ): TileView[] {
-  const tiles = peers.flatMap((peer) => peerTiles(peer, bandwidth !== "audio", t));
+  const tiles = peers.flatMap((peer) =>
+    peerTiles(peer, bandwidth !== "audio", keyMissing(peer, peers, own?.me ?? null), t),
+  );
   return own === null ? tiles : [...tiles, ...ownTiles(own, t)];
 }
 
-function peerTiles(peer: Peer, withCamera: boolean, t: Catalogue["call"]): TileView[] {
+function peerTiles(
+  peer: Peer,
+  withCamera: boolean,
+  missing: "mine" | "theirs" | null,
+  t: Catalogue["call"],
+): TileView[] {
   const { id, name, media, hide_address } = peer.info;
   const base = { participant: id, mine: false, name, mirrored: false };
   const tiles: TileView[] = [
@@ -46,16 +54,17 @@ function peerTiles(peer: Peer, withCamera: boolean, t: Catalogue["call"]): TileV
       key: `${id}/camera`,
       kind: "camera",
       label: t.tile(name),
-      stream: media.video && withCamera ? peer.camera : null,
+      stream: media.video && withCamera && missing === null ? peer.camera : null,
       muted: !media.audio,
       speaking: peer.speaking && media.audio,
       presenting: media.screen,
       hidden: hide_address,
       quality: peer.connection === "connected" || peer.connection === "trouble" ? peer.quality.level : null,
-      status: statusOf(peer),
+      status: missing === null ? statusOf(peer) : missing === "mine" ? "keyMine" : "keyTheirs",
     },
   ];
-  if (media.screen && peer.screen !== null) tiles.push(screenTile(base, t.screenOf(name), peer.screen));
+  if (media.screen && peer.screen !== null && missing === null)
+    tiles.push(screenTile(base, t.screenOf(name), peer.screen));
   return tiles;
 }
 

@@ -1,0 +1,5 @@
+// What Vite makes of the worker: its address.
+declare module "*?worker&url" {
+  const address: string;
+  export default address;
+}
