@@ -53,7 +53,7 @@ struct Sent {
 
 fn payload(codec: Codec, number: u8, rtx: Option<u8>) -> Payload {
     let number = PayloadType::new(number).expect("seven bits");
-    Payload { codec, number, rtx: rtx.and_then(PayloadType::new) }
+    Payload { codec, number, rtx: rtx.and_then(PayloadType::new), red: None }
 }
 
 fn payloads() -> [(TrackId, Payload); 2] {
