@@ -6,13 +6,12 @@ import { Data } from "./data";
 import { browserDeps, type Deps } from "./deps";
 import { CallError, quiet, type ErrorReason } from "./errors";
 import { Emitter } from "./emitter";
-import { CallEncryption } from "./encryption/call";
-import { parseCallKey } from "./encryption/key";
+import { openEncryption, type CallEncryption } from "./encryption/call";
 import { Files } from "./files/files";
 import { LaneWay } from "./files/way";
 import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
 import { Link } from "./link";
-import { KIND, Messages } from "./messages";
+import { isOfFile, Messages } from "./messages";
 import { LocalMedia } from "./media/local";
 import { Mesh } from "./peer/mesh";
 import { Lanes } from "./plane/lanes";
@@ -20,7 +19,7 @@ import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
 import { Speakers } from "./speakers";
-import { enter, find, follow, type Roster, type Step } from "./roster";
+import { enter, find, follow, readersOf, type Roster, type Step } from "./roster";
 import { Session, type Entrance, type PlaneNote, type Request, type RoomEvent } from "./session";
 import { pollingTransport } from "./transport/polling";
 import type { OpenTransport, TransportKind } from "./transport/transport";
@@ -194,7 +193,7 @@ class TandemCall implements Call {
     const { microphone = null, camera = null, signal } = options;
     let encryption: CallEncryption | null;
     try {
-      encryption = this.#encrypt(options.key);
+      encryption = openEncryption(options.key, this.#deps.createCipherWorker, () => this.#onReadable());
     } catch (error) {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
@@ -311,32 +310,6 @@ class TandemCall implements Call {
   }
 
   // ── beginning and end ──
-
-  /** With a key that is damaged, or a browser that cannot, nobody is to be in a call that is not encrypted. */
-  #encrypt(key: string | undefined): CallEncryption | null {
-    if (key === undefined) return null;
-    const bytes = parseCallKey(key);
-    if (!bytes) throw new CallError("misuse", "The key of this call is damaged.");
-    const worker = this.#startCipher();
-    return new CallEncryption(bytes, worker, () => {
-      this.#mesh.handleReadable();
-      this.#passage.look();
-      this.#changed();
-    });
-  }
-
-  #startCipher(): Worker {
-    const message = "This browser cannot encrypt calls from end to end.";
-    let worker: Worker | null;
-    try {
-      worker = this.#deps.createCipherWorker();
-    } catch (cause) {
-      // The page's own policy may forbid it.
-      throw new CallError("unsupported", message, { cause });
-    }
-    if (!worker) throw new CallError("unsupported", message);
-    return worker;
-  }
 
   #begin(
     options: JoinOptions,
@@ -459,7 +432,7 @@ class TandemCall implements Call {
     visit.place.forget();
     this.#files.close();
     this.#mesh.close();
-    this.#plane.abandon();
+    this.#plane.forget();
     visit.encryption?.close();
     this.#media.close();
     this.#setState({ state: "ended", reason, detail });
@@ -542,6 +515,13 @@ class TandemCall implements Call {
 
   #onSpeakers(): void {
     this.#plane.setSpeakers(this.#speakers.recent);
+    this.#changed();
+  }
+
+  /** Whether what comes of somebody can be read may be different. */
+  #onReadable(): void {
+    this.#mesh.handleReadable();
+    this.#passage.look();
     this.#changed();
   }
 
@@ -642,18 +622,12 @@ class TandemCall implements Call {
   }
 
   #readers(): readonly string[] {
-    const { participants, you } = this.#roster ?? { participants: [], you: "" };
-    const isOn = this.encryption === "on";
-    // What is encrypted is for those who have a key.
-    const read = participants.filter(({ encrypted }) => !isOn || encrypted);
-    return read.filter(({ id, state }) => id !== you && state !== "ringing").map(({ id }) => id);
+    return this.#roster ? readersOf(this.#roster, this.encryption === "on") : [];
   }
 
   /** Files in one hand, what applications say in the other; of those who are in, and of nobody else. */
   #onLane(from: string, kind: number, payload: Uint8Array<ArrayBuffer>, reliable: boolean): void {
-    const plain = kind & 0x7f;
-    const isFile = plain === KIND.fileText || plain === KIND.filePiece;
-    if (!isFile) this.#data.handle(from, kind, payload, reliable);
+    if (!isOfFile(kind)) this.#data.handle(from, kind, payload, reliable);
     else if (reliable && this.#readers().includes(from)) this.#files.handleLane(from, kind, payload);
   }
 

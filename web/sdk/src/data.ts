@@ -1,9 +1,8 @@
 // What an application says to those in the call (`call.send`): directly to whoever is connected to us, else through the server.
+import { textOf, utf8, type Bytes } from "./bytes";
 import { CallError } from "./errors";
-import { KIND, type Messages } from "./messages";
+import { KIND, marked, type Messages } from "./messages";
 import type { DataMessage } from "./types";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 export interface DataPort {
   /** Everybody who may get what is for all. */
@@ -27,7 +26,7 @@ export class Data {
   }
 
   async send(data: string | Uint8Array, to: string | undefined, reliable: boolean): Promise<void> {
-    const payload = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
+    const payload = typeof data === "string" ? utf8(data) : new Uint8Array(data);
     if (payload.length > MAX_DATA) throw new CallError("too_large", `A message has at most ${MAX_DATA} bytes.`);
     if (to !== undefined && !this.#port.readers().includes(to))
       throw new CallError("no_such_participant", "There is nobody of that name to send to.");
@@ -63,18 +62,8 @@ export class Data {
     if (readers.length === 0) return true;
     if (!readers.every((reader) => this.#port.isDirect(reader)))
       return this.#port.sendLane(to ?? null, kind, payload, reliable);
-    const message = new Uint8Array(payload.length + 1);
-    message[0] = kind;
-    message.set(payload, 1);
+    const message = marked(kind, payload);
     return readers.map((reader) => this.#port.sendDirect(reader, message)).every((sent) => sent);
-  }
-}
-
-function textOf(bytes: Bytes): string | null {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return null;
   }
 }
 

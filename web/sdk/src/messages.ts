@@ -5,14 +5,24 @@
 //
 // The highest bit of the kind says that the payload is sealed by the key of the call. In a call with a key everything is, and
 // what is not is dropped; in one without a key the other way round.
+import { concat, type Bytes } from "./bytes";
 import type { Sealer } from "./encryption/sealer";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 export const KIND = { text: 1, bytes: 2, fileText: 3, filePiece: 4 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
 const SEALED = 0x80;
+
+/** Sealed or not, it belongs to the transfer of a file. */
+export function isOfFile(kind: number): boolean {
+  const plain = kind & ~SEALED;
+  return plain === KIND.fileText || plain === KIND.filePiece;
+}
+
+/** As it goes from browser to browser. */
+export function marked(kind: number, payload: Bytes): Bytes {
+  return concat(Uint8Array.of(kind), payload);
+}
 
 /** Makes messages and reads them, one after the other, in the order in which they came. */
 export class Messages {

@@ -52,6 +52,12 @@ export function find(roster: Roster, id: string): Participant | null {
   return roster.participants.find((each) => each.id === id) ?? null;
 }
 
+/** Those for whom what is said is: whoever is in, and in an encrypted call has a key. */
+export function readersOf({ participants, you }: Roster, isEncrypted: boolean): readonly string[] {
+  const others = participants.filter(({ id, state }) => id !== you && state !== "ringing");
+  return others.filter(({ encrypted }) => !isEncrypted || encrypted).map(({ id }) => id);
+}
+
 /**
  * Those between whom media flows directly: the first so many that were let in and speak our protocol. Everybody computes
  * the same set from the same roster.

@@ -11,6 +11,7 @@
 // Both show words of SHA-256(both DTLS fingerprints, both nonces). As in ZRTP (RFC 6189 §4.4.1.1) nobody can choose a nonce
 // after having seen the other's, so a man in the middle has one blind guess in 2^32 per connection; the exchange runs
 // once per pair of fingerprints, which leaves him nothing to repeat. It runs over a data channel of that connection.
+import { concat, utf8 } from "./bytes";
 import { fromHex, sha256, toHex } from "./sha256";
 import { WORDS } from "./words";
 import { isRecord } from "./wire";
@@ -84,7 +85,7 @@ export class SasExchange {
 
   #wordsFor(initiator: Uint8Array, responder: Uint8Array): readonly string[] {
     const fingerprints = [this.#options.local, this.#options.remote].sort().join("\0");
-    const label = new TextEncoder().encode(`tandem sas 1\0${fingerprints}\0`);
+    const label = utf8(`tandem sas 1\0${fingerprints}\0`);
     const digest = sha256(concat(label, initiator, responder));
     return Array.from(digest.subarray(0, WORD_COUNT), (byte) => WORDS[byte] ?? "");
   }
@@ -122,17 +123,7 @@ function parse(text: unknown): Message | null {
 }
 
 function commitment(nonce: Uint8Array): string {
-  return toHex(sha256(concat(new TextEncoder().encode("tandem sas commit 1\0"), nonce)));
-}
-
-function concat(...parts: Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return toHex(sha256(concat(utf8("tandem sas commit 1\0"), nonce)));
 }
 
 const NONCE_BYTES = 32;

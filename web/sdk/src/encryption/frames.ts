@@ -4,10 +4,10 @@
 //
 // What stays in the clear is authenticated. What does not prove to be genuine comes out as nothing, and so does everything
 // while there is no key: neither is anything sent in the clear, nor is noise ever played.
-import { join, SframeReceiver, SframeSender } from "./sframe";
+import { concat, type Bytes } from "../bytes";
+import { SframeReceiver, SframeSender } from "./sframe";
 
 export type MediaKind = "audio" | "video";
-export type Bytes = Uint8Array<ArrayBuffer>;
 
 export class FrameCipher {
   #sender: SframeSender | null = null;
@@ -23,7 +23,7 @@ export class FrameCipher {
     // Without a key, or shorter than its codec allows.
     if (!this.#sender || clear === null) return null;
     const head = frame.subarray(0, clear);
-    return join(head, await this.#sender.encrypt(frame.subarray(clear), head));
+    return concat(head, await this.#sender.encrypt(frame.subarray(clear), head));
   }
 
   async decrypt(kind: MediaKind, frame: Bytes): Promise<Bytes | null> {
@@ -31,7 +31,7 @@ export class FrameCipher {
     if (!this.#receiver || clear === null) return null;
     const head = frame.subarray(0, clear);
     const plain = await this.#receiver.decrypt(frame.subarray(clear), head);
-    return plain && join(head, plain);
+    return plain && concat(head, plain);
   }
 }
 

@@ -7,6 +7,8 @@
 // and that identity (§4.4.2), so that a key and a counter never meet twice, whoever joins anew or loads the page again. Nobody
 // has to remember anything for that, and there is no way to set either from outside.
 
+import { concat, utf8 } from "../bytes";
+
 /** What encrypts and decrypts under one key identity. */
 interface Keys {
   readonly key: CryptoKey;
@@ -28,7 +30,7 @@ export function importBase(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
 /** RFC 9605 §4.4.2. */
 export async function deriveKeys(base: CryptoKey, kid: bigint): Promise<Keys> {
   const label = (words: string): Uint8Array<ArrayBuffer> => {
-    const text = new TextEncoder().encode(words);
+    const text = utf8(words);
     const info = new Uint8Array(text.length + 10);
     info.set(text);
     const view = new DataView(info.buffer);
@@ -98,7 +100,7 @@ export class SframeSender {
     const header = writeHeader(this.kid, counter);
     const { key, salt } = await this.#keys;
     const sealed = await crypto.subtle.encrypt(parameters(salt, counter, header, metadata), key, plain);
-    return join(header, new Uint8Array(sealed));
+    return concat(header, new Uint8Array(sealed));
   }
 }
 
@@ -150,7 +152,7 @@ function parameters(
   const iv = salt.slice();
   const view = new DataView(iv.buffer);
   view.setBigUint64(NONCE_BYTES - 8, view.getBigUint64(NONCE_BYTES - 8) ^ counter);
-  return { name: "AES-GCM", iv, additionalData: join(header, metadata), tagLength: TAG_BYTES * 8 };
+  return { name: "AES-GCM", iv, additionalData: concat(header, metadata), tagLength: TAG_BYTES * 8 };
 }
 
 function field(value: bigint): [bits: number, bytes: number[]] {
@@ -158,13 +160,6 @@ function field(value: bigint): [bits: number, bytes: number[]] {
   const bytes: number[] = [];
   for (let left = value; left > 0n; left >>= 8n) bytes.unshift(Number(left & 0xffn));
   return [8 | (bytes.length - 1), bytes];
-}
-
-export function join(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 /** RFC 9605 §8.1. */

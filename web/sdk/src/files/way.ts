@@ -1,8 +1,7 @@
 // By what a file can go to one participant: a data channel of the connection to it, or the lane through the server.
 import type { Lanes } from "../plane/lanes";
-import { KIND } from "../messages";
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import type { Bytes } from "../bytes";
+import { KIND, marked } from "../messages";
 
 export interface FileWay {
   readonly open: boolean;
@@ -42,12 +41,7 @@ export class DirectWay implements FileWay {
   send(kind: number, payload: Bytes): void {
     if (kind === KIND.fileText) this.#channel.send(new TextDecoder().decode(payload));
     else if (kind === KIND.filePiece) this.#channel.send(payload);
-    else {
-      const message = new Uint8Array(payload.length + 1);
-      message[0] = kind;
-      message.set(payload, 1);
-      this.#channel.send(message);
-    }
+    else this.#channel.send(marked(kind, payload));
   }
 
   drained(): Promise<void> {

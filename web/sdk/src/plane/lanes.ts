@@ -6,9 +6,7 @@
 // The server puts in who it is from; everything behind that is between participants. On the reliable lane nothing is lost in
 // silence: who reads too slowly has it closed by the server, and opens another.
 import type { Timers } from "../deps";
-import { join } from "../encryption/sframe";
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import { concat, type Bytes } from "../bytes";
 
 export interface LanesPort {
   message(from: string, kind: number, payload: Bytes, reliable: boolean): void;
@@ -70,7 +68,7 @@ export class Lanes {
     view.setUint32(0, number);
     view.setUint8(4, kind);
     try {
-      channel.send(join(head, payload));
+      channel.send(concat(head, payload));
       return true;
     } catch {
       // It closed in this very moment, or its buffer is full.

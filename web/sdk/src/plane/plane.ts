@@ -253,10 +253,15 @@ export class Plane {
     quiet(this.#port.request({ type: "media_close" }));
   }
 
-  /** The same where the server knows nothing of it, or is not to be asked. */
+  /** The same where the server knows nothing of it, or is not to be asked. What the page has said of itself stays. */
   abandon(): void {
     this.#drop();
     this.#roster = null;
+  }
+
+  /** The call is over. */
+  forget(): void {
+    this.abandon();
     this.#heights.clear();
     this.#speakers = [];
   }
@@ -276,11 +281,13 @@ export class Plane {
       restart: () => quiet(this.#restart()),
     });
     this.#lanes.open(pc);
-    const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver =>
-      pc.addTransceiver(kind, sendEncodings ? { direction: "sendonly", sendEncodings } : { direction: "sendonly" });
+    const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver => {
+      const init: RTCRtpTransceiverInit = { direction: "sendonly", ...(sendEncodings && { sendEncodings }) };
+      const transceiver = pc.addTransceiver(kind, init);
+      this.#encryption?.protectSender(transceiver, kind);
+      return transceiver;
+    };
     this.#senders = [send("audio"), send("video", cameraEncodings()), send("video"), send("audio")];
-    for (const [i, transceiver] of this.#senders.entries())
-      this.#encryption?.protectSender(transceiver, KINDS[i] ?? "video");
     this.#applyTracks();
     this.#grow({ audio: FIRST_SLOTS, video: FIRST_SLOTS });
     this.#negotiate();
@@ -494,7 +501,6 @@ function countsOf(report: RTCStatsReport): Map<string, number> {
   return counts;
 }
 
-const KINDS: readonly Kind[] = ["audio", "video", "video", "audio"];
 const SOURCES: readonly Source[] = ["microphone", "camera", "screen", "screen_audio"];
 const FIRST_SLOTS = 3;
 const SLOTS = 4;

@@ -1,0 +1,105 @@
+// The connection to the media plane, over a peer connection that agrees to everything.
+import { expect, test } from "vitest";
+import type { Participant } from "../src/generated";
+import type { Lanes } from "../src/plane/lanes";
+import { Plane } from "../src/plane/plane";
+import type { Roster } from "../src/roster";
+import type { Request } from "../src/session";
+import { browserlessDeps } from "./browserless";
+
+class Agreeable {
+  connectionState = "connected";
+  iceConnectionState = "connected";
+  localDescription = { type: "offer", sdp: "v=0" };
+  remoteDescription: object | null = null;
+  #mid = 0;
+
+  addTransceiver(kind: string, { direction }: { direction: string }): object {
+    const track = { kind };
+    this.#mid += 1;
+    const sender = { track: null, replaceTrack: () => Promise.resolve() };
+    return { mid: `${this.#mid}`, currentDirection: direction, direction, sender, receiver: { track } };
+  }
+  setLocalDescription(): Promise<void> {
+    return Promise.resolve();
+  }
+  setRemoteDescription(description: object): Promise<void> {
+    this.remoteDescription = description;
+    return Promise.resolve();
+  }
+  getStats(): Promise<Map<string, unknown>> {
+    return Promise.resolve(new Map());
+  }
+  close(): void {
+    this.connectionState = "closed";
+  }
+}
+
+function ben(): Participant {
+  return {
+    id: "p2",
+    name: "Ben",
+    media: { audio: false, video: true, screen: false },
+    state: "here",
+    hide_address: false,
+    encrypted: false,
+    client: "web",
+    epoch: 1,
+    joined_at: 1,
+    tracks: [{ id: "t1", source: "camera", stopped: false }],
+  };
+}
+
+function roster(): Roster {
+  const limits = { frame_bytes: 1, sdp_bytes: 1, chat_chars: 1, name_chars: 1, participants: 9, mesh: 2, sfu: true };
+  const participants = [{ ...ben(), id: "p1", tracks: [] }, ben()];
+  return { you: "p1", room: { topology: "sfu" } as Roster["room"], participants, limits };
+}
+
+function world(): { plane: Plane; wanted: () => Promise<number[]> } {
+  const asked: Request[] = [];
+  const lanes = { open: () => undefined, close: () => undefined } as unknown as Lanes;
+  const deps = {
+    ...browserlessDeps(),
+    createPeerConnection: () => new Agreeable() as unknown as RTCPeerConnection,
+    createStream: () => ({}) as MediaStream,
+  };
+  const plane: Plane = new Plane(deps, lanes, {
+    request: (frame) => {
+      asked.push(frame);
+      if (frame.type === "media_offer") plane.handleAnswer("v=0");
+      return Promise.resolve();
+    },
+    changed: () => undefined,
+    beforeRestart: () => Promise.resolve(),
+  });
+  const wanted = async (): Promise<number[]> => {
+    await new Promise((next) => setTimeout(next));
+    const slots = asked.splice(0).flatMap((frame) => (frame.type === "watch" ? frame.slots : []));
+    return slots.flatMap(({ track, height }) => (track === "t1" ? [height ?? 0] : []));
+  };
+  return { plane, wanted };
+}
+
+test("how large a tile is stays known when the server begins anew: the page does not say it again", async () => {
+  const { plane, wanted } = world();
+  plane.setRoster(roster());
+  plane.setHeight("p2:camera", 90);
+  expect((await wanted()).at(-1)).toBe(90);
+  plane.abandon();
+  plane.setRoster(roster());
+  expect((await wanted()).at(-1)).toBe(90);
+});
+
+test("when the call is over, or somebody has left, it is forgotten", async () => {
+  const { plane, wanted } = world();
+  plane.setRoster(roster());
+  plane.setHeight("p2:camera", 90);
+  plane.forget();
+  plane.setRoster(roster());
+  expect((await wanted()).at(-1)).toBe(720);
+  plane.setHeight("p2:camera", 90);
+  plane.setRoster({ ...roster(), participants: roster().participants.slice(0, 1) });
+  plane.setRoster(roster());
+  expect((await wanted()).at(-1)).toBe(720);
+});
