@@ -254,7 +254,6 @@ impl Room {
         Ok(())
     }
 
-    /// Room for one more, and its number.
     /// A number for one who comes from there. It may be one too many, until [`Self::make_room`].
     pub(crate) fn place(&mut self, ctx: &Context, address: IpAddr) -> Result<u32, Refusal> {
         if self.locked {

@@ -61,6 +61,16 @@ export class Firefox {
     await this.#ask("WebDriver:Navigate", { url });
   }
 
+  /** Opens the link, passes the green room and is on the way into the call. */
+  async enters(url: string, name: string): Promise<void> {
+    await this.opens(url);
+    await this.writes("name", name);
+    // Here `<usermedia>` is unknown, and the button inside it is the one.
+    await this.presses("ask-devices");
+    await this.sees(`document.querySelector('[data-testid="preview"]')`);
+    await this.presses("join");
+  }
+
   async presses(hook: string): Promise<void> {
     await this.#ask("WebDriver:ElementClick", { id: await this.#find(hook) });
   }

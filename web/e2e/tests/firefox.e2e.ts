@@ -16,12 +16,7 @@ test("Firefox and Chromium see and hear each other, read the same words, write, 
   await ann.enters(room);
   const ben = await Firefox.start();
   try {
-    await ben.opens(`${server.origin}/r/${room}`);
-    await ben.writes("name", "Ben");
-    // Here `<usermedia>` is unknown, and the button inside it is the one.
-    await ben.presses("ask-devices");
-    await ben.sees(`document.querySelector('[data-testid="preview"]')`);
-    await ben.presses("join");
+    await ben.enters(`${server.origin}/r/${room}`, "Ben");
     await ben.sees(`${VIDEO}?.videoWidth > 0 && ${VIDEO}.currentTime > 1`);
     await ann.hearsAndSees("Ben");
 
@@ -57,11 +52,7 @@ test("Firefox in a call of three: through the server it sees both, and both see 
   await cora.enters(room);
   const ben = await Firefox.start();
   try {
-    await ben.opens(`${server.origin}/r/${room}`);
-    await ben.writes("name", "Ben");
-    await ben.presses("ask-devices");
-    await ben.sees(`document.querySelector('[data-testid="preview"]')`);
-    await ben.presses("join");
+    await ben.enters(`${server.origin}/r/${room}`, "Ben");
     const moving = `[...document.querySelectorAll('[data-testid="remote-video"]')].filter((video) => video.videoWidth > 0 && video.currentTime > 2)`;
     await ben.sees(`${moving}.length === 2`);
     await sees(ann.page, 2);
