@@ -24,16 +24,20 @@
 
 #![allow(missing_docs, reason = "field names are the words of the protocol; those that need a sentence have one")]
 
+mod frame;
 mod json;
 mod parse;
 mod plane;
+mod rights;
 mod weight;
 
 use std::sync::Arc;
 
+pub use frame::ClientFrame;
 pub use json::{Json, TooDeep};
 pub use parse::{ParseError, parse_frame, parse_hello};
 pub use plane::{Layer, Sends, Sent, Slot, SlotLayer, Source, Topology, Track};
+pub use rights::{Breakout, BreakoutMember, Permissions};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -72,6 +76,10 @@ pub struct Join {
     /// What this participant sends is encrypted by a key that the server does not have.
     #[serde(default)]
     pub encrypted: bool,
+    /// A token that was signed for this room (JWT), or the pass of `moved`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional = nullable)]
+    pub token: Option<String>,
 }
 
 /// How newcomers enter a room.
@@ -108,106 +116,6 @@ pub struct Look {
     pub room: String,
 }
 
-/// A numbered request, or an unnumbered note, from a joined client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ClientFrame {
-    /// Received all events up to and including `n`.
-    Ack { n: u64 },
-    /// Asks for a `pong`: is the way still open?
-    Ping {},
-    /// Leave for good.
-    Leave { id: u64 },
-    /// A session description for one participant. `epoch` is that participant's, as the sender knows it.
-    Offer { id: u64, to: String, epoch: u32, sdp: String },
-    /// The answer to its offer.
-    Answer { id: u64, to: String, epoch: u32, sdp: String },
-    /// One trickled candidate for one participant.
-    Candidate { id: u64, to: String, epoch: u32, candidate: Candidate },
-    /// Anything an application wants to tell the others, or one of them, through the server.
-    Message {
-        id: u64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        to: Option<String>,
-        #[ts(type = "unknown")]
-        data: Json,
-    },
-    /// A line of text to everyone, or to one.
-    Chat {
-        id: u64,
-        text: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        to: Option<String>,
-    },
-    /// What this participant brings has changed.
-    Media { id: u64, media: Media },
-    /// The name others see has changed.
-    Rename { id: u64, name: String },
-    /// Which way the media of a pair takes, as the browser measured it.
-    Path { id: u64, peer: String, path: PathKind },
-    /// New ICE servers with fresh credentials, please.
-    IceServers { id: u64 },
-    /// Host: let a ringing participant in.
-    Accept { id: u64, participant: String },
-    /// Host: turn a ringing participant away.
-    Decline { id: u64, participant: String },
-    /// Host: nobody else enters, or newcomers may again.
-    Lock { id: u64, locked: bool },
-    /// Host: remove a participant.
-    Remove { id: u64, participant: String },
-    /// Host: make someone else the host.
-    HandOver { id: u64, to: String },
-    /// Host: end the session for everyone.
-    End { id: u64 },
-    /// The browser's offer to the media plane: the first one connects, later ones change what goes by that connection.
-    /// Answered by `media_answer`.
-    MediaOffer { id: u64, sdp: String, sends: Vec<Sends> },
-    /// What is to come by the m-lines that receive; slots that are not named stay as they are.
-    Watch { id: u64, slots: Vec<Slot> },
-    /// The connection to the media plane is given up.
-    MediaClose { id: u64 },
-    /// Raise the hand, or lower it.
-    Hand { id: u64, raised: bool },
-    /// Host: stop what a participant sends. Who is peer to peer is asked only.
-    Mute { id: u64, participant: String, source: Source },
-    /// Host: lower everyone's hand, or one participant's.
-    LowerHand { id: u64, participant: String },
-    /// Host: media goes through the server whatever the number of participants, or as the server sees fit.
-    Topology { id: u64, sfu: bool },
-}
-
-impl ClientFrame {
-    /// Number of the request; a note has none.
-    pub fn id(&self) -> Option<u64> {
-        match self {
-            Self::Ack { .. } | Self::Ping {} => None,
-            Self::Leave { id }
-            | Self::Offer { id, .. }
-            | Self::Answer { id, .. }
-            | Self::Candidate { id, .. }
-            | Self::Message { id, .. }
-            | Self::Chat { id, .. }
-            | Self::Media { id, .. }
-            | Self::Rename { id, .. }
-            | Self::Path { id, .. }
-            | Self::IceServers { id }
-            | Self::Accept { id, .. }
-            | Self::Decline { id, .. }
-            | Self::Lock { id, .. }
-            | Self::Remove { id, .. }
-            | Self::HandOver { id, .. }
-            | Self::End { id }
-            | Self::MediaOffer { id, .. }
-            | Self::Watch { id, .. }
-            | Self::MediaClose { id }
-            | Self::Hand { id, .. }
-            | Self::Mute { id, .. }
-            | Self::LowerHand { id, .. }
-            | Self::Topology { id, .. } => Some(*id),
-        }
-    }
-}
-
 /// One ICE candidate as `RTCIceCandidateInit` gives it. An empty `candidate` means end of candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -232,6 +140,21 @@ pub struct Media {
     pub audio: bool,
     pub video: bool,
     pub screen: bool,
+}
+
+impl Media {
+    /// Everything there is.
+    pub const ALL: Self = Self { audio: true, video: true, screen: true };
+
+    /// What of it is within `bound`, too.
+    #[must_use]
+    pub fn within(self, bound: Self) -> Self {
+        Self {
+            audio: self.audio && bound.audio,
+            video: self.video && bound.video,
+            screen: self.screen && bound.screen,
+        }
+    }
 }
 
 /// The way of a pair's media.
@@ -285,6 +208,9 @@ pub enum Note {
     Speakers { participants: Vec<String> },
     /// What comes by some of your slots has changed.
     Layers { slots: Vec<SlotLayer> },
+    /// What somebody says, in writing, as far as it has been understood. Each `line` is told again and again until it is
+    /// `done`.
+    Caption { from: String, line: u32, text: String, done: bool, language: String },
 }
 
 /// A room through the open door: what entering it would show, and no more.
@@ -309,6 +235,10 @@ pub enum Door {
     Ring,
     /// Somebody is in, and nobody else enters.
     Locked,
+    /// Whoever has a token for it enters.
+    Token,
+    /// It belongs to another room, from which one is sent there.
+    Breakout,
 }
 
 /// What happens in a room.
@@ -388,6 +318,11 @@ pub enum Event {
         by: String,
         source: Source,
     },
+    /// Go to another room: join it with this pass, which is good for once. `out` follows.
+    Moved {
+        room: String,
+        pass: String,
+    },
     /// Fresh credentials, unasked or as the result of `ice_servers`.
     IceServers {
         ice_servers: Vec<IceServer>,
@@ -429,6 +364,24 @@ pub struct Room {
     pub topology: Topology,
     /// The host wants it through the server, however few are in.
     pub always_sfu: bool,
+    /// Nobody enters without a token.
+    #[serde(default)]
+    pub tokens: bool,
+    /// Newcomers send nothing until the host lets them.
+    #[serde(default)]
+    pub watch_only: bool,
+    /// What a third party keeps with the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub metadata: Option<String>,
+    /// The room this one was made for, as one of its breakout rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub parent: Option<String>,
+    /// The breakout rooms of this room or, in one of them, of its parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<Breakout>>")]
+    pub breakouts: Vec<Breakout>,
     /// Unix time in milliseconds.
     pub started_at: u64,
     pub counts: Counts,
@@ -459,6 +412,18 @@ pub struct Participant {
     pub epoch: u32,
     /// Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
     pub joined_at: u64,
+    /// What it may do; absent: everything but what is the host's.
+    #[serde(default, skip_serializing_if = "Permissions::are_usual")]
+    #[ts(optional, as = "Option<Permissions>")]
+    pub may: Permissions,
+    /// Who it is to the third party that has signed its token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub identity: Option<String>,
+    /// What that third party keeps with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub metadata: Option<String>,
     /// When the hand was raised, Unix time in milliseconds; absent: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
@@ -510,6 +475,10 @@ pub enum LeaveReason {
     Ended,
     /// Read too slowly: more was waiting for it than the server keeps.
     TooSlow,
+    /// Went to another room.
+    Moved,
+    /// The same identity has come in again: the newer one counts.
+    Replaced,
 }
 
 /// Outcome of a request.
@@ -563,6 +532,12 @@ pub enum Reason {
     Draining,
     /// The operator does not allow it.
     Forbidden,
+    /// Nobody enters here without a token.
+    TokenNeeded,
+    /// The token is wrong, too old, or for something else; the detail says which.
+    BadToken,
+    /// Its token, or the host, does not let it do that.
+    NotPermitted,
 }
 
 /// One element of `RTCConfiguration.iceServers`.

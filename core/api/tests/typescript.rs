@@ -75,6 +75,9 @@ fn typescript() -> String {
     print::<signal::Slot>(&config, &mut out);
     print::<signal::SlotLayer>(&config, &mut out);
     print::<signal::Layer>(&config, &mut out);
+    print::<signal::Permissions>(&config, &mut out);
+    print::<signal::Breakout>(&config, &mut out);
+    print::<signal::BreakoutMember>(&config, &mut out);
     out
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tandem_api::signal::{
-    ClientFrame, ClientKind, Entry, Hello, IceServer, LeaveReason, Participant, PathKind, Reason, Room, ServerFrame,
+    ClientFrame, ClientKind, Entry, Hello, IceServer, Json, LeaveReason, Participant, PathKind, Permissions, Reason, Room,
+    ServerFrame, Track,
 };
 use tandem_media::terms::Terms;
 
@@ -31,8 +32,8 @@ pub struct CommandId(pub u64);
 /// What happens to the engine.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The first frame of a transport.
-    Hello { transport: TransportId, origin: Origin, hello: Hello },
+    /// The first frame of a transport, and what the token in it grants, if there is one and it was found to be good.
+    Hello { transport: TransportId, origin: Origin, hello: Hello, grants: Option<Box<Grants>> },
     /// Any later frame.
     Frame { transport: TransportId, frame: ClientFrame },
     /// The transport is gone.
@@ -45,6 +46,21 @@ pub enum Input {
     Relay(Option<Relay>),
     /// The process is going down: tell everyone, refuse newcomers.
     Drain { reconnect: Duration },
+}
+
+/// What a third party has signed for somebody. The signature, the time and the key were checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// The one room it is for; `None`: any.
+    pub room: Option<String>,
+    /// Who this is to the third party. Two with the same are never in at the same time.
+    pub identity: Option<String>,
+    /// What the others see, whatever the participant says.
+    pub name: Option<String>,
+    /// What the third party keeps with it.
+    pub metadata: Option<String>,
+    /// What it may do.
+    pub may: Permissions,
 }
 
 /// Where a transport comes from.
@@ -71,8 +87,18 @@ pub enum Command {
     CreateRoom(CreateRoom),
     /// End the session and forget the room.
     DeleteRoom { name: String },
+    /// Change a room; what is absent stays as it is.
+    ChangeRoom { room: String, change: RoomChange },
     /// Remove somebody.
     RemoveParticipant { room: String, participant: String },
+    /// Change somebody; what is absent stays as it is.
+    ChangeParticipant { room: String, participant: String, change: ParticipantChange },
+    /// Stop what somebody sends, or let it through again: one track, by its name.
+    StopTrack { room: String, participant: String, track: String, stopped: bool },
+    /// Send somebody to another room.
+    MoveParticipant { room: String, participant: String, to: String },
+    /// Tell those in a room something, or some of them only.
+    Tell { room: String, to: Vec<String>, data: Json },
     /// Somebody without signalling of ours wants in: WHIP, WHEP.
     Connect(Box<Guest>),
     /// It has more to tell: candidates, or that ICE begins anew. `version`: of which state it speaks, if it says so.
@@ -94,6 +120,36 @@ pub struct Guest {
     pub way: Way,
     /// The offer.
     pub sdp: String,
+    /// What its token grants.
+    pub grants: Option<Box<Grants>>,
+}
+
+/// What is to be different in a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomChange {
+    /// Nobody enters any more, or again.
+    pub locked: Option<bool>,
+    /// How newcomers enter.
+    pub entry: Option<Entry>,
+    /// Nobody enters without a token.
+    pub tokens: Option<bool>,
+    /// Newcomers send nothing until they are let.
+    pub watch_only: Option<bool>,
+    /// Room for so many.
+    pub max_participants: Option<u32>,
+    /// What the third party keeps with it; empty: nothing.
+    pub metadata: Option<String>,
+}
+
+/// What is to be different with somebody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParticipantChange {
+    /// What the others see.
+    pub name: Option<String>,
+    /// What the third party keeps with it; empty: nothing.
+    pub metadata: Option<String>,
+    /// What it may do.
+    pub may: Option<Permissions>,
 }
 
 /// What somebody comes for.
@@ -116,6 +172,12 @@ pub struct CreateRoom {
     pub relay_only: bool,
     /// Fewer than the server's own limit, when given.
     pub max_participants: Option<u32>,
+    /// Nobody enters without a token.
+    pub tokens: bool,
+    /// Newcomers send nothing until they are let.
+    pub watch_only: bool,
+    /// What the third party keeps with it.
+    pub metadata: Option<String>,
 }
 
 /// Answer to a [`Command`].
@@ -123,9 +185,11 @@ pub struct CreateRoom {
 pub enum Reply {
     /// To `ListRooms`; `more` when another page follows.
     Rooms { rooms: Vec<RoomView>, more: bool },
-    /// To `ShowRoom`, `CreateRoom`.
+    /// To `ShowRoom`, `CreateRoom`, `ChangeRoom`.
     Room(RoomView),
-    /// To `DeleteRoom`, `RemoveParticipant`, `Disconnect`, and `Trickle` of candidates.
+    /// To `ChangeParticipant`, `StopTrack`.
+    Participant(Box<Participant>),
+    /// To `DeleteRoom`, `RemoveParticipant`, `MoveParticipant`, `Tell`, `Disconnect`, and `Trickle` of candidates.
     Done,
     /// To `Connect`. The token names the connection from here on; nobody else knows it.
     Connected { token: String, participant: String, answer: String, version: u32 },
@@ -161,12 +225,44 @@ pub enum Output {
     Reply { id: CommandId, reply: Reply },
     /// Store what happened.
     Record(Record),
+    /// Something third parties want to hear of.
+    Hook(Box<Hook>),
     /// Store how a room stands, in place of what was stored for it; `None`: it is gone.
     Keep { room: String, kept: Option<RoomKept> },
     /// Everything this user relays ends at once (the user part of its TURN user name).
     Revoke { user: String },
     /// For the media plane of a shard.
     Media { shard: usize, command: Box<tandem_media::Command> },
+}
+
+/// What third parties hear of, if they want to (`Config::hooks`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Unix time in milliseconds.
+    pub at: u64,
+    /// Where.
+    pub room: Room,
+    /// In which session.
+    pub session: String,
+    /// What.
+    pub what: Happening,
+}
+
+/// What has happened in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Somebody entered an empty room.
+    RoomStarted,
+    /// The last one is gone, or it was ended.
+    RoomFinished,
+    /// Somebody is in.
+    ParticipantJoined { participant: Participant },
+    /// Somebody is gone.
+    ParticipantLeft { participant: Participant, reason: LeaveReason },
+    /// Somebody sends something through the server.
+    TrackPublished { participant: Participant, track: Track },
+    /// And does so no more.
+    TrackUnpublished { participant: Participant, track: Track },
 }
 
 /// A line of history.
@@ -207,6 +303,9 @@ pub struct ParticipantKept {
     /// SHA-256 of the resume token, base64url; of two tokens, separated by a comma, while it is not certain which of them
     /// the client has. The token itself is never stored.
     pub resume_hash: String,
+    /// The name was given by the token.
+    #[serde(default)]
+    pub named: bool,
 }
 
 /// How the engine is to behave.
@@ -222,6 +321,10 @@ pub struct Config {
     pub mesh: u32,
     /// Relay candidates only, in all rooms.
     pub relay_only: bool,
+    /// Nobody enters any room without a token.
+    pub tokens: bool,
+    /// Third parties want to hear what happens.
+    pub hooks: bool,
     /// Largest session description.
     pub sdp_bytes: usize,
     /// Longest chat line.

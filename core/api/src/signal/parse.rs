@@ -139,7 +139,7 @@ impl<'de> Visitor<'de> for KindVisitor {
 
 const DETAIL_CHARS: usize = 300;
 const HELLOS: [&str; 3] = ["join", "resume", "look"];
-const FRAMES: [&str; 25] = [
+const FRAMES: [&str; 31] = [
     "ack",
     "ping",
     "leave",
@@ -165,6 +165,12 @@ const FRAMES: [&str; 25] = [
     "mute",
     "lower_hand",
     "topology",
+    "permit",
+    "newcomers",
+    "breakout_open",
+    "breakout_close",
+    "move",
+    "caption",
 ];
 
 #[cfg(test)]
@@ -182,6 +188,7 @@ mod tests {
             media: Media::default(),
             entry: Entry::Open,
             encrypted: false,
+            token: None,
         };
         assert_eq!(hello, Hello::Join(join));
     }
@@ -229,6 +236,12 @@ mod tests {
             r#"{"type":"mute","id":1,"participant":"p2","source":"microphone"}"#,
             r#"{"type":"lower_hand","id":1,"participant":"p2"}"#,
             r#"{"type":"topology","id":1,"sfu":true}"#,
+            r#"{"type":"permit","id":1,"participant":"p2","may":{"publish":{"audio":true},"subscribe":true,"data":false,"admin":false}}"#,
+            r#"{"type":"newcomers","id":1,"watch_only":true}"#,
+            r#"{"type":"breakout_open","id":1,"rooms":3,"assign":true}"#,
+            r#"{"type":"breakout_close","id":1}"#,
+            r#"{"type":"move","id":1,"participant":"p2","from":"tovu-1","to":"tovu-2"}"#,
+            r#"{"type":"caption","id":1,"line":4,"text":"hello wor","done":false,"language":"en-GB"}"#,
         ];
         assert_eq!(frames.len(), FRAMES.len());
         for text in frames {

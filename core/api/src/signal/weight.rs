@@ -1,6 +1,8 @@
 //! How much memory a frame holds, about: what is kept for a client is bounded by it.
 
-use super::{Event, Joined, Note, Numbered, Outcome, Participant, Sent, ServerFrame, SlotLayer, Track};
+use super::{
+    Breakout, BreakoutMember, Event, Joined, Note, Numbered, Outcome, Participant, Room, Sent, ServerFrame, SlotLayer, Track,
+};
 
 const ICE_SERVER_BYTES: usize = 256;
 
@@ -16,6 +18,9 @@ impl ServerFrame {
             }
             Self::Note(Note::Layers { slots }) => {
                 size_of::<Self>() + slots.iter().map(|slot| size_of::<SlotLayer>() + slot.mid.len()).sum::<usize>()
+            }
+            Self::Note(Note::Caption { from, text, language, .. }) => {
+                size_of::<Self>() + from.len() + text.len() + language.len()
             }
             Self::Note(Note::Resumed { .. } | Note::Pong {} | Note::Draining { .. }) => size_of::<Self>(),
         }
@@ -40,7 +45,8 @@ impl Event {
                 of_person(participant)
             }
             Self::ParticipantLeft { participant, .. } => participant.len(),
-            Self::RoomChanged { room } => room.name.len() + room.host.len(),
+            Self::RoomChanged { room } => of_room(room),
+            Self::Moved { room, pass } => room.len() + pass.len(),
             Self::Offer { from, sdp } | Self::Answer { from, sdp } => from.len() + sdp.len(),
             Self::Candidate { from, candidate } => {
                 let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -61,10 +67,22 @@ impl Event {
 
 fn of_joined(joined: &Joined) -> usize {
     let people: usize = joined.participants.iter().map(|p| size_of::<Participant>() + of_person(p)).sum();
-    size_of::<Joined>() + people + joined.ice_servers.len() * ICE_SERVER_BYTES
+    size_of::<Joined>() + of_room(&joined.room) + people + joined.ice_servers.len() * ICE_SERVER_BYTES
 }
 
 fn of_person(participant: &Participant) -> usize {
     let tracks: usize = participant.tracks.iter().map(|track| size_of::<Track>() + track.id.len()).sum();
-    participant.id.len() + participant.name.len() + tracks
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let from_token = text(&participant.identity) + text(&participant.metadata);
+    participant.id.len() + participant.name.len() + from_token + tracks
+}
+
+fn of_room(room: &Room) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let member = |member: &BreakoutMember| size_of::<BreakoutMember>() + member.id.len() + member.name.len();
+    let breakout = |it: &Breakout| {
+        size_of::<Breakout>() + it.name.len() + it.participants.iter().map(member).sum::<usize>()
+    };
+    let breakouts: usize = room.breakouts.iter().map(breakout).sum();
+    room.name.len() + room.host.len() + text(&room.metadata) + text(&room.parent) + breakouts
 }

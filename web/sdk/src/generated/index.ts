@@ -35,7 +35,11 @@ entry: Entry,
 /**
  * What this participant sends is encrypted by a key that the server does not have.
  */
-encrypted: boolean, };
+encrypted: boolean,
+/**
+ * A token that was signed for this room (JWT), or the pass of `moved`.
+ */
+token?: string | null, };
 
 /**
  * Come back after a lost transport.
@@ -66,7 +70,7 @@ room: string, };
 /**
  * A numbered request, or an unnumbered note, from a joined client.
  */
-export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, } | { "type": "media_offer", id: number, sdp: string, sends: Array<Sends>, } | { "type": "watch", id: number, slots: Array<Slot>, } | { "type": "media_close", id: number, } | { "type": "hand", id: number, raised: boolean, } | { "type": "mute", id: number, participant: string, source: Source, } | { "type": "lower_hand", id: number, participant: string, } | { "type": "topology", id: number, sfu: boolean, };
+export type ClientFrame = { "type": "ack", n: number, } | { "type": "ping", } | { "type": "leave", id: number, } | { "type": "offer", id: number, to: string, epoch: number, sdp: string, } | { "type": "answer", id: number, to: string, epoch: number, sdp: string, } | { "type": "candidate", id: number, to: string, epoch: number, candidate: Candidate, } | { "type": "message", id: number, to?: string | null, data: unknown, } | { "type": "chat", id: number, text: string, to?: string | null, } | { "type": "media", id: number, media: Media, } | { "type": "rename", id: number, name: string, } | { "type": "path", id: number, peer: string, path: PathKind, } | { "type": "ice_servers", id: number, } | { "type": "accept", id: number, participant: string, } | { "type": "decline", id: number, participant: string, } | { "type": "lock", id: number, locked: boolean, } | { "type": "remove", id: number, participant: string, } | { "type": "hand_over", id: number, to: string, } | { "type": "end", id: number, } | { "type": "media_offer", id: number, sdp: string, sends: Array<Sends>, } | { "type": "watch", id: number, slots: Array<Slot>, } | { "type": "media_close", id: number, } | { "type": "hand", id: number, raised: boolean, } | { "type": "mute", id: number, participant: string, source: Source, } | { "type": "lower_hand", id: number, participant: string, } | { "type": "topology", id: number, sfu: boolean, } | { "type": "permit", id: number, participant: string, may: Permissions, } | { "type": "newcomers", id: number, watch_only: boolean, } | { "type": "breakout_open", id: number, rooms: number, assign: boolean, } | { "type": "breakout_close", id: number, } | { "type": "move", id: number, participant: string, from?: string | null, to: string, } | { "type": "caption", id: number, line: number, text: string, done: boolean, language: string, };
 
 /**
  * What the server sends.
@@ -88,7 +92,7 @@ private: boolean, } | { "type": "message", from: string, data: unknown, } | { "t
 /**
  * Number of the `media_offer`.
  */
-to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, });
+to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "moved", room: string, pass: string, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, });
 
 /**
  * About the transport, not the session: never repeated.
@@ -97,7 +101,7 @@ export type Note = { "type": "resumed", received: number, } | { "type": "seen" }
 /**
  * A sentence for a person.
  */
-detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, } | { "type": "speakers", participants: Array<string>, } | { "type": "layers", slots: Array<SlotLayer>, };
+detail: string, fatal: boolean, } | { "type": "draining", reconnect_ms: number, } | { "type": "speakers", participants: Array<string>, } | { "type": "layers", slots: Array<SlotLayer>, } | { "type": "caption", from: string, line: number, text: string, done: boolean, language: string, };
 
 /**
  * A room through the open door: what entering it would show, and no more.
@@ -115,7 +119,7 @@ names: Array<string>, };
 /**
  * How a newcomer would find the room.
  */
-export type Door = "empty" | "open" | "ring" | "locked";
+export type Door = "empty" | "open" | "ring" | "locked" | "token" | "breakout";
 
 /**
  * What happens in a room.
@@ -132,7 +136,7 @@ private: boolean, } | { "type": "message", from: string, data: unknown, } | { "t
 /**
  * Number of the `media_offer`.
  */
-to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, };
+to: number, sdp: string, tracks: Array<Sent>, } | { "type": "media_ended", detail: string, } | { "type": "watched", track: string, layers: number, } | { "type": "muted", by: string, source: Source, } | { "type": "moved", room: string, pass: string, } | { "type": "ice_servers", ice_servers: Array<IceServer>, } | { "type": "out", reason: LeaveReason, };
 
 /**
  * Everything a newcomer needs.
@@ -176,6 +180,26 @@ topology: Topology,
  */
 always_sfu: boolean,
 /**
+ * Nobody enters without a token.
+ */
+tokens: boolean,
+/**
+ * Newcomers send nothing until the host lets them.
+ */
+watch_only: boolean,
+/**
+ * What a third party keeps with the room.
+ */
+metadata?: string,
+/**
+ * The room this one was made for, as one of its breakout rooms.
+ */
+parent?: string,
+/**
+ * The breakout rooms of this room or, in one of them, of its parent.
+ */
+breakouts?: Array<Breakout>,
+/**
  * Unix time in milliseconds.
  */
 started_at: number, counts: Counts, };
@@ -201,6 +225,18 @@ epoch: number,
  * Unix time in milliseconds: arrival, or acceptance of one who rang. Those who are in first make up the mesh.
  */
 joined_at: number,
+/**
+ * What it may do; absent: everything but what is the host's.
+ */
+may?: Permissions,
+/**
+ * Who it is to the third party that has signed its token.
+ */
+identity?: string,
+/**
+ * What that third party keeps with it.
+ */
+metadata?: string,
 /**
  * When the hand was raised, Unix time in milliseconds; absent: it is not.
  */
@@ -247,7 +283,7 @@ export type Presence = "ringing" | "here" | "away";
 /**
  * Why someone is gone.
  */
-export type LeaveReason = "left" | "lost" | "removed" | "declined" | "ended" | "too_slow";
+export type LeaveReason = "left" | "lost" | "removed" | "declined" | "ended" | "too_slow" | "moved" | "replaced";
 
 /**
  * Outcome of a request.
@@ -257,7 +293,7 @@ export type Outcome = { "outcome": "ok" } | { "outcome": "refused", reason: Reas
 /**
  * Why something was refused.
  */
-export type Reason = "malformed" | "unknown_type" | "too_large" | "out_of_order" | "not_joined" | "already_joined" | "bad_name" | "room_locked" | "room_full" | "server_full" | "too_many" | "resume_expired" | "not_host" | "no_such_participant" | "not_accepted" | "address_hidden" | "bad_sdp" | "bad_candidate" | "stale_epoch" | "draining" | "forbidden";
+export type Reason = "malformed" | "unknown_type" | "too_large" | "out_of_order" | "not_joined" | "already_joined" | "bad_name" | "room_locked" | "room_full" | "server_full" | "too_many" | "resume_expired" | "not_host" | "no_such_participant" | "not_accepted" | "address_hidden" | "bad_sdp" | "bad_candidate" | "stale_epoch" | "draining" | "forbidden" | "token_needed" | "bad_token" | "not_permitted";
 
 /**
  * One element of `RTCConfiguration.iceServers`.
@@ -357,3 +393,42 @@ spatial: number,
  * Of scalable coding, in pictures per second.
  */
 temporal: number, };
+
+/**
+ * What a participant may do beyond being there.
+ */
+export type Permissions = {
+/**
+ * What it may send. The sound of a screen goes with its picture.
+ */
+publish: Media,
+/**
+ * It gets what the others send.
+ */
+subscribe: boolean,
+/**
+ * It may chat, and its application may say something.
+ */
+data: boolean,
+/**
+ * It may do whatever the host may.
+ */
+admin: boolean, };
+
+/**
+ * A room that some of a room have gone to for a while.
+ */
+export type Breakout = { name: string,
+/**
+ * Everyone in it, in the order of arrival.
+ */
+participants: Array<BreakoutMember>, };
+
+/**
+ * Somebody in a breakout room.
+ */
+export type BreakoutMember = {
+/**
+ * Identity within that room.
+ */
+id: string, name: string, };
