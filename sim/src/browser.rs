@@ -35,6 +35,8 @@ pub struct Browser {
     pub heard: Vec<(String, String)>,
     pub refusals: Vec<(Reason, String)>,
     pub draining: bool,
+    /// Where it was sent, and with which pass.
+    pub moved: Option<(String, String)>,
     /// A page that hangs: nothing is read, nothing is acknowledged.
     pub reads: bool,
     token: Option<String>,
@@ -49,7 +51,15 @@ impl Browser {
         let media = Media { audio: true, video: false, screen: false };
         Self {
             phase: Phase::Idle,
-            join: Join { room: room.into(), name: name.into(), hide_address: false, media, entry, encrypted: false },
+            join: Join {
+                room: room.into(),
+                name: name.into(),
+                hide_address: false,
+                media,
+                entry,
+                encrypted: false,
+                token: None,
+            },
             me: String::new(),
             room: None,
             roster: BTreeMap::new(),
@@ -57,6 +67,7 @@ impl Browser {
             heard: Vec::new(),
             refusals: Vec::new(),
             draining: false,
+            moved: None,
             reads: true,
             token: None,
             last: None,
@@ -151,7 +162,7 @@ impl Browser {
                 self.refusals.push((reason, detail));
             }
             Note::Draining { .. } => self.draining = true,
-            Note::Seen(_) | Note::Pong {} | Note::Speakers { .. } | Note::Layers { .. } => {}
+            Note::Seen(_) | Note::Pong {} | Note::Speakers { .. } | Note::Layers { .. } | Note::Caption { .. } => {}
         }
     }
 
@@ -219,6 +230,7 @@ impl Browser {
                 self.peers.remove(&participant);
             }
             Event::RoomChanged { room } => self.room = Some(room),
+            Event::Moved { room, pass } => self.moved = Some((room, pass)),
             Event::Offer { from, sdp } => self.on_offer(&from, &sdp),
             Event::Answer { from, sdp } => {
                 if let Some(peer) = self.peers.get_mut(&from) {

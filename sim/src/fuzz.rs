@@ -121,9 +121,10 @@ impl<'a> Run<'a> {
             media: self.media(),
             entry: if self.flag() { Entry::Ring } else { Entry::Open },
             encrypted: self.flag(),
+            token: None,
         };
         let origin = self.origin();
-        self.feed(Input::Hello { transport, origin, hello: Hello::Join(join) });
+        self.feed(Input::Hello { transport, origin, hello: Hello::Join(join), grants: None });
     }
 
     fn resume(&mut self) {
@@ -138,7 +139,7 @@ impl<'a> Run<'a> {
         let last = if self.flag() { Some(u64::from(self.byte())) } else { None };
         let resume = Resume { token, last, media: self.media() };
         let origin = self.origin();
-        self.feed(Input::Hello { transport, origin, hello: Hello::Resume(resume) });
+        self.feed(Input::Hello { transport, origin, hello: Hello::Resume(resume), grants: None });
     }
 
     fn frame(&mut self) {
@@ -193,6 +194,9 @@ impl<'a> Run<'a> {
                 entry: if self.flag() { Entry::Ring } else { Entry::Open },
                 relay_only: self.flag(),
                 max_participants: self.flag().then_some(2),
+                tokens: self.flag(),
+                watch_only: self.flag(),
+                metadata: None,
             }),
             3 => Command::DeleteRoom { name },
             _ => Command::RemoveParticipant { room: name, participant: self.text(PEOPLE).to_owned() },
@@ -254,7 +258,11 @@ impl<'a> Run<'a> {
                 Output::Keep { room, kept: Some(kept) } => drop(self.kept.insert(room, kept)),
                 Output::Keep { room, kept: None } => drop(self.kept.remove(&room)),
                 Output::Close { transport } => drop(self.seen.remove(&transport)),
-                Output::Send { .. } | Output::Record(_) | Output::Revoke { .. } | Output::Media { .. } => {}
+                Output::Send { .. }
+                | Output::Record(_)
+                | Output::Revoke { .. }
+                | Output::Media { .. }
+                | Output::Hook(_) => {}
             }
         }
     }

@@ -49,6 +49,7 @@ pub struct World {
     pub engine: Engine,
     pub chance: Chance,
     pub records: Vec<Record>,
+    pub hooks: Vec<tandem_engine::Hook>,
     pub revoked: Vec<String>,
     pub kept: BTreeMap<String, RoomKept>,
     pub browsers: Vec<Browser>,
@@ -72,6 +73,7 @@ impl World {
             engine: Engine::new(config.clone(), chance.seed()),
             chance,
             records: Vec::new(),
+            hooks: Vec::new(),
             revoked: Vec::new(),
             kept: BTreeMap::new(),
             browsers: Vec::new(),
@@ -327,7 +329,7 @@ impl World {
         } else {
             let client = ClientKind::Web;
             let origin = Origin { address: [192, 0, 2, 1].into(), host: "meet.example".into(), port: None, client };
-            parse_hello(text).map(|hello| Input::Hello { transport, origin, hello })
+            parse_hello(text).map(|hello| Input::Hello { transport, origin, hello, grants: None })
         };
         match input {
             Ok(input) => self.handle(input),
@@ -362,6 +364,7 @@ impl World {
                 Output::Revoke { user } => self.revoked.push(user),
                 // There is no media plane in this world.
                 Output::Media { .. } => {}
+                Output::Hook(hook) => self.hooks.push(*hook),
             }
         }
     }
@@ -467,6 +470,8 @@ pub fn config() -> Config {
         max_participants: 20,
         mesh: 4,
         relay_only: false,
+        tokens: false,
+        hooks: true,
         sdp_bytes: 20_000,
         chat_chars: 1000,
         frame_bytes: 65_536,

@@ -149,11 +149,7 @@ impl Media {
     /// What of it is within `bound`, too.
     #[must_use]
     pub fn within(self, bound: Self) -> Self {
-        Self {
-            audio: self.audio && bound.audio,
-            video: self.video && bound.video,
-            screen: self.screen && bound.screen,
-        }
+        Self { audio: self.audio && bound.audio, video: self.video && bound.video, screen: self.screen && bound.screen }
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tandem_api::signal::{Note, Reason, ServerFrame};
 
+use crate::family::Errand;
 use crate::interface::{Config, Now, Output, TransportId};
+use crate::passes::Passes;
 use crate::planes::Planes;
 use crate::timers::Timers;
 use crate::tokens::Tokens;
@@ -78,6 +80,11 @@ pub(crate) struct Context {
     pub tokens: Tokens,
     pub seats: BTreeMap<TransportId, Seat>,
     pub planes: Planes,
+    pub passes: Passes,
+    /// What rooms have agreed to, and is not done yet.
+    pub errands: VecDeque<Errand>,
+    /// When what is being handled came.
+    pub unix_ms: u64,
     pub stats: Stats,
     out: VecDeque<Output>,
 }
@@ -90,6 +97,9 @@ impl Context {
             timers: Timers::default(),
             tokens: Tokens::new(seed),
             seats: BTreeMap::new(),
+            passes: Passes::default(),
+            errands: VecDeque::new(),
+            unix_ms: 0,
             stats: Stats::default(),
             out: VecDeque::new(),
         }

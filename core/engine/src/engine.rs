@@ -7,10 +7,12 @@ use tandem_media as media;
 use tandem_policy::names::{PersonName, RoomName};
 
 use crate::context::{Context, Refusal, RoomKey, Stats};
-use crate::interface::{Config, Input, Now, Origin, Output, RoomKept, TransportId};
+use crate::interface::{Config, Grants, Input, Now, Origin, Output, RoomKept, TransportId};
+use crate::rights::{Right, token_needed};
 use crate::room::{Newcomer, Room, Rules};
 use crate::rooms::Rooms;
 use crate::timers::Timer;
+use crate::tokens::TokenHash;
 
 /// Every room, everyone in it, and the session each of them holds with us.
 pub struct Engine {
@@ -28,15 +30,21 @@ impl Engine {
 
     /// Something has happened. Afterwards, drain [`Engine::poll_output`].
     pub fn handle_input(&mut self, now: Now, input: Input) {
+        self.ctx.unix_ms = now.unix_ms;
         match input {
-            Input::Hello { transport, origin, hello } => self.handle_hello(now, transport, origin, hello),
+            Input::Hello { transport, origin, hello, grants } => {
+                self.handle_hello(now, (transport, origin), hello, grants);
+            }
             Input::Frame { transport, frame } => self.handle_frame(now, transport, frame),
             Input::Closed { transport } => self.handle_closed(now, transport),
             Input::Command { id, command } => {
                 let reply = self.handle_command(now, command);
                 self.ctx.emit(Output::Reply { id, reply });
             }
-            Input::Restore(rooms) => rooms.into_iter().for_each(|kept| self.restore(now, kept)),
+            Input::Restore(rooms) => {
+                rooms.into_iter().for_each(|kept| self.restore(now, kept));
+                self.mend_families(now);
+            }
             // Who has credentials already gets others when these grow old.
             Input::Relay(relay) => self.ctx.config.relay = relay,
             Input::Drain { reconnect } => self.drain(reconnect),
@@ -45,6 +53,7 @@ impl Engine {
 
     /// A media plane tells something. Afterwards, drain [`Engine::poll_output`].
     pub fn handle_media(&mut self, now: Now, event: media::Event) {
+        self.ctx.unix_ms = now.unix_ms;
         if let media::Event::Speaking { group, recent } = &event {
             if let Some(room) = self.rooms.room_mut(RoomKey(group.0)) {
                 room.on_speaking(&mut self.ctx, recent);
@@ -69,6 +78,7 @@ impl Engine {
 
     /// The plane of a shard has lost all it had: whoever was connected to it has to connect again.
     pub fn handle_media_lost(&mut self, now: Now, shard: usize) {
+        self.ctx.unix_ms = now.unix_ms;
         for key in self.rooms.keys() {
             if self.ctx.planes.shard(key.0) != shard {
                 continue;
@@ -81,13 +91,16 @@ impl Engine {
 
     /// The time that [`Engine::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.ctx.unix_ms = now.unix_ms;
         while let Some(timer) = self.ctx.timers.pop(now.instant) {
-            let (Timer::Away(seat) | Timer::Credentials(seat) | Timer::Topology(seat)) = timer;
+            let (Timer::Away(seat) | Timer::Credentials(seat) | Timer::Topology(seat) | Timer::Expected(seat)) = timer;
             let Some(room) = self.rooms.room_mut(seat.room) else { continue };
             match timer {
                 Timer::Away(_) => room.on_away_timeout(&mut self.ctx, now, seat.number),
                 Timer::Credentials(_) => room.on_credentials_timeout(&mut self.ctx, now, seat.number),
                 Timer::Topology(_) => room.on_topology_timeout(&mut self.ctx),
+                // It may be over.
+                Timer::Expected(_) => {}
             }
             self.settle(now, seat.room);
         }
@@ -117,13 +130,19 @@ impl Engine {
         }
     }
 
-    fn handle_hello(&mut self, now: Now, transport: TransportId, origin: Origin, hello: Hello) {
+    fn handle_hello(
+        &mut self,
+        now: Now,
+        (transport, origin): (TransportId, Origin),
+        hello: Hello,
+        grants: Option<Box<Grants>>,
+    ) {
         if self.ctx.seats.contains_key(&transport) {
             let detail = "You are in a room already; another one takes another connection.".to_owned();
             return self.ctx.note(transport, Note::Refused { reason: Reason::AlreadyJoined, detail, fatal: false });
         }
         let answer = match hello {
-            Hello::Join(join) => self.join(now, transport, origin, join),
+            Hello::Join(join) => self.join(now, (transport, origin), join, grants),
             Hello::Resume(resume) => self.resume(now, transport, origin, &resume),
             Hello::Look(look) => self.look(transport, &look),
         };
@@ -132,31 +151,69 @@ impl Engine {
         }
     }
 
-    fn join(&mut self, now: Now, transport: TransportId, origin: Origin, join: Join) -> Result<(), Refusal> {
+    fn join(
+        &mut self,
+        now: Now,
+        from: (TransportId, Origin),
+        join: Join,
+        grants: Option<Box<Grants>>,
+    ) -> Result<(), Refusal> {
         if self.draining.is_some() {
             return Err(Refusal::new(Reason::Draining, "The server is going down: try again in a moment."));
         }
-        let name = PersonName::parse(&join.name)
-            .map_err(|error| Refusal::new(Reason::BadName, format!("in your name: {error}")))?;
+        let right = self.right(now, &join.room, join.token.as_deref(), grants)?;
+        let name = right.name().unwrap_or(&join.name);
+        let name =
+            PersonName::parse(name).map_err(|error| Refusal::new(Reason::BadName, format!("in your name: {error}")))?;
         let newcomer = Newcomer {
             name: name.into_string(),
             hide_address: join.hide_address,
             media: join.media,
             entry: join.entry,
             encrypted: join.encrypted,
+            right,
         };
-        let key = self.room_for(now, &join.room)?;
+        let key = self.room_for(now, &join.room, &newcomer.right)?;
         let Some(room) = self.rooms.room_mut(key) else { return Ok(()) };
-        let entered = room.enter(&mut self.ctx, now, (transport, origin), newcomer);
+        let entered = room.enter(&mut self.ctx, now, from, newcomer);
         self.settle(now, key);
         entered
     }
 
+    /// By which right somebody enters. A pass is used up only by entering.
+    pub(crate) fn right(
+        &self,
+        now: Now,
+        room: &str,
+        token: Option<&str>,
+        grants: Option<Box<Grants>>,
+    ) -> Result<Right, Refusal> {
+        let name = room_name(room)?;
+        if let Some(grants) = grants {
+            return match &grants.room {
+                Some(wanted) if RoomName::parse(wanted).ok().as_ref() != Some(&name) => {
+                    let wanted: String = wanted.chars().take(80).filter(|c| !c.is_control()).collect();
+                    let detail = format!("the token is for the room `{wanted}`, not for `{}`", name.as_str());
+                    Err(Refusal::new(Reason::BadToken, detail))
+                }
+                _ => Ok(Right::Token(grants)),
+            };
+        }
+        let Some(token) = token else { return Ok(Right::Link) };
+        let hash = TokenHash::of(token.as_bytes());
+        let pass = self.ctx.passes.find(now.instant, &hash);
+        match pass.filter(|pass| self.rooms.find(name.as_str()) == Some(pass.room)) {
+            Some(pass) => Ok(Right::Pass(hash, Box::new(pass.clone()))),
+            None => Err(Refusal::new(Reason::BadToken, "the pass was used, is too old, or is for another room")),
+        }
+    }
+
     /// The room of that name, made if there is none.
-    pub(crate) fn room_for(&mut self, now: Now, name: &str) -> Result<RoomKey, Refusal> {
+    pub(crate) fn room_for(&mut self, now: Now, name: &str, right: &Right) -> Result<RoomKey, Refusal> {
         let name = room_name(name)?;
         match self.rooms.find(name.as_str()) {
             Some(key) => Ok(key),
+            None if self.ctx.config.tokens && matches!(right, Right::Link) => Err(token_needed()),
             None => self.open_room(now, name),
         }
     }
@@ -164,7 +221,7 @@ impl Engine {
     fn open_room(&mut self, now: Now, name: RoomName) -> Result<RoomKey, Refusal> {
         self.room_for_a_room()?;
         let key = self.rooms.next_key();
-        let rules = Rules { entry: Default::default(), relay_only: false, max_participants: None, created: false };
+        let rules = Rules::default();
         self.rooms.insert(Room::new(key, name.into_string(), rules, now));
         Ok(key)
     }
@@ -196,8 +253,9 @@ impl Engine {
     fn look(&mut self, transport: TransportId, look: &Look) -> Result<(), Refusal> {
         let name = room_name(&look.room)?;
         let room = self.rooms.find(name.as_str()).and_then(|key| self.rooms.room(key));
-        let nobody = Seen { door: Door::Empty, participants: 0, names: Vec::new() };
-        self.ctx.note(transport, Note::Seen(room.map_or(nobody, Room::seen)));
+        let door = if self.ctx.config.tokens { Door::Token } else { Door::Empty };
+        let nobody = Seen { door, participants: 0, names: Vec::new() };
+        self.ctx.note(transport, Note::Seen(room.map_or(nobody, |room| room.seen(&self.ctx))));
         self.ctx.emit(Output::Close { transport });
         Ok(())
     }
@@ -214,6 +272,7 @@ impl Engine {
         let Some(room) = self.rooms.room_mut(seat.room) else { return };
         room.handle_frame(&mut self.ctx, now, (transport, seat.number), frame);
         self.settle(now, seat.room);
+        self.run_errands(now);
     }
 
     fn handle_closed(&mut self, now: Now, transport: TransportId) {
@@ -253,9 +312,14 @@ impl Engine {
 
     /// After each change of a room: puts out who is too slow, has it stored, forgets it when it is over.
     pub(crate) fn settle(&mut self, now: Now, key: RoomKey) {
+        self.settle_alone(now, key);
+        self.settle_family(now, key);
+    }
+
+    pub(crate) fn settle_alone(&mut self, now: Now, key: RoomKey) {
         let Some(room) = self.rooms.room_mut(key) else { return };
         room.settle(&mut self.ctx, now);
-        let over = room.is_over();
+        let over = room.is_over() && !self.ctx.passes.has_for(now.instant, |room| room == key);
         if std::mem::take(&mut room.changed) {
             let kept = (!over).then(|| room.kept(&self.ctx));
             self.ctx.emit(Output::Keep { room: room.name.clone(), kept });

@@ -12,6 +12,7 @@ use crate::context::{Context, Refusal, Seat, deadline};
 use crate::interface::{Now, Output};
 use crate::leg::{Leg, Offerer, Outcome, bad_sdp};
 use crate::participant::identity;
+use crate::rights::allows;
 use crate::room::Room;
 use crate::timers::Timer;
 
@@ -89,12 +90,19 @@ impl Room {
         if ctx.planes.terms(shard).is_none() {
             return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
         }
+        let publish = self.members.get(&number).map(|member| member.may.publish).unwrap_or_default();
+        let sends = &sends
+            .iter()
+            .filter(|(_, source)| allows(publish, **source))
+            .map(|(mid, source)| (mid.clone(), *source))
+            .collect();
         if self.members.get(&number).and_then(|it| it.leg.as_ref()).is_some_and(|leg| !leg.is_of(offer)) {
             // A page that has made another connection has lost the one before.
             self.drop_leg(ctx, number);
         }
         let Some(member) = self.members.get_mut(&number) else { return Err(gone()) };
         let is_new = member.leg.is_none();
+        let last_before = self.forwarding.last_track;
         // Whose page is ours has a browser's certificate.
         let breadth = if member.is_guest() { Breadth::Everybody } else { Breadth::Browsers };
         let mut leg = member.leg.take().unwrap_or_else(|| Box::new(Leg::new(ctx, seat)));
@@ -128,7 +136,19 @@ impl Room {
             (sent.number, Known { id: sent.id, owner: number, is_audio, is_screen })
         }));
         ended.iter().for_each(|sent| ctx.planes.forget_track(sent.id));
-        member.leg = Some(leg);
+        let hushed = is_new && !member.may.data;
+        let who = ctx.config.hooks.then(|| member.view(number));
+        if hushed {
+            ctx.emit(Output::Media { shard, command: Box::new(Command::Hush { endpoint, hushed }) });
+        }
+        if let Some(who) = who {
+            self.hook_unpublished(ctx, &who, ended.iter());
+            let fresh = leg.tracks.values().filter(|sent| sent.number > last_before);
+            self.hook_published(ctx, number, fresh);
+        }
+        if let Some(member) = self.members.get_mut(&number) {
+            member.leg = Some(leg);
+        }
         if changed {
             self.tell_participant(ctx, number, 0);
             self.fill_all(ctx);
@@ -147,6 +167,9 @@ impl Room {
     /// Forgets a connection to the plane. Tells whether tracks have gone with it.
     pub(crate) fn drop_leg(&mut self, ctx: &mut Context, number: u32) -> bool {
         let Some(leg) = self.members.get_mut(&number).and_then(|member| member.leg.take()) else { return false };
+        if let Some(who) = self.members.get(&number).filter(|_| ctx.config.hooks).map(|member| member.view(number)) {
+            self.hook_unpublished(ctx, &who, leg.tracks.values());
+        }
         self.forget_leg(ctx, &leg)
     }
 
@@ -198,6 +221,9 @@ impl Room {
     pub(crate) fn watch(&mut self, ctx: &mut Context, number: u32, slots: Vec<Slot>) -> Answer {
         self.only_accepted(number)?;
         let shard = ctx.planes.shard(self.key.0);
+        if self.members.get(&number).is_some_and(|member| !member.may.subscribe) {
+            return Err(Refusal::new(Reason::NotPermitted, "you do not get what the others send"));
+        }
         let Some(leg) = self.members.get(&number).and_then(|member| member.leg.as_ref()) else {
             return Err(Refusal::new(Reason::NotJoined, "expected `media_offer` before `watch`"));
         };
@@ -271,7 +297,8 @@ impl Room {
         let browsers = self.members.values().filter(|member| member.is_in()).count();
         let situation = topology::Situation {
             available: ctx.planes.are_there(),
-            forced: self.forwarding.forced || self.members.values().any(|member| member.is_guest()),
+            forced: self.forwarding.forced
+                || self.members.values().any(|member| member.is_guest() || (member.is_in() && member.is_limited())),
             participants: u32::try_from(browsers).unwrap_or(u32::MAX),
             direct: ctx.config.mesh,
         };

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::interface::{Command, Guest, Now, Reply, Way};
 use crate::leg::bad_sdp;
 use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, identity};
+use crate::rights::{Right, allows};
 use crate::room::Room;
 use crate::session::Session;
 use crate::timers::Timer;
@@ -32,10 +33,15 @@ impl Engine {
         if !self.ctx.planes.are_there() {
             return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
         }
-        let name = PersonName::parse(&guest.name).map_err(|error| Refusal::new(Reason::BadName, error.to_string()))?;
-        let key = self.room_for(now, &guest.room)?;
+        let right = self.right(now, &guest.room, None, guest.grants.clone())?;
+        if guest.way == Way::Whep && !right.may(false).subscribe {
+            return Err(Refusal::new(Reason::NotPermitted, "the token does not let you get what others send"));
+        }
+        let name = right.name().unwrap_or(&guest.name);
+        let name = PersonName::parse(name).map_err(|error| Refusal::new(Reason::BadName, error.to_string()))?;
+        let key = self.room_for(now, &guest.room, &right)?;
         let room = self.rooms.room_mut(key).ok_or_else(no_room)?;
-        let connected = room.connect_guest(&mut self.ctx, now, (name.into_string(), &guest));
+        let connected = room.connect_guest(&mut self.ctx, now, (name.into_string(), &guest), &right);
         self.settle(now, key);
         while let Some(seat) = self.ctx.planes.awaited.superfluous() {
             let Some(room) = self.rooms.room_mut(seat.room) else { break };
@@ -83,9 +89,17 @@ impl Room {
         ctx: &mut Context,
         now: Now,
         (name, guest): (String, &Guest),
+        right: &Right,
     ) -> Result<Reply, Refusal> {
         let offer = tandem_sdp::parse(&guest.sdp).map_err(|error| bad_sdp(&error))?;
-        let sends = sends(&offer, guest.way)?;
+        let mut sends = sends(&offer, guest.way)?;
+        if guest.way == Way::Whip {
+            let publish = right.may(self.watch_only && self.host != 0).publish;
+            sends.retain(|_, source| allows(publish, *source));
+            if sends.is_empty() {
+                return Err(Refusal::new(Reason::NotPermitted, "you may not send any of what you offer here"));
+            }
+        }
         let media = Media {
             audio: sends.values().any(|source| *source == Source::Microphone),
             video: sends.values().any(|source| *source == Source::Camera),
@@ -95,7 +109,7 @@ impl Room {
             Way::Whip => ClientKind::Whip,
             Way::Whep => ClientKind::Whep,
         };
-        let (number, token) = self.seat_guest(ctx, now, (name, client, media), guest)?;
+        let (number, token) = self.seat_guest(ctx, now, (name, client, media), guest, right)?;
         match self.negotiate(ctx, now, number, &guest.sdp, &sends) {
             Ok((answer, _)) => {
                 self.fill(ctx, number);
@@ -116,16 +130,19 @@ impl Room {
         now: Now,
         (name, client, media): (String, ClientKind, Media),
         guest: &Guest,
+        right: &Right,
     ) -> Result<(u32, String), Refusal> {
-        if self.host != 0 && self.rules.entry == Entry::Ring {
+        if self.host != 0 && self.rules.entry == Entry::Ring && !right.is_invitation() {
             let detail = "here the host lets everybody in by hand: nobody enters by WHIP or WHEP";
             return Err(Refusal::new(Reason::Forbidden, detail));
         }
-        let number = self.place(ctx, guest.address)?;
+        let number = self.place(ctx, guest.address, right)?;
+        let twin = right.identity().and_then(|identity| self.who_is(identity));
         if !ctx.planes.awaited.has_room_for(guest.address) {
             let detail = "too many connections have not come about yet: try again in a moment";
             return Err(Refusal::new(Reason::TooMany, detail));
         }
+        let may = right.may(self.watch_only && self.host != 0);
         if self.members.is_empty() {
             self.begin(ctx, now, number, Entry::Open);
         }
@@ -137,6 +154,8 @@ impl Room {
         let who = Who { name, media, hide_address: true, encrypted: false, client, epoch: 1, joined_at: now.unix_ms };
         let participant = Participant {
             who,
+            may,
+            card: right.card(),
             admission: Admission::In,
             link: Link::Media { until: Some(until), awaited },
             host: "".into(),
@@ -153,6 +172,9 @@ impl Room {
         ctx.stats.participants += 1;
         ctx.stats.joins += 1;
         self.announce(ctx, now, number);
+        if let Some(twin) = twin {
+            self.depart(ctx, now, twin, LeaveReason::Replaced);
+        }
         Ok((number, token))
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tandem_api::signal::{
-    ClientFrame, ClientKind, Entry, Hello, IceServer, Json, LeaveReason, Participant, PathKind, Permissions, Reason, Room,
-    ServerFrame, Track,
+    ClientFrame, ClientKind, Entry, Hello, IceServer, Json, LeaveReason, Participant, PathKind, Permissions, Reason,
+    Room, ServerFrame, Track,
 };
 use tandem_media::terms::Terms;
 
@@ -77,7 +77,7 @@ pub struct Origin {
 }
 
 /// What third parties may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Rooms with somebody in them, or created beforehand, by name, after `after`, at most `limit`.
     ListRooms { after: Option<String>, limit: usize },
@@ -306,6 +306,18 @@ pub struct ParticipantKept {
     /// The name was given by the token.
     #[serde(default)]
     pub named: bool,
+    /// What it was in the room from which it was sent to this breakout room.
+    #[serde(default)]
+    pub home: Option<Home>,
+}
+
+/// What somebody is in the room it has come from, and will be there again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// What it may do there.
+    pub may: Permissions,
+    /// It was the host.
+    pub host: bool,
 }
 
 /// How the engine is to behave.

@@ -6,8 +6,9 @@ use tandem_api::signal::Presence;
 use tandem_policy::names::{PersonName, RoomName};
 
 use crate::context::{Context, RoomKey, deadline};
+use crate::family::Family;
 use crate::interface::{Now, ParticipantKept, RoomKept};
-use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, parse_identity};
+use crate::participant::{Admission, Card, Keys, Link, Pace, Participant, Who, parse_identity};
 use crate::room::{Room, Rules, Running};
 use crate::session::Session;
 use crate::timers::Timer;
@@ -18,10 +19,13 @@ impl Room {
         let mut room = self.view(ctx);
         // What the server as a whole demands may differ next time.
         room.relay_only = self.rules.relay_only;
+        room.tokens = self.rules.tokens;
         let stays = self.members.iter().filter(|(_, member)| !member.is_guest());
         let participants = stays.map(|(number, member)| ParticipantKept {
             participant: member.view(*number),
             resume_hash: member.keys.write(),
+            named: member.card.as_ref().is_some_and(|card| card.named),
+            home: member.card.as_ref().and_then(|card| card.home),
         });
         RoomKept {
             room,
@@ -39,9 +43,13 @@ impl Room {
             relay_only: kept.room.relay_only,
             max_participants: kept.max_participants,
             created: kept.created,
+            tokens: kept.room.tokens,
         };
         let mut room = Self::new(key, name.into_string(), rules, now);
         room.made_at = kept.room.started_at;
+        room.metadata = kept.room.metadata;
+        room.watch_only = kept.room.watch_only;
+        room.family = Family { parent: kept.room.parent, breakouts: kept.room.breakouts };
         if !kept.session.is_empty() {
             room.locked = kept.room.locked;
             room.running = Some(Running { id: kept.session, started_at: kept.room.started_at });
@@ -72,6 +80,8 @@ impl Room {
         ctx.timers.set(until, Timer::Away(seat));
         ctx.stats.participants += 1;
         let rings = place.participant.state == Presence::Ringing;
+        let (identity, metadata) = (place.participant.identity, place.participant.metadata);
+        let card = Card { identity, metadata, named: place.named, home: place.home };
         let member = Participant {
             who: Who {
                 name,
@@ -82,6 +92,8 @@ impl Room {
                 epoch: place.participant.epoch,
                 joined_at: place.participant.joined_at,
             },
+            may: place.participant.may,
+            card: (card != Card::default()).then(|| card.into()),
             admission: if rings { Admission::Ringing } else { Admission::In },
             link: Link::Lost { until },
             host: "".into(),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_api::signal::{self, ClientKind, Event, Media, PathKind, Presence, ServerFrame};
+use tandem_api::signal::{self, ClientKind, Event, Media, PathKind, Permissions, Presence, ServerFrame};
 use tandem_policy::rate::{Bucket, Rate};
 
 use crate::awaited::Ticket;
 use crate::context::Context;
 use crate::forwarding;
-use crate::interface::{Output, TransportId};
+use crate::interface::{Home, Output, TransportId};
 use crate::leg::Leg;
 use crate::session::{Bounds, Session};
 use crate::tokens::TokenHash;
@@ -25,6 +25,19 @@ pub(crate) struct Who {
     pub client: ClientKind,
     pub epoch: u32,
     pub joined_at: u64,
+}
+
+/// What it has brought with it: by a token, or from another room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Card {
+    /// Who it is to the third party.
+    pub identity: Option<String>,
+    /// What that one keeps with it.
+    pub metadata: Option<String>,
+    /// Its name was given, and is not its own to change.
+    pub named: bool,
+    /// What it is in the room it has come from.
+    pub home: Option<Home>,
 }
 
 /// The way to the client.
@@ -121,6 +134,10 @@ impl Pace {
 
 pub(crate) struct Participant {
     pub who: Who,
+    /// What it may do.
+    pub may: Permissions,
+    /// Most have none.
+    pub card: Option<Box<Card>>,
     pub admission: Admission,
     pub link: Link,
     /// The name under which it reached us.
@@ -143,6 +160,11 @@ pub(crate) struct Participant {
 impl Participant {
     pub(crate) fn is_in(&self) -> bool {
         self.admission == Admission::In
+    }
+
+    /// Who it is to a third party; whoever has come by a token is somebody.
+    pub(crate) fn identity(&self) -> Option<&str> {
+        self.card.as_ref()?.identity.as_deref()
     }
 
     pub(crate) fn transport(&self) -> Option<TransportId> {
@@ -172,6 +194,9 @@ impl Participant {
             client: self.who.client,
             epoch: self.who.epoch,
             joined_at: self.who.joined_at,
+            may: self.may,
+            identity: self.card.as_ref().and_then(|card| card.identity.clone()),
+            metadata: self.card.as_ref().and_then(|card| card.metadata.clone()),
             hand: self.hand,
             tracks: self.tracks(),
         }

@@ -95,7 +95,7 @@ impl Room {
         let Some(member) = self.members.get_mut(&number) else { return };
         if resume.last.is_none() {
             member.who.epoch = member.who.epoch.saturating_add(1);
-            member.who.media = resume.media;
+            member.who.media = resume.media.within(member.may.publish);
             member.paths.clear();
         }
         // Whoever begins again connects again.
@@ -147,6 +147,7 @@ fn outlives(event: &Event, reloaded: bool) -> bool {
         | Event::MediaAnswer { .. }
         | Event::MediaEnded { .. }
         | Event::Watched { .. }
+        | Event::Moved { .. }
         | Event::Out { .. } => false,
     }
 }

@@ -25,6 +25,7 @@ impl Room {
         event: impl FnOnce(String, String) -> Event,
     ) -> Answer {
         let other = self.peer(number, target)?;
+        self.only_unlimited([number, other])?;
         let sdp = candidates::pass_sdp(sdp, ctx.config.sdp_bytes, self.addresses(ctx, number))
             .map_err(|error| Refusal::new(Reason::BadSdp, error.to_string()))?;
         self.tell(ctx, other, event(identity(number), sdp));
@@ -39,6 +40,7 @@ impl Room {
         candidate: Candidate,
     ) -> Answer {
         let other = self.peer(number, target)?;
+        self.only_unlimited([number, other])?;
         for (name, value) in [("sdpMid", &candidate.sdp_mid), ("usernameFragment", &candidate.username_fragment)] {
             if let Some(value) = value.as_ref().filter(|value| value.len() > LABEL_BYTES) {
                 let detail = format!("expected a `{name}` of at most {LABEL_BYTES} bytes, got {}", value.len());
@@ -57,6 +59,7 @@ impl Room {
     }
 
     pub(crate) fn pass_message(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, data: Json) -> Answer {
+        self.only_who_may_speak(number)?;
         let from = identity(number);
         self.pass(ctx, number, to, Event::Message { from, data })
     }
@@ -69,6 +72,7 @@ impl Room {
         line: &str,
         to: Option<&str>,
     ) -> Answer {
+        self.only_who_may_speak(number)?;
         let text = text::parse_line(line, ctx.config.chat_chars).map_err(|error| {
             let too_long = matches!(error, text::BadText::TooLong { .. });
             Refusal::new(if too_long { Reason::TooLarge } else { Reason::Malformed }, error.to_string())

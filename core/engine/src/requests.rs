@@ -7,8 +7,10 @@ use tandem_policy::names::PersonName;
 use tandem_policy::rate::Rate;
 
 use crate::context::{Context, Refusal};
+use crate::family::Errand;
 use crate::interface::{Now, Output, Record, TransportId};
 use crate::participant::{Admission, Permit, identity, parse_identity};
+use crate::rights::Caption;
 use crate::room::Room;
 use crate::session::Turn;
 
@@ -64,8 +66,11 @@ impl Room {
                 self.reply(ctx, number, id, Ok(()));
                 self.depart(ctx, now, number, LeaveReason::Left);
             }
-            ClientFrame::End { .. } if number == self.host => {
+            ClientFrame::End { .. } if self.only_host(number).is_ok() => {
                 self.reply(ctx, number, id, Ok(()));
+                if !self.family.breakouts.is_empty() && self.family.parent.is_none() {
+                    ctx.errands.push_back(Errand::End { parent: self.key });
+                }
                 self.end(ctx, now, LeaveReason::Ended);
             }
             frame => {
@@ -96,7 +101,7 @@ impl Room {
             ClientFrame::Decline { participant, .. } => self.decline(ctx, now, number, &participant),
             ClientFrame::Lock { locked, .. } => self.lock(ctx, number, locked),
             ClientFrame::Remove { participant, .. } => self.remove(ctx, now, number, &participant),
-            ClientFrame::HandOver { to, .. } => self.hand_over(ctx, number, &to),
+            ClientFrame::HandOver { to, .. } => self.hand_over(ctx, now, number, &to),
             ClientFrame::End { .. } => self.only_host(number),
             ClientFrame::MediaOffer { id, sdp, sends } => self.offer_media(ctx, now, (number, id), (&sdp, sends)),
             ClientFrame::Watch { slots, .. } => self.watch(ctx, number, slots),
@@ -105,6 +110,20 @@ impl Room {
             ClientFrame::LowerHand { participant, .. } => self.lower_hand(ctx, number, &participant),
             ClientFrame::Mute { participant, source, .. } => self.mute(ctx, number, &participant, source),
             ClientFrame::Topology { sfu, .. } => self.force_topology(ctx, now, number, sfu),
+            ClientFrame::Permit { participant, may, .. } => self.permit(ctx, now, number, &participant, may),
+            ClientFrame::Newcomers { watch_only, .. } => {
+                self.only_host(number)?;
+                self.set_watch_only(ctx, watch_only);
+                Ok(())
+            }
+            ClientFrame::BreakoutOpen { rooms, assign, .. } => self.open_breakouts(ctx, number, rooms, assign),
+            ClientFrame::BreakoutClose { .. } => self.close_breakouts(ctx, number),
+            ClientFrame::Move { participant, from, to, .. } => {
+                self.move_somebody(ctx, number, (&participant, from.as_deref()), &to)
+            }
+            ClientFrame::Caption { line, text, done, language, .. } => {
+                self.pass_caption(ctx, number, Caption { line, text, done, language })
+            }
             // Done with before it comes here.
             ClientFrame::Ack { .. } | ClientFrame::Ping {} | ClientFrame::Leave { .. } => Ok(()),
         }
@@ -123,11 +142,18 @@ impl Room {
 
     // --- about oneself ---
 
-    fn set_media(&mut self, ctx: &mut Context, number: u32, media: Media) -> Answer {
+    fn set_media(&mut self, ctx: &mut Context, number: u32, wanted: Media) -> Answer {
         let Some(member) = self.members.get_mut(&number) else { return Ok(()) };
+        let media = wanted.within(member.may.publish);
         let before = std::mem::replace(&mut member.who.media, media);
+        let answer = if media == wanted {
+            Ok(())
+        } else {
+            let detail = "you may not send all of that: whatever you may is on";
+            Err(Refusal::new(Reason::NotPermitted, detail))
+        };
         if before == media {
-            return Ok(());
+            return answer;
         }
         let counted = member.is_in();
         // What the host has stopped goes on once its owner turns it on again.
@@ -145,12 +171,15 @@ impl Room {
             self.tell_room(ctx);
         }
         self.changed = true;
-        Ok(())
+        answer
     }
 
     fn rename(&mut self, ctx: &mut Context, number: u32, name: &str) -> Answer {
         let name = PersonName::parse(name).map_err(|e| Refusal::new(Reason::BadName, e.to_string()))?.into_string();
         let Some(member) = self.members.get_mut(&number) else { return Ok(()) };
+        if member.card.as_ref().is_some_and(|card| card.named) {
+            return Err(Refusal::new(Reason::NotPermitted, "your name comes from your invitation"));
+        }
         if std::mem::replace(&mut member.who.name, name.clone()) != name {
             self.tell_participant(ctx, number, 0);
             self.changed = true;
@@ -243,7 +272,7 @@ impl Room {
         Ok(())
     }
 
-    fn hand_over(&mut self, ctx: &mut Context, number: u32, to: &str) -> Answer {
+    fn hand_over(&mut self, ctx: &mut Context, now: Now, number: u32, to: &str) -> Answer {
         self.only_host(number)?;
         if self.anyone(to)? == number {
             return Ok(());
@@ -255,16 +284,13 @@ impl Room {
                 format!("`{to}` speaks the classic vocabulary: it cannot host"),
             ));
         }
-        self.host = other;
+        if self.members.get(&other).is_some_and(|member| !member.can_host()) {
+            let detail = format!("the token of `{to}` does not let it decide for others");
+            return Err(Refusal::new(Reason::Forbidden, detail));
+        }
+        self.make_host(ctx, now, other);
         self.tell_room(ctx);
         Ok(())
-    }
-
-    pub(crate) fn only_host(&self, number: u32) -> Answer {
-        if number == self.host {
-            return Ok(());
-        }
-        Err(Refusal::new(Reason::NotHost, format!("only the host, `{}`, may do that", identity(self.host))))
     }
 
     // --- who is meant ---

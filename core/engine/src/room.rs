@@ -19,21 +19,25 @@ use tandem_api::signal::{
 };
 
 use crate::context::{Context, Refusal, RoomKey, Seat, deadline};
+use crate::family::Family;
 use crate::forwarding::Forwarding;
 use crate::ice_servers;
-use crate::interface::{Now, Origin, Output, Record, RoomView, TransportId};
+use crate::interface::{Happening, Now, Origin, Output, Record, RoomView, TransportId};
 use crate::participant::{Admission, Keys, Link, Pace, Participant, Who, identity};
+use crate::rights::{Right, token_needed};
 use crate::session::Session;
 use crate::timers::Timer;
 
 /// What was settled when the room was made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     pub entry: Entry,
     pub relay_only: bool,
     pub max_participants: Option<u32>,
     /// Made through the API: stays when empty.
     pub created: bool,
+    /// Nobody enters without a token.
+    pub tokens: bool,
 }
 
 /// What runs from the first one's coming to the last one's going.
@@ -50,6 +54,8 @@ pub(crate) struct Newcomer {
     pub media: Media,
     pub entry: Entry,
     pub encrypted: bool,
+    /// By what.
+    pub right: Right,
 }
 
 pub(crate) struct Room {
@@ -58,6 +64,11 @@ pub(crate) struct Room {
     pub(crate) rules: Rules,
     pub(crate) made_at: u64,
     pub(crate) locked: bool,
+    /// Newcomers send nothing until they are let.
+    pub(crate) watch_only: bool,
+    /// What a third party keeps with it.
+    pub(crate) metadata: Option<String>,
+    pub(crate) family: Family,
     pub(crate) forwarding: Forwarding,
     pub(crate) running: Option<Running>,
     /// Zero when nobody is in.
@@ -79,6 +90,9 @@ impl Room {
             rules,
             made_at: now.unix_ms,
             locked: false,
+            watch_only: false,
+            metadata: None,
+            family: Family::default(),
             forwarding: Forwarding::default(),
             running: None,
             host: 0,
@@ -91,7 +105,7 @@ impl Room {
 
     /// Nobody in it, and nobody asked for it to stay.
     pub(crate) fn is_over(&self) -> bool {
-        self.members.is_empty() && !self.rules.created
+        self.members.is_empty() && !self.rules.created && self.family.breakouts.is_empty()
     }
 
     pub(crate) fn session(&self) -> String {
@@ -108,6 +122,10 @@ impl Room {
 
     pub(crate) fn is_relay_only(&self, ctx: &Context) -> bool {
         self.rules.relay_only || ctx.config.relay_only
+    }
+
+    pub(crate) fn needs_token(&self, ctx: &Context) -> bool {
+        self.rules.tokens || ctx.config.tokens
     }
 
     pub(crate) fn most_participants(&self, ctx: &Context) -> u32 {
@@ -136,6 +154,11 @@ impl Room {
             relay_only: self.is_relay_only(ctx),
             topology: self.forwarding.topology,
             always_sfu: self.forwarding.forced,
+            tokens: self.needs_token(ctx),
+            watch_only: self.watch_only,
+            metadata: self.metadata.clone(),
+            parent: self.family.parent.clone(),
+            breakouts: self.family.breakouts.clone(),
             started_at: self.running.as_ref().map_or(self.made_at, |running| running.started_at),
             counts: self.counts(),
         }
@@ -151,8 +174,10 @@ impl Room {
     }
 
     /// As one sees it who has not entered. A door that is not open tells nothing of those behind it.
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self, ctx: &Context) -> Seen {
         let door = match (self.host, self.locked, self.rules.entry) {
+            _ if self.family.parent.is_some() => Door::Breakout,
+            _ if self.needs_token(ctx) => Door::Token,
             (0, _, _) => Door::Empty,
             (_, true, _) => Door::Locked,
             (_, false, Entry::Ring) => Door::Ring,
@@ -210,19 +235,31 @@ impl Room {
         (transport, origin): (TransportId, Origin),
         newcomer: Newcomer,
     ) -> Result<(), Refusal> {
-        let number = self.place(ctx, origin.address)?;
-        if self.members.is_empty() {
+        let right = newcomer.right;
+        let number = self.place(ctx, origin.address, &right)?;
+        let is_first = self.members.is_empty();
+        let may = right.may(self.watch_only && !is_first);
+        let card = right.card();
+        let can_host = may.admin || right.identity().is_none();
+        let twin = right.identity().and_then(|identity| self.who_is(identity));
+        if is_first {
             self.begin(ctx, now, number, newcomer.entry);
-        } else if self.members.get(&self.host).is_some_and(|host| host.is_guest()) {
+        } else if can_host && self.members.get(&self.host).is_some_and(|host| !host.can_host()) {
             // Until now nobody was in who could decide anything.
             self.host = number;
         }
-        let rings = self.rules.entry == Entry::Ring && number != self.host;
+        if let Right::Pass(hash, pass) = &right {
+            ctx.passes.take(hash);
+            if pass.host {
+                self.host = number;
+            }
+        }
+        let rings = self.rules.entry == Entry::Ring && number != self.host && !right.is_invitation();
         let admission = if rings { Admission::Ringing } else { Admission::In };
         let (token, hash) = ctx.tokens.issue(self.seat(number));
         let who = Who {
             name: newcomer.name,
-            media: newcomer.media,
+            media: newcomer.media.within(may.publish),
             hide_address: newcomer.hide_address,
             encrypted: newcomer.encrypted,
             client: origin.client,
@@ -231,6 +268,8 @@ impl Room {
         };
         let participant = Participant {
             who,
+            may,
+            card,
             admission,
             link: Link::Open(transport),
             host: origin.host.into(),
@@ -249,14 +288,29 @@ impl Room {
         ctx.stats.joins += 1;
         self.welcome(ctx, now, number, token);
         self.announce(ctx, now, number);
+        if let Some(twin) = twin {
+            self.depart(ctx, now, twin, LeaveReason::Replaced);
+        }
         self.choose_topology(ctx, now);
         self.make_room(ctx, now);
         Ok(())
     }
 
+    /// Whoever is in under an identity that a third party has given.
+    pub(crate) fn who_is(&self, identity: &str) -> Option<u32> {
+        self.members.iter().find(|(_, member)| member.identity() == Some(identity)).map(|(number, _)| *number)
+    }
+
     /// A number for one who comes from there. It may be one too many, until [`Self::make_room`].
-    pub(crate) fn place(&mut self, ctx: &Context, address: IpAddr) -> Result<u32, Refusal> {
-        if self.locked {
+    pub(crate) fn place(&mut self, ctx: &Context, address: IpAddr, right: &Right) -> Result<u32, Refusal> {
+        if let Some(parent) = self.family.parent.as_ref().filter(|_| !matches!(right, Right::Pass(..))) {
+            let detail = format!("This is a breakout room of `{parent}`: enter there, and go on from there.");
+            return Err(Refusal::new(Reason::Forbidden, detail));
+        }
+        if self.needs_token(ctx) && !right.is_invitation() {
+            return Err(token_needed());
+        }
+        if self.locked && !right.opens_locks() {
             return Err(Refusal::new(Reason::RoomLocked, "The host has locked this room: nobody else enters."));
         }
         let most = self.most_participants(ctx);
@@ -284,6 +338,7 @@ impl Room {
         ctx.stats.sessions += 1;
         let room = self.name.clone();
         ctx.emit(Output::Record(Record::SessionStarted { session, room, at: now.unix_ms }));
+        self.hook(ctx, || Happening::RoomStarted);
     }
 
     /// Tells one everything it needs to begin, or to begin again.
@@ -350,6 +405,7 @@ impl Room {
             client: member.who.client,
             at: now.unix_ms,
         }));
+        self.hook_joined(ctx, number);
     }
 
     // --- going ---
@@ -367,7 +423,8 @@ impl Room {
             return;
         }
         if self.host == number {
-            self.host = self.next_host();
+            let next = self.next_host();
+            self.make_host(ctx, now, next);
         }
         if self.host == 0 {
             // Those who still ring must not inherit a room that nobody let them into.
@@ -389,6 +446,10 @@ impl Room {
         self.host = 0;
         self.last_number = 0;
         self.locked = false;
+        self.watch_only &= self.rules.created;
+        if self.running.is_some() {
+            self.hook(ctx, || Happening::RoomFinished);
+        }
         let Some(running) = self.running.take() else { return };
         ctx.stats.sessions = ctx.stats.sessions.saturating_sub(1);
         let session = running.id;
@@ -399,7 +460,11 @@ impl Room {
     fn put_out(&mut self, ctx: &mut Context, now: Now, number: u32, reason: LeaveReason) -> Option<bool> {
         let (user, seat) = (self.user(number), self.seat(number));
         let mut member = self.members.remove(&number)?;
+        let was = ctx.config.hooks.then(|| member.view(number));
         if let Some(leg) = member.leg.take() {
+            if let Some(was) = &was {
+                self.hook_unpublished(ctx, was, leg.tracks.values());
+            }
             self.forget_leg(ctx, &leg);
         }
         // Nothing is kept for it any longer, so whether it still fits does not matter.
@@ -429,14 +494,19 @@ impl Room {
         if member.is_in() {
             let (session, participant, at) = (self.session(), identity(number), now.unix_ms);
             ctx.emit(Output::Record(Record::Left { session, participant, reason, at }));
+            if let Some(was) = was {
+                self.hook_left(ctx, was, reason);
+            }
         }
         Some(member.is_in())
     }
 
     /// The longest present of those who can act as host best. Zero when nobody is in.
     pub(crate) fn next_host(&self) -> u32 {
-        let fitness =
-            |member: &Participant| (member.presence() == Presence::Here, member.who.client == ClientKind::Web);
+        let fitness = |member: &Participant| {
+            let is_web = member.who.client == ClientKind::Web;
+            (member.presence() == Presence::Here, is_web, member.can_host())
+        };
         let present = self.members.iter().filter(|(_, member)| member.is_in());
         // Of equals `max_by_key` takes the last: the one who came first, in reverse order.
         present.rev().max_by_key(|(_, member)| fitness(member)).map_or(0, |(number, _)| *number)

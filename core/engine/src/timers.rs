@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Credentials(Seat),
     /// The room goes back from browser to browser.
     Topology(Seat),
+    /// Whoever was sent to the room has come by now, or does not come.
+    Expected(Seat),
 }
 
 #[derive(Default)]

@@ -20,7 +20,7 @@ use crate::context::Seat;
 pub(crate) struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    fn of(token: &[u8]) -> Self {
+    pub(crate) fn of(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 
@@ -56,6 +56,13 @@ impl Tokens {
         let hash = TokenHash::of(token.as_bytes());
         self.holders.insert(hash, seat);
         (token, hash)
+    }
+
+    /// A pass of 192 bits.
+    pub(crate) fn pass(&mut self) -> (String, TokenHash) {
+        let pass = BASE64_URL_SAFE_NO_PAD.encode(self.bytes::<24>());
+        let hash = TokenHash::of(pass.as_bytes());
+        (pass, hash)
     }
 
     /// A token that was issued by an earlier process.

@@ -42,6 +42,8 @@ pub enum Command {
     Want { endpoint: EndpointId, slot: SlotId, want: Want },
     /// Opens a data channel to it.
     Open { endpoint: EndpointId, channel: Channel },
+    /// Nothing that a member says by the lanes of its group is passed on, or again everything.
+    Hush { endpoint: EndpointId, hushed: bool },
     /// Says something by a data channel.
     Send { endpoint: EndpointId, message: Message },
 }

@@ -26,6 +26,8 @@ pub(crate) enum Lane {
 pub(crate) struct Lanes {
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
+    /// Nothing it says is passed on.
+    pub(crate) hushed: bool,
 }
 
 /// What a member has said.

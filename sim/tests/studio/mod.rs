@@ -104,6 +104,7 @@ impl Studio {
             address,
             way,
             sdp: guest.offer(),
+            grants: None,
         };
         match self.command(Command::Connect(Box::new(asks))) {
             Reply::Connected { token, answer, .. } => {

@@ -41,6 +41,12 @@ pub struct NewRoom {
     /// Fewer than the server allows.
     #[schema(minimum = 1)]
     pub max_participants: Option<u32>,
+    /// Nobody enters without a token.
+    pub tokens: bool,
+    /// Newcomers send nothing until the host, or a request to the API, lets them.
+    pub watch_only: bool,
+    /// Whatever you want to keep with it, at most 4096 bytes; everyone in the room can read it.
+    pub metadata: Option<String>,
 }
 
 /// How newcomers enter.

@@ -1,7 +1,8 @@
 //! How much memory a frame holds, about: what is kept for a client is bounded by it.
 
 use super::{
-    Breakout, BreakoutMember, Event, Joined, Note, Numbered, Outcome, Participant, Room, Sent, ServerFrame, SlotLayer, Track,
+    Breakout, BreakoutMember, Event, Joined, Note, Numbered, Outcome, Participant, Room, Sent, ServerFrame, SlotLayer,
+    Track,
 };
 
 const ICE_SERVER_BYTES: usize = 256;
@@ -80,9 +81,8 @@ fn of_person(participant: &Participant) -> usize {
 fn of_room(room: &Room) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let member = |member: &BreakoutMember| size_of::<BreakoutMember>() + member.id.len() + member.name.len();
-    let breakout = |it: &Breakout| {
-        size_of::<Breakout>() + it.name.len() + it.participants.iter().map(member).sum::<usize>()
-    };
+    let breakout =
+        |it: &Breakout| size_of::<Breakout>() + it.name.len() + it.participants.iter().map(member).sum::<usize>();
     let breakouts: usize = room.breakouts.iter().map(breakout).sum();
     room.name.len() + room.host.len() + text(&room.metadata) + text(&room.parent) + breakouts
 }

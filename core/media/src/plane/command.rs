@@ -29,6 +29,7 @@ impl Plane {
                 self.add(now, endpoint, (credentials, breadth), ids)
             }
             Command::Join { endpoint, group, member } => self.join(endpoint, group, member),
+            Command::Hush { endpoint, hushed } => self.hush(endpoint, hushed),
             Command::Remote { endpoint, remote } => {
                 self.transport(now, endpoint, out, |transport| transport.set_remote(now, remote))
             }

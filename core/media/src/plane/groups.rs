@@ -28,6 +28,11 @@ impl Plane {
         Some(())
     }
 
+    pub(super) fn hush(&mut self, id: EndpointId, hushed: bool) -> Option<()> {
+        let place = self.place(id)?;
+        self.with(place, |endpoint| endpoint.lanes.hushed = hushed)
+    }
+
     /// A group that nobody is in is gone.
     pub(super) fn leave(&mut self, place: usize) {
         let Some((index, member)) = self.with(place, |endpoint| endpoint.group.take()).flatten() else { return };
@@ -55,7 +60,8 @@ impl Plane {
     /// What a member has said goes to those whom it is for.
     pub(super) fn pass_on(&mut self, now: Instant, said: Said, out: &mut impl Outbox) {
         let Said { place, lane, mut message } = said;
-        let group = self.endpoints.get(place).and_then(|endpoint| endpoint.group);
+        let speaker = self.endpoints.get(place).filter(|endpoint| !endpoint.lanes.hushed);
+        let group = speaker.and_then(|endpoint| endpoint.group);
         let head = message.bytes.first_chunk_mut::<4>().filter(|_| !message.is_text);
         let to = group.zip(head).and_then(|((group, member), head)| {
             let members = &self.groups.get(group)?.members;

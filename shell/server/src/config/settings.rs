@@ -245,6 +245,7 @@ settings! {
         max_rooms: u32 = 10_000, Restart, "Rooms at the same time.";
         max_participants: u32 = 200, Restart, "Participants in one room.";
         mesh: u32 = 2, Restart, "Participants up to which browsers connect to each other directly; with more, media goes through the server.";
+        tokens: bool = false, Restart, "Nobody enters any room without a token (`tandem token create`).";
         relay_only: bool = false, Restart, "No participant's address reaches another in any room: all media is relayed.";
         resume: Period = Period::seconds(30), Restart, "How long a place is kept for a participant who lost the network.";
     }

@@ -191,6 +191,11 @@ impl Host {
                         media.give(shard, *command);
                     }
                 }
+                Output::Hook(hook) => {
+                    if let Some(tell) = self.sinks.as_ref().and_then(|sinks| sinks.hook.as_ref()) {
+                        tell(*hook);
+                    }
+                }
                 Output::Revoke { user } => {
                     if let Some(sinks) = &self.sinks {
                         (sinks.revoke)(user);

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_api::signal::{ClientFrame, Hello};
-use tandem_engine::{Command, Engine, Input, Now, Origin, Record, Relay, Reply, RoomKept, TransportId};
+use tandem_engine::{Command, Engine, Grants, Hook, Input, Now, Origin, Record, Relay, Reply, RoomKept, TransportId};
 use tokio::sync::{Notify, mpsc};
 
 use crate::media;
@@ -48,6 +48,8 @@ pub struct Sinks {
     pub revoke: Box<dyn Fn(String) + Send>,
     /// The media plane, where there is one.
     pub media: Option<media::Commands>,
+    /// Tells third parties, where they want to hear. Called under the engine's lock: must not block.
+    pub hook: Option<Box<dyn Fn(Hook) + Send>>,
 }
 
 /// The engine has been stopped, or has panicked: the process is going down.
@@ -103,14 +105,20 @@ impl EngineHandle {
         Transport { id, outbox: Arc::new(Outbox::new(self.shared.outbox)) }
     }
 
-    /// The first frame of a transport.
+    /// The first frame of a transport, and what the token in it grants.
     ///
     /// # Errors
     /// When the engine has stopped.
-    pub fn hello(&self, transport: &Transport, origin: Origin, hello: Hello) -> Result<(), Stopped> {
+    pub fn hello(
+        &self,
+        transport: &Transport,
+        origin: Origin,
+        hello: Hello,
+        grants: Option<Box<Grants>>,
+    ) -> Result<(), Stopped> {
         self.with(|host, now| {
             host.add(transport);
-            host.handle(now, Input::Hello { transport: transport.id, origin, hello });
+            host.handle(now, Input::Hello { transport: transport.id, origin, hello, grants });
         })
     }
 

@@ -90,7 +90,7 @@ async fn connect(
     expect_type(request.headers(), SDP)?;
     let sdp = text(body(&whip, request).await?)?;
     let name = wishes.name.unwrap_or_else(|| usual.to_owned());
-    let guest = Guest { room: room.clone(), name, address, way, sdp };
+    let guest = Guest { room: room.clone(), name, address, way, sdp, grants: None };
     match ask(&whip, Command::Connect(Box::new(guest))).await? {
         Reply::Connected { token, answer, version, .. } => {
             let location = format!("/{prefix}/{}/{token}", super::rest::encoded(&room));

@@ -58,6 +58,7 @@ impl Calls {
             store: sender,
             revoke: revoker(relay.map(|relay| relay.handle.clone())),
             media: media.map(|media| media.handle.commands()),
+            hook: None,
         };
         let engine = engine::start(Engine::new(config, seed), outbox, sinks);
         let writer = tokio::spawn(write(store.clone(), queue, health.clone()));
@@ -141,6 +142,8 @@ fn config(settings: &Settings, relay: Option<tandem_engine::Relay>) -> tandem_en
         max_participants: rooms.max_participants,
         mesh: rooms.mesh,
         relay_only: rooms.relay_only,
+        tokens: rooms.tokens,
+        hooks: false,
         sdp_bytes: limits.sdp_bytes.bytes(),
         chat_chars: count(limits.chat_chars),
         frame_bytes: limits.frame_bytes.bytes(),

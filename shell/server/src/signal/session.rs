@@ -70,7 +70,7 @@ impl Session {
         let Some(origin) = self.origin.take() else {
             return self.refuse(Reason::AlreadyJoined, "this connection is already in a room".to_owned());
         };
-        match self.shared.engine.hello(&self.transport, origin, hello) {
+        match self.shared.engine.hello(&self.transport, origin, hello, None) {
             Ok(()) => Onward::Read,
             Err(stopped) => self.refuse(Reason::Draining, stopped.to_string()),
         }

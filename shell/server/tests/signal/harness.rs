@@ -33,6 +33,8 @@ pub fn engine_config() -> tandem_engine::Config {
         max_participants: 16,
         mesh: 4,
         relay_only: false,
+        tokens: false,
+        hooks: false,
         sdp_bytes: 128 << 10,
         chat_chars: 4000,
         frame_bytes: 64 << 10,
@@ -53,7 +55,7 @@ pub async fn start() -> Server {
 pub async fn start_with(engine: tandem_engine::Config, config: signal::Config, outbox: Option<OutboxLimits>) -> Server {
     let (to_store, store) = mpsc::channel(64);
     let outbox = outbox.unwrap_or_else(|| OutboxLimits::above_backlog(&engine));
-    let sinks = Sinks { store: to_store, revoke: Box::new(|_user| {}), media: None };
+    let sinks = Sinks { store: to_store, revoke: Box::new(|_user| {}), media: None, hook: None };
     let engine = tandem_server::engine::start(Engine::new(engine, [7; 32]), outbox, sinks);
     let verify: signal::KeyVerifier = Arc::new(|key| Box::pin(std::future::ready(key == "operator")));
     let router: Router = signal::routes(engine.clone(), config, verify);

@@ -97,7 +97,8 @@ impl Refusal {
             Reason::Draining => Self::unavailable(detail),
             Reason::Malformed | Reason::BadSdp | Reason::BadCandidate => Self::malformed(detail),
             Reason::TooLarge => Self::too_large(detail),
-            Reason::Forbidden => Self::forbidden(detail),
+            Reason::Forbidden | Reason::NotPermitted => Self::forbidden(detail),
+            Reason::TokenNeeded | Reason::BadToken => Self::unauthorized(detail),
             Reason::NoSuchParticipant => Self::not_found(detail),
             Reason::TooMany => Self::over_quota(detail),
             Reason::UnknownType

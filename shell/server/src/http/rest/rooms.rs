@@ -67,8 +67,10 @@ pub async fn create(State(api): State<Api>, body: Result<Bytes, BytesRejection>)
         _ => Refusal::malformed(error.body_text()),
     })?;
     let wanted = parse(&body)?;
-    let NewRoom { name, entry, relay_only, max_participants } = wanted;
-    let command = Command::CreateRoom(CreateRoom { name, entry: entry.into(), relay_only, max_participants });
+    let NewRoom { name, entry, relay_only, max_participants, tokens, watch_only, metadata } = wanted;
+    let entry = entry.into();
+    let command =
+        Command::CreateRoom(CreateRoom { name, entry, relay_only, max_participants, tokens, watch_only, metadata });
     match ask(&api, command).await? {
         Reply::Room(view) => {
             let location = format!("/api/v1/rooms/{}", encoded(&view.room.name));
@@ -141,6 +143,7 @@ fn unexpected(reply: Reply) -> Refusal {
         Reply::Refused { reason, detail } => Refusal::of_engine(reason, detail),
         Reply::Rooms { .. }
         | Reply::Room(_)
+        | Reply::Participant(_)
         | Reply::Done
         | Reply::Connected { .. }
         | Reply::Restarted { .. }

@@ -55,6 +55,7 @@ pub(super) async fn prepare(socket: SocketRef, classic: Arc<Classic>) -> Result<
         media: tandem_api::signal::Media::default(),
         entry: tandem_api::signal::Entry::Open,
         encrypted: false,
+        token: None,
     };
     let _: Onward = session.handle_hello(Hello::Join(join));
     let first = session.transport.outbox.next().await;
@@ -208,7 +209,8 @@ impl Member {
                 | Note::Pong {}
                 | Note::Draining { .. }
                 | Note::Speakers { .. }
-                | Note::Layers { .. },
+                | Note::Layers { .. }
+                | Note::Caption { .. },
             ) => {
                 return None;
             }
@@ -240,6 +242,7 @@ impl Member {
             | Event::MediaEnded { .. }
             | Event::Watched { .. }
             | Event::Muted { .. }
+            | Event::Moved { .. }
             | Event::IceServers { .. } => None,
         }
     }
