@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_api::signal::{
-    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, Join, Json, Media, Numbered, PathKind, Resume,
-    ServerFrame, parse_frame, parse_hello,
+    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, Join, Json, Media, Numbered, PathKind, Permissions,
+    Resume, ServerFrame, parse_frame, parse_hello,
 };
-use tandem_engine::{Command, CommandId, CreateRoom, Engine, Input, Now, Origin, Output, RoomKept, TransportId};
+use tandem_engine::{
+    Command, CommandId, CreateRoom, Engine, Grants, Input, Now, Origin, Output, ParticipantChange, RoomChange,
+    RoomKept, TransportId,
+};
 
 use crate::world::config;
 
@@ -48,6 +51,7 @@ struct Run<'a> {
     next_id: BTreeMap<TransportId, u64>,
     last_transport: u64,
     tokens: Vec<String>,
+    passes: Vec<String>,
     kept: BTreeMap<String, RoomKept>,
     commands: u64,
     answers: u64,
@@ -64,6 +68,7 @@ impl<'a> Run<'a> {
             next_id: BTreeMap::new(),
             last_transport: 0,
             tokens: Vec::new(),
+            passes: Vec::new(),
             kept: BTreeMap::new(),
             commands: 0,
             answers: 0,
@@ -121,10 +126,11 @@ impl<'a> Run<'a> {
             media: self.media(),
             entry: if self.flag() { Entry::Ring } else { Entry::Open },
             encrypted: self.flag(),
-            token: None,
+            token: self.pass_text(),
         };
         let origin = self.origin();
-        self.feed(Input::Hello { transport, origin, hello: Hello::Join(join), grants: None });
+        let grants = self.grants();
+        self.feed(Input::Hello { transport, origin, hello: Hello::Join(join), grants });
     }
 
     fn resume(&mut self) {
@@ -157,7 +163,7 @@ impl<'a> Run<'a> {
     fn some_frame(&mut self, id: u64, transport: TransportId) -> ClientFrame {
         let who = self.text(PEOPLE).to_owned();
         let epoch = u32::from(self.below(3));
-        match self.below(19) {
+        match self.below(26) {
             0 => ClientFrame::Ack { n: self.seen.get(&transport).copied().unwrap_or_default() },
             1 => ClientFrame::Ack { n: u64::from(self.byte()) },
             2 => ClientFrame::Ping {},
@@ -179,6 +185,15 @@ impl<'a> Run<'a> {
             15 => ClientFrame::Decline { id, participant: who },
             16 => ClientFrame::Lock { id, locked: self.flag() },
             17 => ClientFrame::Remove { id, participant: who },
+            18 => ClientFrame::Permit { id, participant: who, may: self.permissions() },
+            19 => ClientFrame::Newcomers { id, watch_only: self.flag() },
+            20 => ClientFrame::BreakoutOpen { id, rooms: self.below(4), assign: self.flag() },
+            21 => ClientFrame::BreakoutClose { id },
+            22 | 23 => {
+                let from = self.flag().then(|| self.text(ROOMS).to_owned());
+                ClientFrame::Move { id, participant: who, from, to: self.text(ROOMS).to_owned() }
+            }
+            24 => ClientFrame::Caption { id, line: 1, text: who, done: self.flag(), language: "en".into() },
             _ if self.flag() => ClientFrame::HandOver { id, to: who },
             _ => ClientFrame::End { id },
         }
@@ -186,7 +201,7 @@ impl<'a> Run<'a> {
 
     fn command(&mut self) {
         let name = self.text(ROOMS).to_owned();
-        let command = match self.below(5) {
+        let command = match self.below(8) {
             0 => Command::ListRooms { after: self.flag().then_some(name), limit: usize::from(self.byte()) },
             1 => Command::ShowRoom { name },
             2 => Command::CreateRoom(CreateRoom {
@@ -199,6 +214,24 @@ impl<'a> Run<'a> {
                 metadata: None,
             }),
             3 => Command::DeleteRoom { name },
+            4 => Command::MoveParticipant {
+                room: name,
+                participant: self.text(PEOPLE).to_owned(),
+                to: self.text(ROOMS).to_owned(),
+            },
+            5 => Command::ChangeRoom {
+                room: name,
+                change: RoomChange {
+                    tokens: Some(self.flag()),
+                    watch_only: Some(self.flag()),
+                    ..RoomChange::default()
+                },
+            },
+            6 => Command::ChangeParticipant {
+                room: name,
+                participant: self.text(PEOPLE).to_owned(),
+                change: ParticipantChange { may: Some(self.permissions()), ..ParticipantChange::default() },
+            },
             _ => Command::RemoveParticipant { room: name, participant: self.text(PEOPLE).to_owned() },
         };
         self.ask(command);
@@ -268,6 +301,9 @@ impl<'a> Run<'a> {
     }
 
     fn on_event(&mut self, transport: TransportId, event: &Numbered) {
+        if let Event::Moved { pass, .. } = &*event.event {
+            self.passes.push(pass.clone());
+        }
         if let Event::Joined(joined) = &*event.event {
             assert_eq!(event.n, 1, "`joined` begins a numbering");
             self.tokens.push(joined.resume_token.clone());
@@ -285,6 +321,23 @@ impl<'a> Run<'a> {
     fn media(&mut self) -> Media {
         let bits = self.byte();
         Media { audio: bits & 1 != 0, video: bits & 2 != 0, screen: bits & 4 != 0 }
+    }
+
+    fn permissions(&mut self) -> Permissions {
+        Permissions { publish: self.media(), subscribe: self.flag(), data: self.flag(), admin: self.flag() }
+    }
+
+    /// One that somebody was given, or none.
+    fn pass_text(&mut self) -> Option<String> {
+        let at = usize::from(self.byte());
+        self.passes.get(at % (self.passes.len() + 3)).cloned()
+    }
+
+    fn grants(&mut self) -> Option<Box<Grants>> {
+        (self.below(4) == 0).then(|| {
+            let identity = Some(self.text(PEOPLE).to_owned());
+            Box::new(Grants { room: None, identity, name: None, metadata: None, may: self.permissions() })
+        })
     }
 
     fn candidate(&mut self) -> Candidate {
@@ -310,7 +363,7 @@ fn small() -> tandem_engine::Config {
     }
 }
 
-const ROOMS: &[&str] = &["a", "b", "C", "d", "", "x y", "\u{202e}"];
+const ROOMS: &[&str] = &["a", "b", "C", "d", "a-1", "a-2", "b-1", "", "x y", "\u{202e}"];
 const NAMES: &[&str] = &["Ann", "Bo", " ", "\u{200b}", "Zoë \u{1f469}\u{200d}\u{1f680}"];
 const PEOPLE: &[&str] = &["p1", "p2", "p3", "p4", "p5", "p0", "", "p01"];
 const SDPS: &[&str] = &[

@@ -295,7 +295,8 @@ impl Engine {
             room.end(&mut self.ctx, now, LeaveReason::Lost);
         }
         self.rooms.insert(room);
-        self.settle(now, key);
+        // Its family may be still to come.
+        self.settle_alone(now, key);
     }
 
     fn drain(&mut self, reconnect: Duration) {

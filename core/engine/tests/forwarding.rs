@@ -381,7 +381,7 @@ fn what_the_plane_tells_reaches_whom_it_concerns() {
 
 fn guest(way: Way, lines: &[M]) -> Guest {
     let address = [192, 0, 2, 9].into();
-    Guest { room: "a".into(), name: "Encoder".into(), address, way, sdp: sdp(5, "gggg", lines) }
+    Guest { room: "a".into(), name: "Encoder".into(), address, way, sdp: sdp(5, "gggg", lines), grants: None }
 }
 
 const PUBLISHER: [M; 2] = [M::Sends("0", Source::Microphone), M::Sends("1", Source::Camera)];

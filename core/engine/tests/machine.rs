@@ -367,6 +367,7 @@ fn a_classic_client_has_no_way_back_and_no_peer_connection() {
         transport: TransportId(2),
         origin: Origin { client: ClientKind::Classic, ..origin() },
         hello: Hello::Join(join("a", "Bo")),
+        grants: None,
     });
     assert_eq!(house.reason(1, |id| offer(id, "p2", 1, "v=0")), Reason::Forbidden);
     assert_eq!(house.reason(1, |id| ClientFrame::HandOver { id, to: "p2".into() }), Reason::Forbidden);

@@ -43,8 +43,9 @@ fn full_house(in_each_room: u64) -> Engine {
             media: Media::default(),
             entry: Entry::Open,
             encrypted: false,
+            token: None,
         };
-        feed(Input::Hello { transport: TransportId(n), origin, hello: Hello::Join(join) });
+        feed(Input::Hello { transport: TransportId(n), origin, hello: Hello::Join(join), grants: None });
         // Each one acknowledges what it has got so far: `joined`, and two events for each who came later.
         let first = n - n % in_each_room;
         for earlier in first..=n {
@@ -64,6 +65,8 @@ fn config() -> Config {
         max_participants: 50,
         mesh: 4,
         relay_only: false,
+        tokens: false,
+        hooks: false,
         sdp_bytes: 65_536,
         chat_chars: 1000,
         frame_bytes: 65_536,

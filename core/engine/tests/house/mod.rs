@@ -5,11 +5,12 @@
 use std::time::{Duration, Instant};
 
 use tandem_api::signal::{
-    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, IceServer, Join, Joined, Media, Note, Outcome, Presence,
-    Reason, ServerFrame,
+    Candidate, ClientFrame, ClientKind, Entry, Event, Hello, IceServer, Join, Joined, Media, Note, Outcome,
+    Permissions, Presence, Reason, ServerFrame,
 };
 use tandem_engine::{
-    Command, CommandId, Config, CreateRoom, Engine, Input, Now, Origin, Output, Relay, Reply, RoomKept, TransportId,
+    Command, CommandId, Config, CreateRoom, Engine, Grants, Input, Now, Origin, Output, Relay, Reply, RoomKept,
+    TransportId,
 };
 
 pub const START_MS: u64 = 1_800_000_000_000;
@@ -51,7 +52,12 @@ impl House {
     }
 
     pub fn hello(&mut self, transport: u64, hello: Hello) {
-        self.input(Input::Hello { transport: TransportId(transport), origin: origin(), hello });
+        self.input(Input::Hello { transport: TransportId(transport), origin: origin(), hello, grants: None });
+    }
+
+    pub fn enter(&mut self, transport: u64, room: &str, name: &str, grants: Grants) {
+        let (hello, grants) = (Hello::Join(join(room, name)), Some(Box::new(grants)));
+        self.input(Input::Hello { transport: TransportId(transport), origin: origin(), hello, grants });
     }
 
     pub fn frame(&mut self, transport: u64, frame: ClientFrame) {
@@ -162,11 +168,26 @@ pub fn join(room: &str, name: &str) -> Join {
         media: Media::default(),
         entry: Entry::Open,
         encrypted: false,
+        token: None,
     }
 }
 
 pub fn wanted(name: Option<&str>) -> CreateRoom {
-    CreateRoom { name: name.map(str::to_owned), entry: Entry::Open, relay_only: false, max_participants: None }
+    CreateRoom {
+        name: name.map(str::to_owned),
+        entry: Entry::Open,
+        relay_only: false,
+        max_participants: None,
+        tokens: false,
+        watch_only: false,
+        metadata: None,
+    }
+}
+
+/// What a token says of somebody who may do the usual.
+pub fn grants(identity: &str) -> Grants {
+    let (identity, may) = (Some(identity.to_owned()), Permissions::USUAL);
+    Grants { room: None, identity, name: None, metadata: None, may }
 }
 
 pub fn offer(id: u64, to: &str, epoch: u32, sdp: &str) -> ClientFrame {
@@ -190,6 +211,8 @@ pub fn config() -> Config {
         max_participants: 10,
         mesh: 4,
         relay_only: false,
+        tokens: false,
+        hooks: false,
         sdp_bytes: 100_000,
         chat_chars: 1000,
         frame_bytes: 262_144,
