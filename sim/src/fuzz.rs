@@ -102,6 +102,8 @@ impl<'a> Run<'a> {
             8 => {
                 let transport = self.transport();
                 self.feed(Input::Closed { transport });
+                // A number is not used again by a shell; here it may be, and what came by it before does not count.
+                self.seen.remove(&transport);
             }
             9 => self.command(),
             10 => {

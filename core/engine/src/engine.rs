@@ -321,7 +321,9 @@ impl Engine {
         let Some(room) = self.rooms.room_mut(key) else { return };
         room.settle(&mut self.ctx, now);
         let over = room.is_over() && !self.ctx.passes.has_for(now.instant, |room| room == key);
-        if std::mem::take(&mut room.changed) {
+        // One that waited for somebody may be over although nothing in it has changed.
+        if std::mem::take(&mut room.changed) || (over && room.stored) {
+            room.stored = true;
             let kept = (!over).then(|| room.kept(&self.ctx));
             self.ctx.emit(Output::Keep { room: room.name.clone(), kept });
         }

@@ -46,6 +46,7 @@ impl Room {
             tokens: kept.room.tokens,
         };
         let mut room = Self::new(key, name.into_string(), rules, now);
+        room.stored = true;
         room.made_at = kept.room.started_at;
         room.metadata = kept.room.metadata;
         room.watch_only = kept.room.watch_only;

@@ -80,6 +80,8 @@ pub(crate) struct Room {
     pub(crate) overflowed: Vec<u32>,
     /// What is stored of it is out of date.
     pub(crate) changed: bool,
+    /// Something of it is stored.
+    pub(crate) stored: bool,
 }
 
 impl Room {
@@ -100,6 +102,7 @@ impl Room {
             members: BTreeMap::new(),
             overflowed: Vec::new(),
             changed: false,
+            stored: false,
         }
     }
 
