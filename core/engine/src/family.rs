@@ -127,7 +127,7 @@ impl Room {
         let goes_home = self.family.parent.as_deref() == Some(to.name.as_str());
         let home = card.home.take();
         if goes_home {
-            let home = home.unwrap_or_else(|| Home { may: member.may, host: false });
+            let home = home.unwrap_or(Home { may: member.may, host: false });
             return Some(Pass { room: to.key, card, may: home.may, host: home.host });
         }
         let is_family = to.family.parent.is_some();

@@ -3,15 +3,20 @@
 //! Times are Unix milliseconds. Lists come in pages; `next` of one page is `after` of the following. Errors are problem
 //! details (RFC 9457). The routes themselves, and the OpenAPI document, are the server's.
 
+mod members;
 mod problem;
 mod relay;
 mod rooms;
 mod sessions;
 mod turn;
 
+pub use members::{
+    ChangeMember, ChangeRoom, ChangeTrack, MoveMember, RoomClient, RoomMedia, RoomMember, RoomMessage, RoomPermissions,
+    RoomPresence, RoomSource, RoomTrack,
+};
 pub use problem::Problem;
 pub use relay::{RelayFigures, Reloaded};
-pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
+pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
 pub use turn::{
     ChangeTurnKey, EndTurnSessions, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::RoomMember;
 use crate::signal;
 
 /// Which rooms.
@@ -97,6 +98,19 @@ pub struct RoomState {
     pub entry: RoomEntry,
     /// Relay candidates only.
     pub relay_only: bool,
+    /// Nobody enters without a token.
+    pub tokens: bool,
+    /// Newcomers send nothing until they are let.
+    pub watch_only: bool,
+    /// What was kept with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+    /// The room it was made for, as one of its breakout rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// The breakout rooms of this one, or of its parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breakouts: Vec<String>,
     /// When the session began, or the room was made.
     pub started_at: u64,
     /// Who is in and what media exists.
@@ -118,65 +132,6 @@ pub struct RoomCounts {
     pub screen: u32,
 }
 
-/// Somebody in a room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RoomMember {
-    /// Identity within the room.
-    #[schema(example = "p2")]
-    pub id: String,
-    /// As the others see it.
-    pub name: String,
-    /// Whether somebody is there.
-    pub state: RoomPresence,
-    /// What it sends.
-    pub media: RoomMedia,
-    /// Its address reaches nobody.
-    pub hide_address: bool,
-    /// When it entered.
-    pub joined_at: u64,
-}
-
-/// How present somebody is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RoomPresence {
-    /// Waits for the host to accept.
-    Ringing,
-    /// In.
-    Here,
-    /// Network lost; the place is kept for a while.
-    Away,
-}
-
-/// What somebody sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RoomMedia {
-    /// Microphone.
-    pub audio: bool,
-    /// Camera.
-    pub video: bool,
-    /// Screen.
-    pub screen: bool,
-}
-
-impl From<signal::Participant> for RoomMember {
-    fn from(from: signal::Participant) -> Self {
-        let signal::Media { audio, video, screen } = from.media;
-        RoomMember {
-            id: from.id,
-            name: from.name,
-            state: match from.state {
-                signal::Presence::Ringing => RoomPresence::Ringing,
-                signal::Presence::Here => RoomPresence::Here,
-                signal::Presence::Away => RoomPresence::Away,
-            },
-            media: RoomMedia { audio, video, screen },
-            hide_address: from.hide_address,
-            joined_at: from.joined_at,
-        }
-    }
-}
-
 impl RoomState {
     /// As the engine shows it.
     pub fn new(room: signal::Room, session: Option<String>, participants: Vec<signal::Participant>) -> RoomState {
@@ -188,6 +143,11 @@ impl RoomState {
             locked: room.locked,
             entry: room.entry.into(),
             relay_only: room.relay_only,
+            tokens: room.tokens,
+            watch_only: room.watch_only,
+            metadata: room.metadata,
+            parent: room.parent,
+            breakouts: room.breakouts.into_iter().map(|breakout| breakout.name).collect(),
             started_at: room.started_at,
             counts: RoomCounts { participants: people, audio, video, screen },
             participants: participants.into_iter().map(RoomMember::from).collect(),

@@ -3,6 +3,7 @@
 //! Translates between HTTP and the engine's commands or the store's queries, and decides nothing.
 
 mod access;
+mod members;
 mod problem;
 mod relay;
 mod rooms;
@@ -11,11 +12,15 @@ mod turn;
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use tandem_engine::{Command, Reply};
 use tandem_store::Store;
 use utoipa::OpenApi;
@@ -63,7 +68,8 @@ pub struct Api {
     ),
     servers((url = "/api/v1")),
     paths(
-        rooms::list, rooms::show, rooms::create, rooms::delete, rooms::remove_participant, sessions::list, sessions::show,
+        rooms::list, rooms::show, rooms::create, rooms::delete, rooms::change, rooms::tell, members::show,
+        members::change, members::change_track, members::send, members::remove, sessions::list, sessions::show,
         turn::credentials::create, turn::sessions::revoke, turn::keys::list, turn::keys::create, turn::keys::show,
         turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::sessions::end_all,
         turn::usage::list, relay::show, relay::reload,
@@ -97,8 +103,11 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn operators(api: &Api) -> Router {
     Router::new()
         .route("/rooms", get(rooms::list).post(rooms::create))
-        .route("/rooms/{name}", get(rooms::show).delete(rooms::delete))
-        .route("/rooms/{name}/participants/{id}", delete(rooms::remove_participant))
+        .route("/rooms/{name}", get(rooms::show).patch(rooms::change).delete(rooms::delete))
+        .route("/rooms/{name}/messages", post(rooms::tell))
+        .route("/rooms/{name}/participants/{id}", get(members::show).patch(members::change).delete(members::remove))
+        .route("/rooms/{name}/participants/{id}/move", post(members::send))
+        .route("/rooms/{name}/participants/{id}/tracks/{track}", patch(members::change_track))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
         .merge(turn::guarded())
@@ -128,6 +137,19 @@ pub fn routes(api: Api) -> Router {
         .merge(own_keys)
         .fallback(|| async { Refusal::not_found("there is no such address below /api/v1") });
     Router::new().nest("/api/v1", all.layer(from_fn(never_keep)))
+}
+
+/// The body of a request. Nothing at all stands for an object without fields; a list is not taken for one.
+fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large("expected a shorter body (`limits.api_body`)"),
+        _ => Refusal::malformed(error.body_text()),
+    })?;
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::malformed("expected a JSON object"));
+    }
+    serde_json::from_slice(text).map_err(|error| Refusal::malformed(error.to_string()))
 }
 
 async fn openapi(State(document): State<Arc<utoipa::openapi::OpenApi>>) -> Json<Arc<utoipa::openapi::OpenApi>> {

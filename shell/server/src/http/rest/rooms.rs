@@ -7,8 +7,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use tandem_api::rest::{MOST_LISTED, NewRoom, Problem, RoomList, RoomQuery, RoomState, USUALLY_LISTED};
-use tandem_engine::{Command, CreateRoom, Reply, RoomView};
+use tandem_api::rest::{
+    ChangeRoom, MOST_LISTED, NewRoom, Problem, RoomList, RoomMessage, RoomQuery, RoomState, USUALLY_LISTED,
+};
+use tandem_engine::{Command, CreateRoom, Reply, RoomChange, RoomView};
 
 use super::Api;
 use super::problem::Refusal;
@@ -62,12 +64,7 @@ pub async fn show(
     (status = 503, description = "The server is full or going down", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn create(State(api): State<Api>, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
-    let body = body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(format!("expected at most {} bytes", api.body_bytes)),
-        _ => Refusal::malformed(error.body_text()),
-    })?;
-    let wanted = parse(&body)?;
-    let NewRoom { name, entry, relay_only, max_participants, tokens, watch_only, metadata } = wanted;
+    let NewRoom { name, entry, relay_only, max_participants, tokens, watch_only, metadata } = super::body(body)?;
     let entry = entry.into();
     let command =
         Command::CreateRoom(CreateRoom { name, entry, relay_only, max_participants, tokens, watch_only, metadata });
@@ -92,30 +89,45 @@ pub async fn delete(State(api): State<Api>, name: Result<Path<String>, PathRejec
     done(ask(&api, Command::DeleteRoom { name }).await?)
 }
 
-/// Remove somebody
-#[utoipa::path(delete, path = "/rooms/{name}/participants/{id}", tag = "rooms", security(("key" = [])),
-    params(("name" = String, Path, description = "Name of the room"), ("id" = String, Path, description = "Identity within the room")),
-    responses(
+/// Change a room
+#[utoipa::path(patch, path = "/rooms/{name}", operation_id = "change_room", tag = "rooms", request_body = ChangeRoom, security(("key" = [])),
+    params(("name" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "As it is from here on", body = RoomState),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such room", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn change(
+    State(api): State<Api>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<RoomState>, Refusal> {
+    let Path(room) = name.map_err(|error| Refusal::malformed(error.body_text()))?;
+    let ChangeRoom { locked, entry, tokens, watch_only, max_participants, metadata } = super::body(body)?;
+    let entry = entry.map(Into::into);
+    let change = RoomChange { locked, entry, tokens, watch_only, max_participants, metadata };
+    match ask(&api, Command::ChangeRoom { room, change }).await? {
+        Reply::Room(view) => Ok(Json(state(view))),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Tell those in a room something
+#[utoipa::path(post, path = "/rooms/{name}/messages", operation_id = "tell_room", tag = "rooms", request_body = RoomMessage, security(("key" = [])),
+    params(("name" = String, Path, description = "Its name")), responses(
     (status = 204, description = "Done"),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No valid key", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such room, or nobody with that identity", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn remove_participant(
+pub async fn tell(
     State(api): State<Api>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Refusal> {
-    let Path((room, participant)) = path.map_err(|error| Refusal::malformed(error.body_text()))?;
-    done(ask(&api, Command::RemoveParticipant { room, participant }).await?)
-}
-
-/// Nothing at all means a room without wishes. A list is not taken for an object.
-fn parse(body: &[u8]) -> Result<NewRoom, Refusal> {
-    if body.is_empty() {
-        return Ok(NewRoom::default());
-    }
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
-        .and_then(|object| serde_json::from_value(object.into()))
-        .map_err(|error| Refusal::malformed(error.to_string()))
+    let Path(room) = name.map_err(|error| Refusal::malformed(error.body_text()))?;
+    let RoomMessage { to, data } = super::body(body)?;
+    done(ask(&api, Command::Tell { room, to, data }).await?)
 }
 
 /// How many entries a page has.
@@ -126,18 +138,18 @@ pub fn page_size(limit: Option<u32>) -> Result<u32, Refusal> {
     }
 }
 
-async fn ask(api: &Api, command: Command) -> Result<Reply, Refusal> {
+pub async fn ask(api: &Api, command: Command) -> Result<Reply, Refusal> {
     (api.engine)(command).await.ok_or_else(|| Refusal::unavailable("the server is going down"))
 }
 
-fn done(reply: Reply) -> Result<StatusCode, Refusal> {
+pub fn done(reply: Reply) -> Result<StatusCode, Refusal> {
     match reply {
         Reply::Done => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(other)),
     }
 }
 
-fn unexpected(reply: Reply) -> Refusal {
+pub fn unexpected(reply: Reply) -> Refusal {
     match reply {
         Reply::NotFound => Refusal::not_found("no such room, or nobody with that identity in it"),
         Reply::Refused { reason, detail } => Refusal::of_engine(reason, detail),

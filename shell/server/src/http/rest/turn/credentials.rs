@@ -9,9 +9,9 @@ use tandem_api::rest::{NewTurnCredential, Problem, TurnCredential, TurnIceServer
 use tandem_store::Application;
 
 use super::super::{Api, Refusal};
-use super::body;
 use crate::credentials::{Issued, Refused, Service};
 use crate::http::asked::Asked;
+use crate::http::rest::body;
 
 /// Get a credential of the relay
 ///

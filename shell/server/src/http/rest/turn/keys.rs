@@ -11,8 +11,8 @@ use tandem_api::rest::{ChangeTurnKey, MadeTurnKey, NewTurnKey, Problem, TurnKey,
 use tandem_store::{Application, ApplicationChange, Bounds, MadeApplication, NewApplication};
 
 use super::super::Refusal;
-use super::body;
 use crate::credentials::Service;
+use crate::http::rest::body;
 
 /// All applications, the oldest first
 #[utoipa::path(get, path = "/turn/keys", operation_id = "list_turn_keys", tag = "turn", security(("key" = [])), responses(

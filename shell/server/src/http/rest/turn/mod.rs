@@ -6,13 +6,9 @@ pub mod sessions;
 pub mod usage;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::FromRef;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
-use serde::de::DeserializeOwned;
 
 use super::{Api, Refusal};
 use crate::credentials::{Refused, Service};
@@ -57,16 +53,4 @@ impl From<Refused> for Refusal {
             Refused::Off | Refused::Unavailable(_) => Refusal::unavailable(detail),
         }
     }
-}
-
-/// Reads a JSON object; nothing at all is an empty one. A list is not taken for an object.
-pub fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
-    let body = body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large("expected a shorter body"),
-        _ => Refusal::malformed(error.body_text()),
-    })?;
-    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text)
-        .and_then(|object| serde_json::from_value(object.into()))
-        .map_err(|error| Refusal::malformed(error.to_string()))
 }

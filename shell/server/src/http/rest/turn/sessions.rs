@@ -12,10 +12,10 @@ use tandem_api::rest::{
 
 use super::super::rooms::page_size;
 use super::super::{Api, Refusal};
-use super::body;
 use super::credentials::{caller, target};
 use crate::credentials::{Scope, Service, parse_name};
 use crate::http::asked::Asked;
+use crate::http::rest::body;
 use crate::relay::{Filter, SessionId, SessionView, Traffic, Transport, Whom};
 
 /// Everyone who relays at the moment, whoever has handed out the credential
