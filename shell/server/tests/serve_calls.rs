@@ -3,7 +3,7 @@
 mod running;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use running::Running;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -122,4 +122,56 @@ async fn a_restart_tells_everyone_and_everyone_comes_back_to_the_same_place() {
     assert_eq!(again.hear("joined").await["you"], joined["you"]);
     assert_eq!(get(&running, &key, "/rooms/blue-otter").await["participants"][0]["state"], "here");
     tokio::join!(running.stop(), again.until_closed());
+}
+
+#[tokio::test]
+async fn a_third_party_changes_who_may_do_what_and_sends_people_elsewhere() {
+    let running = start(None).await;
+    let key = running.key().await;
+    let ask = async |method: Method, path: &str, body: Value| {
+        let url = format!("http://{}/api/v1/rooms/{path}", running.server.address());
+        let answer = running.client.request(method, url).bearer_auth(&key).json(&body).send().await.expect("an answer");
+        (answer.status().as_u16(), serde_json::from_str::<Value>(&answer.text().await.expect("a body")).ok())
+    };
+    let (mut ann, _) = Person::join(&running, "Ann").await;
+    let (mut bo, _) = Person::join(&running, "Bo").await;
+
+    let watch = json!({ "publish": {}, "subscribe": true, "data": true, "admin": false });
+    let change = json!({ "name": "Bob", "metadata": "seat 7", "may": watch });
+    let (status, bob) = ask(Method::PATCH, "blue-otter/participants/p2", change).await;
+    assert_eq!((status, &bob.as_ref().expect("Bob")["metadata"]), (200, &json!("seat 7")));
+    bo.say(json!({ "type": "media", "id": 1, "media": { "audio": true } })).await;
+    assert_eq!(bo.hear("reply").await["reason"], "not_permitted");
+    let (status, shown) = ask(Method::GET, "blue-otter/participants/p2", json!({})).await;
+    let shown = shown.expect("Bob");
+    assert_eq!((status, &shown["name"], &shown["media"]["audio"]), (200, &json!("Bob"), &json!(false)));
+    assert_eq!(shown["may"]["publish"], json!({ "audio": false, "video": false, "screen": false }));
+    assert_eq!(ask(Method::GET, "blue-otter/participants/p9", json!({})).await.0, 404);
+    let stop = json!({ "stopped": true });
+    assert_eq!(ask(Method::PATCH, "blue-otter/participants/p2/tracks/t1", stop).await.0, 404, "it sends nothing");
+
+    assert_eq!(ask(Method::POST, "blue-otter/messages", json!({ "to": ["p1"], "data": { "n": 1 } })).await.0, 204);
+    let message = ann.hear("message").await;
+    assert_eq!((&message["from"], &message["data"]), (&json!(""), &json!({ "n": 1 })));
+    assert_eq!(ask(Method::POST, "blue-otter/messages", json!({ "data": 1, "colour": 2 })).await.0, 400);
+
+    let change = json!({ "locked": true, "metadata": "lesson 3" });
+    let (status, room) = ask(Method::PATCH, "blue-otter", change).await;
+    assert_eq!((status, &room.expect("a room")["metadata"]), (200, &json!("lesson 3")));
+    let mut eve = Person::connect(&running).await;
+    eve.say(json!({ "type": "join", "room": "blue-otter", "name": "Eve" })).await;
+    assert_eq!(eve.hear("refused").await["reason"], "room_locked");
+
+    assert_eq!(ask(Method::POST, "blue-otter/participants/p2/move", json!({ "to": "lounge" })).await.0, 409);
+    let made = running.client.post(format!("http://{}/api/v1/rooms", running.server.address())).bearer_auth(&key);
+    let made = made.json(&json!({ "name": "lounge", "tokens": true })).send().await.expect("an answer");
+    assert_eq!(made.status().as_u16(), 201);
+    assert_eq!(ask(Method::POST, "blue-otter/participants/p2/move", json!({ "to": "lounge" })).await.0, 204);
+    let moved = bo.hear("moved").await;
+    assert_eq!((&moved["room"], &bo.hear("out").await["reason"]), (&json!("lounge"), &json!("moved")));
+    let mut bo = Person::connect(&running).await;
+    bo.say(json!({ "type": "join", "room": "lounge", "name": "Bo", "token": moved["pass"] })).await;
+    let joined = bo.hear("joined").await;
+    assert_eq!(joined["participants"][0]["metadata"], "seat 7", "what was kept with him goes along");
+    running.stop().await;
 }
