@@ -7,12 +7,14 @@ mod problem;
 mod relay;
 mod rooms;
 mod sessions;
+mod tokens;
 mod turn;
 
 pub use problem::Problem;
 pub use relay::{RelayFigures, Reloaded};
 pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomMedia, RoomMember, RoomPresence, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
+pub use tokens::{NewToken, Token, TokenSource};
 pub use turn::{
     ChangeTurnKey, EndTurnSessions, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded,
     TurnFlow, TurnIceServer, TurnKey, TurnKeyList, TurnLimits, TurnSession, TurnSessionList, TurnSessionQuery,

@@ -7,7 +7,8 @@
 //! DELETE …/{room}/{session}    200: it is over
 //! ```
 //!
-//! The address of a session is its secret. Whoever has come is on the room's roster like everybody else.
+//! A POST may bring a token (RFC 9725 §4.6: `Authorization: Bearer`); without one the room decides. Afterwards the address of a
+//! session is its secret. Whoever has come is on the room's roster like everybody else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -24,10 +25,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, patch, post};
 use serde::Deserialize;
-use tandem_engine::{Command, Guest, Reply, Way};
+use tandem_engine::{Command, Grants, Guest, Reply, Way};
 
-use super::rest::{AskEngine, Refusal};
+use super::rest::{AskEngine, Refusal, bearer};
 use crate::signal::is_welcome;
+use crate::tokens::{Verifier, is_token};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -38,6 +40,8 @@ pub struct Whip {
     pub sdp_bytes: usize,
     /// Pages of other sites that may ask; see `http.allowed_origins`.
     pub allowed_origins: Vec<String>,
+    /// Checks what is brought.
+    pub tokens: Verifier,
 }
 
 /// The routes.
@@ -88,9 +92,10 @@ async fn connect(
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     expect_type(request.headers(), SDP)?;
+    let grants = grants(&whip, address, request.headers()).await?;
     let sdp = text(body(&whip, request).await?)?;
     let name = wishes.name.unwrap_or_else(|| usual.to_owned());
-    let guest = Guest { room: room.clone(), name, address, way, sdp, grants: None };
+    let guest = Guest { room: room.clone(), name, address, way, sdp, grants };
     match ask(&whip, Command::Connect(Box::new(guest))).await? {
         Reply::Connected { token, answer, version, .. } => {
             let location = format!("/{prefix}/{}/{token}", super::rest::encoded(&room));
@@ -99,6 +104,22 @@ async fn connect(
             Ok((StatusCode::CREATED, headers, patchable, answer).into_response())
         }
         other => Err(refusal(other)),
+    }
+}
+
+/// What the token grants, if one is brought.
+async fn grants(whip: &Whip, client: IpAddr, headers: &HeaderMap) -> Result<Option<Box<Grants>>, Refusal> {
+    match bearer(headers) {
+        None => Ok(None),
+        Some(token) if is_token(token) => {
+            let claims = whip.tokens.verify(client, token).await?;
+            claims.grants().map(|grants| Some(grants.into())).map_err(Refusal::bad_token)
+        }
+        Some(_) => {
+            let detail =
+                "expected a token for a room (`tandem token create`) after `Authorization: Bearer`, or no such header";
+            Err(Refusal::bad_token(detail))
+        }
     }
 }
 

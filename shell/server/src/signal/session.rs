@@ -6,12 +6,13 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tandem_api::signal::{ClientFrame, Hello, Note, ParseError, Reason, parse_frame, parse_hello};
-use tandem_engine::Origin;
+use tandem_engine::{Grants, Origin};
 
 use super::gate::Shut;
 use super::{Pass, Shared};
 use crate::engine::Transport;
 use crate::metrics;
+use crate::tokens::is_token;
 
 /// Frames that could not be understood before the transport is closed. An honest client sends none.
 const STRIKES: u8 = 10;
@@ -66,11 +67,32 @@ impl Session {
         }
     }
 
+    /// The same while no hello has come: whether the token in it is good is asked first. May be dropped while waiting; what was
+    /// said can then be said again.
+    pub async fn handle_first(&mut self, text: &str) -> Onward {
+        let token = match (parse_hello(text), &self.origin) {
+            (Ok(Hello::Join(join)), Some(origin)) if text.len() <= self.shared.config.frame_bytes => {
+                join.token.filter(|token| is_token(token)).map(|token| (origin.address, token))
+            }
+            _ => None,
+        };
+        let Some((address, token)) = token else { return self.handle_text(text) };
+        match ((self.shared.verify_token)(address, token).await, parse_hello(text)) {
+            (Ok(grants), Ok(hello)) => self.enter(hello, Some(grants.into())),
+            (Err((reason, detail)), _) => self.refuse(reason, detail),
+            (Ok(_), Err(error)) => self.misunderstood(error),
+        }
+    }
+
     pub fn handle_hello(&mut self, hello: Hello) -> Onward {
+        self.enter(hello, None)
+    }
+
+    fn enter(&mut self, hello: Hello, grants: Option<Box<Grants>>) -> Onward {
         let Some(origin) = self.origin.take() else {
             return self.refuse(Reason::AlreadyJoined, "this connection is already in a room".to_owned());
         };
-        match self.shared.engine.hello(&self.transport, origin, hello, None) {
+        match self.shared.engine.hello(&self.transport, origin, hello, grants) {
             Ok(()) => Onward::Read,
             Err(stopped) => self.refuse(Reason::Draining, stopped.to_string()),
         }
@@ -146,6 +168,7 @@ fn name(reason: Reason) -> &'static str {
         Reason::Draining => "draining",
         Reason::Forbidden => "forbidden",
         Reason::ServerFull => "server_full",
+        Reason::BadToken => "bad_token",
         Reason::TooMany => "too_many",
         _ => "other",
     }
