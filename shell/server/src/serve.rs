@@ -41,6 +41,7 @@ use crate::http::client::Trust;
 use crate::http::gate::Gate;
 use crate::http::headers::Headers;
 use crate::http::health::Health;
+use crate::http::ice::IceServers;
 use crate::http::listen::{self, Serving};
 use crate::http::opening::{SharedPort, Tls};
 use crate::http::proxied::Proxies;
@@ -429,6 +430,7 @@ fn router(
             sdp_bytes: settings.limits.sdp_bytes.bytes(),
             allowed_origins: settings.http.allowed_origins.clone(),
             tokens,
+            ice: IceServers { credentials: credentials.service.clone(), extra: settings.ice.extra_servers.clone() },
         }));
     }
     Ok(http::router(app, routes, Headers::new(trusted)))

@@ -177,6 +177,28 @@ async fn who_brings_a_token_gets_what_it_grants_and_where_one_is_needed_nobody_e
 const CHALLENGE: &str = "Bearer realm=\"tandem\"";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_is_told_the_relay_with_a_credential_of_its_own() {
+    let server = Running::start_with(|settings| {
+        settings.relay.enabled = true;
+        (settings.relay.port, settings.relay.tls_port) = (0, 0);
+    })
+    .await;
+    let port = server.server.relay_port().expect("a relay");
+    let mut seen = Vec::new();
+    for (path, way) in [("/whip/kitchen", "sendonly"), ("/whep/kitchen", "recvonly")] {
+        let made = post(&server, path, SDP, offer(way, "aaaa")).await;
+        let links: Vec<_> = made.headers().get_all("link").iter().map(|link| link.to_str().expect("text")).collect();
+        assert_eq!(links.first(), Some(&format!("<stun:localhost:{port}>; rel=\"ice-server\"").as_str()));
+        let turn = links.iter().find(|link| link.starts_with(&format!("<turn:localhost:{port}?transport=udp>")));
+        let turn = (*turn.expect("a way over UDP")).to_owned();
+        assert!(turn.contains("; credential=\"") && turn.ends_with("; credential-type=\"password\""), "{turn}");
+        seen.push(turn);
+    }
+    assert_ne!(seen.first(), seen.last(), "each has its own");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_sites_ask_where_the_operator_allows_it() {
     let server =
         Running::start_with(|settings| settings.http.allowed_origins = vec!["https://friend.example".into()]).await;

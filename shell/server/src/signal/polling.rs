@@ -252,9 +252,10 @@ pub(super) async fn close(
 async fn handle_frames(inward: &mut Inward, frames: &[Box<RawValue>]) {
     let Some(session) = inward.session.as_mut() else { return };
     for frame in frames {
-        let onward = match session.has_hello() {
-            true => session.handle_text(frame.get()),
-            false => Box::pin(session.handle_first(frame.get())).await,
+        let onward = if session.has_hello() {
+            session.handle_text(frame.get())
+        } else {
+            Box::pin(session.handle_first(frame.get())).await
         };
         if onward == Onward::Close {
             // What was refused waits in the outbox, which is finished; the rest of the post is not read.

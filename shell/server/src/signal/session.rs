@@ -49,38 +49,37 @@ impl Session {
         self.origin.is_none()
     }
 
-    /// A frame as text.
+    /// A later frame as text.
     pub fn handle_text(&mut self, text: &str) -> Onward {
         if text.len() > self.shared.config.frame_bytes {
             return self.too_large(text.len());
         }
-        if self.has_hello() {
-            match parse_frame(text) {
-                Ok(frame) => self.handle_frame(frame),
-                Err(error) => self.misunderstood(error),
-            }
-        } else {
-            match parse_hello(text) {
-                Ok(hello) => self.handle_hello(hello),
-                Err(error) => self.misunderstood(error),
-            }
+        match parse_frame(text) {
+            Ok(frame) => self.handle_frame(frame),
+            Err(error) => self.misunderstood(error),
         }
     }
 
-    /// The same while no hello has come: whether the token in it is good is asked first. May be dropped while waiting; what was
-    /// said can then be said again.
+    /// A frame as long as no hello has come: whether the token in it is good is asked first. May be dropped while waiting; what
+    /// was said can then be said again.
     pub async fn handle_first(&mut self, text: &str) -> Onward {
-        let token = match (parse_hello(text), &self.origin) {
-            (Ok(Hello::Join(join)), Some(origin)) if text.len() <= self.shared.config.frame_bytes => {
-                join.token.filter(|token| is_token(token)).map(|token| (origin.address, token))
+        if text.len() > self.shared.config.frame_bytes {
+            return self.too_large(text.len());
+        }
+        let hello = match parse_hello(text) {
+            Ok(hello) => hello,
+            Err(error) => return self.misunderstood(error),
+        };
+        let token = match (&hello, &self.origin) {
+            (Hello::Join(join), Some(origin)) => {
+                join.token.clone().filter(|token| is_token(token)).map(|token| (origin.address, token))
             }
             _ => None,
         };
-        let Some((address, token)) = token else { return self.handle_text(text) };
-        match ((self.shared.verify_token)(address, token).await, parse_hello(text)) {
-            (Ok(grants), Ok(hello)) => self.enter(hello, Some(grants.into())),
-            (Err((reason, detail)), _) => self.refuse(reason, detail),
-            (Ok(_), Err(error)) => self.misunderstood(error),
+        let Some((address, token)) = token else { return self.handle_hello(hello) };
+        match (self.shared.verify_token)(address, token).await {
+            Ok(grants) => self.enter(hello, Some(grants.into())),
+            Err((reason, detail)) => self.refuse(reason, detail),
         }
     }
 
