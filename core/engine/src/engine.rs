@@ -70,11 +70,8 @@ impl Engine {
     /// The plane of a shard has lost all it had: whoever was connected to it has to connect again.
     pub fn handle_media_lost(&mut self, now: Now, shard: usize) {
         for key in self.rooms.keys() {
-            if self.ctx.planes.shard(key.0) != shard {
-                continue;
-            }
-            let Some(room) = self.rooms.room_mut(key) else { continue };
-            room.lose_media(&mut self.ctx, now);
+            let Some(room) = self.rooms.room_mut(key).filter(|room| room.is_at(shard)) else { continue };
+            room.lose_media(&mut self.ctx, now, shard);
             self.settle(now, key);
         }
     }

@@ -163,7 +163,7 @@ impl Plane {
         let looks = track.import_mut().is_some_and(|import| import.look_at.take_if(|at| *at <= now).is_some());
         let mut has_stopped = false;
         if looks {
-            has_stopped = track.streams.iter_mut().fold(false, |any, stream| stream.rates.has_stopped(now) || any);
+            track.streams.iter_mut().for_each(|stream| has_stopped |= stream.rates.has_stopped(now));
             let flows = track.streams.iter().any(|stream| stream.rates.flows());
             track.import_mut().into_iter().for_each(|import| import.look_at = flows.then(|| now + REPORT));
         }

@@ -218,7 +218,10 @@ impl Plane {
 
     /// Peers, their tracks, and slots in which one is shown.
     pub fn census(&self) -> (usize, usize, usize) {
-        (self.endpoints.len(), self.tracks.len() - self.imports(), self.tracks.iter().map(|(_, track)| track.slots.len()).sum())
+        let (own, shown) = self.tracks.iter().fold((0, 0), |(own, shown), (_, track)| {
+            (own + usize::from(track.import().is_none()), shown + track.slots.len())
+        });
+        (self.endpoints.len(), own, shown)
     }
 
     /// Tracks of other planes that may be shown here.
