@@ -174,3 +174,88 @@ impl Plane {
         groups.into_iter().for_each(|group| self.forget_far_voices(group, |from| from != shard));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tandem_rtp::{PayloadType, Timestamp, payload::Codec};
+    use tandem_webrtc::{Breadth, Credentials, Identity, Key, Local, Mode, Path};
+
+    use super::*;
+    use crate::allocate::Kind;
+    use crate::carrier::Origin;
+    use crate::crossing::Way;
+    use crate::{Command, Config, EndpointId, MAX_DATAGRAM, Mark, Payload, Publication, StreamSpec};
+
+    #[derive(Default)]
+    struct Sink(Vec<u8>);
+
+    impl Outbox for Sink {
+        fn room(&mut self) -> &mut [u8] {
+            self.0.resize(MAX_DATAGRAM, 0);
+            &mut self.0
+        }
+
+        fn commit(&mut self, _: Path, _: usize, _: Mark) {}
+    }
+
+    fn plane(now: Instant) -> Plane {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let certificate = rcgen::CertificateParams::new(Vec::new()).expect("names").self_signed(&key).expect("one");
+        let identity = Identity::new(certificate.der(), Key::Pkcs8(&key.serialize_der())).expect("an identity");
+        let local = Local::new(identity).expect("usable");
+        let config = tandem_webrtc::Config { local, breadth: Breadth::Browsers, ice: Mode::Lite, max_message: 1 << 10 };
+        let listens = Vec::new();
+        Plane::new(Config { transports: Arc::new(config), foreign: None, listens, clock: (now, 0) }, [1, 2, 3, 4])
+    }
+
+    #[test]
+    fn values_that_no_plane_would_tell_change_nothing() {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+        let now = Instant::now();
+        let (mut plane, mut out) = (plane(now), Sink::default());
+        let number = PayloadType::new(96).expect("seven bits");
+        let payloads = vec![Payload { codec: Codec::Vp8, number, rtx: None, red: None }];
+        let streams = vec![StreamSpec::default(); 2];
+        let publication = Publication { mid: "1".to_owned(), kind: Kind::Camera, payloads, streams };
+        let (endpoint, credentials) = (EndpointId(1), Credentials::new([7; 24]));
+        let add = Command::Add { endpoint, credentials, ids: Ids::default(), breadth: Breadth::Browsers };
+        let (own, far) = (TrackId(1), TrackId(2));
+        let publish = Command::Publish { endpoint, track: own, publication: publication.clone() };
+        for command in [add, publish, Command::Import { track: far, home: Shard(1), publication }] {
+            plane.handle_command(now, command, &mut out);
+        }
+        let parcel = |track: TrackId, stream: u8, bytes: &[u8]| {
+            let (way, ids) = (Way::default(), Ids::default());
+            Tells::Packet(Box::new(Parcel { track, stream, is_again: true, way, ids, bytes: bytes.into() }))
+        };
+        let info = SenderInfo { ntp: 0, rtp: Timestamp(0), packets: 0, octets: 0 };
+        let packet = [&[0x80, 96][..], &[0; 30]].concat();
+        let mut tells = vec![
+            Tells::Wanted { track: own, streams: u8::MAX },
+            Tells::Keyframe { track: own, stream: u8::MAX },
+            Tells::Keyframe { track: far, stream: 0 },
+            Tells::Clock { track: far, stream: u8::MAX, info },
+            Tells::Wanted { track: far, streams: 1 },
+            Tells::Dropped { track: far },
+        ];
+        for stream in [0, 1, 2, 4, u8::MAX] {
+            tells.extend([&[][..], &[0x80], &[0xff; 40], &packet].map(|bytes| parcel(far, stream, bytes)));
+            tells.push(parcel(own, stream, &packet));
+        }
+        for from in [Shard(1), Shard(2), Shard(usize::MAX)] {
+            for tells in tells.clone() {
+                plane.handle_crossing(now, from, Crossing(tells), &mut out);
+            }
+        }
+        assert_eq!((plane.census(), plane.imports(), plane.counters().received), ((1, 1, 0), 1, 0));
+        let carriers = &plane.tracks.iter().next().expect("the first").1.carriers;
+        assert_eq!(carriers.iter().map(|carrier| carrier.streams).collect::<Vec<_>>(), [2, 2, 2]);
+        let answers: VecDeque<_> = std::iter::from_fn(|| plane.poll_crossing()).collect();
+        // It is told that it wants nothing yet; and whoever asks at the wrong place that there is nothing.
+        assert_eq!(answers.front(), Some(&(Shard(1), Crossing(Tells::Wanted { track: far, streams: 0 }))));
+        assert_eq!(answers.iter().filter(|(_, it)| *it == Crossing(Tells::Gone { track: far })).count(), 3);
+        assert!(matches!(&plane.tracks.iter().nth(1).expect("the second").1.origin, Origin::There(_)));
+    }
+}
