@@ -114,7 +114,8 @@ impl Room {
             Ok((answer, _)) => {
                 self.fill(ctx, number);
                 self.make_room(ctx, now);
-                Ok(Reply::Connected { token, participant: identity(number), answer, version: 1 })
+                let (participant, user) = (identity(number), self.user(number));
+                Ok(Reply::Connected { token, participant, answer, version: 1, user })
             }
             Err(refusal) => {
                 self.depart(ctx, now, number, LeaveReason::Left);

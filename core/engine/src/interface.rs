@@ -191,8 +191,9 @@ pub enum Reply {
     Participant(Box<Participant>),
     /// To `DeleteRoom`, `RemoveParticipant`, `MoveParticipant`, `Tell`, `Disconnect`, and `Trickle` of candidates.
     Done,
-    /// To `Connect`. The token names the connection from here on; nobody else knows it.
-    Connected { token: String, participant: String, answer: String, version: u32 },
+    /// To `Connect`. The token names the connection from here on; nobody else knows it. `user`: the user part of its TURN user
+    /// name, if it needs the relay.
+    Connected { token: String, participant: String, answer: String, version: u32, user: String },
     /// To `Trickle`: ICE begins anew, with these credentials of ours.
     Restarted { fragment: String, version: u32 },
     /// To `Trickle`: it speaks of a state that has been superseded.

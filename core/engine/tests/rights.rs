@@ -2,14 +2,17 @@
 
 mod house;
 
+use house::offers::{self, M};
 use house::{House, config, grants, join, offer, wanted};
 use tandem_api::signal::{
     ClientFrame, Door, Entry, Event, Hello, Join, LeaveReason, Look, Media, Note, Outcome, Participant, Permissions,
-    Reason, Topology, parse_frame,
+    Reason, Source, Topology, parse_frame,
 };
 use tandem_engine::{
-    Command, Config, CreateRoom, Grants, Happening, Output, ParticipantChange, Reply, RoomChange, TransportId,
+    Command, Config, CreateRoom, Grants, Guest, Happening, Output, ParticipantChange, Reply, RoomChange, TransportId,
+    Way,
 };
+use tandem_media as media;
 use tandem_media::terms::Terms;
 
 const NOTHING: Media = Media { audio: false, video: false, screen: false };
@@ -288,4 +291,106 @@ fn third_parties_hear_what_happens_in_order_and_nothing_where_they_do_not_listen
     let mut quiet = House::with(Config { hooks: false, ..config() });
     quiet.join(1, "a", "Ann");
     assert!(!quiet.all.iter().any(|output| matches!(output, Output::Hook(_))));
+}
+
+// --- through the plane ---
+
+const CAMERA: [M; 3] = [M::Data("0"), M::Sends("1", Source::Microphone), M::Sends("2", Source::Camera)];
+const VIEWER: [M; 2] = [M::Receives("0", "audio"), M::Receives("1", "video")];
+
+#[test]
+fn what_may_not_be_sent_is_not_agreed_on_and_what_was_is_stopped() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    house.enter(2, "a", "Bo", Grants { may: Permissions { publish: AUDIO, ..WATCH }, ..grants("bo") });
+    assert_eq!(offers::offer(&mut house, 2, (1, "uuuu"), &CAMERA), Outcome::Ok);
+    let tracks = person(&mut house, "a", "p2").tracks;
+    assert_eq!(tracks.iter().map(|track| track.source).collect::<Vec<_>>(), [Source::Microphone]);
+    house.ask(2, |id| ClientFrame::Media { id, media: AUDIO });
+    house.clear();
+    house.ask(1, |id| permit(id, "p2", WATCH));
+    assert!(person(&mut house, "a", "p2").tracks[0].stopped);
+    let is_mute = |command: &media::Command| matches!(command, media::Command::Mute { muted: true, .. });
+    assert!(offers::commands(&house).iter().any(is_mute));
+    house.clear();
+    house.ask(1, |id| permit(id, "p2", Permissions::USUAL));
+    assert!(person(&mut house, "a", "p2").tracks[0].stopped, "its owner turns it on, and nobody else");
+    house.ask(2, |id| ClientFrame::Media { id, media: AUDIO });
+    assert!(!person(&mut house, "a", "p2").tracks[0].stopped);
+}
+
+#[test]
+fn who_may_not_subscribe_gets_nothing_and_who_may_not_speak_is_hushed() {
+    let mut house = house();
+    house.join(1, "a", "Ann");
+    offers::offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    house.join(2, "a", "Bo");
+    offers::offer(&mut house, 2, (2, "bbbb"), &VIEWER);
+    house.clear();
+    house.ask(1, |id| permit(id, "p2", Permissions { subscribe: false, data: false, ..Permissions::USUAL }));
+    let told = offers::commands(&house);
+    assert_eq!(told.iter().filter(|it| matches!(it, media::Command::Show { track: None, .. })).count(), 2);
+    assert!(told.iter().any(|it| matches!(it, media::Command::Hush { hushed: true, .. })));
+    assert_eq!(house.reason(2, |id| ClientFrame::Watch { id, slots: Vec::new() }), Reason::NotPermitted);
+    house.enter(3, "a", "Cy", Grants { may: Permissions { data: false, ..Permissions::USUAL }, ..grants("cy") });
+    house.clear();
+    offers::offer(&mut house, 3, (3, "cccc"), &CAMERA);
+    let hushed = offers::commands(&house).iter().any(|it| matches!(it, media::Command::Hush { hushed: true, .. }));
+    assert!(hushed, "from the first on");
+}
+
+#[test]
+fn whip_and_whep_take_a_token_for_what_it_grants() {
+    let mut house = House::with(Config { tokens: true, planes: vec![Terms::new([7; 32], Vec::new())], ..config() });
+    let publisher = [M::Sends("0", Source::Microphone), M::Sends("1", Source::Camera)];
+    let mut connect = |way, lines: &[M], grants: Option<Grants>| {
+        let (address, sdp) = ([192, 0, 2, 9].into(), offers::sdp(5, "gggg", lines));
+        let grants = grants.map(Box::new);
+        let guest = Guest { room: "a".into(), name: "Encoder".into(), address, way, sdp, grants };
+        match house.command(Command::Connect(Box::new(guest))) {
+            Reply::Connected { answer, .. } => Ok(answer),
+            Reply::Refused { reason, .. } => Err(reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(connect(Way::Whip, &publisher, None), Err(Reason::TokenNeeded));
+    let limited = Grants { may: Permissions { publish: AUDIO, subscribe: false, ..WATCH }, ..grants("obs") };
+    assert_eq!(connect(Way::Whep, &VIEWER, Some(limited.clone())), Err(Reason::NotPermitted));
+    assert_eq!(
+        connect(Way::Whip, &publisher, Some(Grants { may: WATCH, ..limited.clone() })),
+        Err(Reason::NotPermitted)
+    );
+    let answer = connect(Way::Whip, &publisher, Some(Grants { name: Some("Studio".into()), ..limited })).expect("in");
+    let video = answer.split("m=video").nth(1).expect("an m-line");
+    assert!(video.contains("a=inactive"), "{answer}");
+    let studio = person(&mut house, "a", "p1");
+    assert_eq!((studio.name.as_str(), studio.identity.as_deref()), ("Studio", Some("obs")));
+    assert_eq!(studio.media, AUDIO);
+}
+
+#[test]
+fn a_track_is_stopped_from_outside_and_third_parties_hear_of_tracks() {
+    let mut house = House::with(Config { hooks: true, planes: vec![Terms::new([7; 32], Vec::new())], ..config() });
+    house.join(1, "a", "Ann");
+    offers::offer(&mut house, 1, (1, "aaaa"), &CAMERA);
+    let stop = |track: &str, stopped| Command::StopTrack {
+        room: "a".into(),
+        participant: "p1".into(),
+        track: track.into(),
+        stopped,
+    };
+    assert_eq!(house.command(stop("t9", true)), Reply::NotFound);
+    assert!(matches!(house.command(stop("t2", true)), Reply::Participant(ann) if ann.tracks[1].stopped));
+    assert!(matches!(house.events(1).last(), Some(Event::Muted { by, source: Source::Camera }) if by.is_empty()));
+    assert!(matches!(house.command(stop("t2", false)), Reply::Participant(ann) if !ann.tracks[1].stopped));
+    house.ask(1, |id| ClientFrame::MediaClose { id });
+    let tracks = house.all.iter().filter_map(|output| match output {
+        Output::Hook(hook) => match &hook.what {
+            Happening::TrackPublished { track, .. } => Some(format!("+{}", track.id)),
+            Happening::TrackUnpublished { track, .. } => Some(format!("-{}", track.id)),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(tracks.collect::<Vec<_>>(), ["+t1", "+t2", "-t1", "-t2"]);
 }

@@ -90,3 +90,19 @@ fn who_does_not_read_loses_the_lane_and_the_others_hear_everything() {
     let unsaid = world.plane.counters().unsaid;
     assert!((100..150).contains(&unsaid), "{unsaid} of the lossy lane, and one of the other");
 }
+
+#[test]
+fn what_a_hushed_member_says_reaches_nobody_and_it_hears_all_the_same() {
+    let mut world = meeting(2);
+    world.tell(Command::Hush { endpoint: EndpointId(1), hushed: true });
+    world.say(1, "reliable", &to(0, "not for you"));
+    world.say(2, "reliable", &to(0, "for you"));
+    world.run_ms(50);
+    assert!(heard(&world, 2).is_empty());
+    assert_eq!(heard(&world, 1), [("reliable", 2, "for you")]);
+    assert_eq!(world.plane.counters().misspoken, 1);
+    world.tell(Command::Hush { endpoint: EndpointId(1), hushed: false });
+    world.say(1, "reliable", &to(0, "again"));
+    world.run_ms(50);
+    assert_eq!(heard(&world, 2), [("reliable", 1, "again")]);
+}

@@ -15,6 +15,8 @@ pub mod relay;
 pub mod serve;
 pub mod signal;
 pub mod tls;
+pub mod tokens;
+pub mod webhooks;
 
 mod banner;
 mod local;

@@ -93,6 +93,7 @@ metrics! {
     Counter HTTP_REQUESTS_TOTAL = "http_requests_total" {"status"}, "Requests answered, by class of status: `1xx` to `5xx`.";
     Histogram HTTP_REQUEST_SECONDS = "http_request_seconds", "From the request's headers to the answer's headers; waiting polls and WebSockets are not counted.";
     Counter API_KEYS_REFUSED_TOTAL = "api_keys_refused_total" {"reason"}, "API requests without a valid key: `missing`, `wrong`, or `blocked` after too many wrong ones.";
+    Counter TOKENS_REFUSED_TOTAL = "tokens_refused_total" {"reason"}, "Tokens for rooms that were not taken: `forged` (or made with a key that is unknown or revoked), `bad` (expired, or of claims that cannot be read), `blocked` after too many wrong ones, or `unavailable`, because the database did not answer.";
     Counter TURN_CREDENTIALS_ISSUED_TOTAL = "turn_credentials_issued_total", "Credentials handed out to applications.";
     Gauge TURN_ALLOCATIONS = "turn_allocations", "Live TURN allocations.";
     Counter TURN_ALLOCATED_TOTAL = "turn_allocated_total", "TURN allocations made.";
@@ -138,6 +139,9 @@ metrics! {
     Counter SIGNAL_OVERFLOWS_TOTAL = "signal_overflows_total", "Transports closed because too much was waiting for a client that reads too slowly.";
     Counter SIGNAL_SHUT_OUT_TOTAL = "signal_shut_out_total" {"limit"}, "Connections refused because of a limit: `total` or `address`.";
     Counter ENGINE_RECORDS_DROPPED_TOTAL = "engine_records_dropped_total", "Lines of history lost because the store was too slow.";
+    Counter WEBHOOKS_DELIVERED_TOTAL = "webhooks_delivered_total", "Events that a program of yours has taken, by each URL.";
+    Counter WEBHOOKS_RETRIED_TOTAL = "webhooks_retried_total", "Attempts that had to be repeated.";
+    Counter WEBHOOKS_DROPPED_TOTAL = "webhooks_dropped_total" {"reason"}, "Events that did not arrive: `full`, because too many waited, or `failed`, after too many attempts.";
     Counter STORE_WRITES_TOTAL = "store_writes_total", "Changes written to the database.";
     Counter STORE_WRITES_DROPPED_TOTAL = "store_writes_dropped_total", "Changes lost because the database was too slow or failed.";
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use futures_util::FutureExt as _;
+use tandem_api::signal::Reason;
 use tandem_store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal as on_signal};
@@ -40,6 +41,7 @@ use crate::http::client::Trust;
 use crate::http::gate::Gate;
 use crate::http::headers::Headers;
 use crate::http::health::Health;
+use crate::http::ice::IceServers;
 use crate::http::listen::{self, Serving};
 use crate::http::opening::{SharedPort, Tls};
 use crate::http::proxied::Proxies;
@@ -47,8 +49,9 @@ use crate::http::redirect::{self, Target};
 use crate::http::rest::{self, Api, Keys};
 use crate::http::{self, App};
 use crate::relay::Handover;
-use crate::signal::{self, GateLimits, KeyVerifier};
+use crate::signal::{self, GateLimits};
 use crate::tls::{self, Certificates};
+use crate::tokens::{Refused, Verifier};
 use crate::{log, metrics};
 
 use bind::bind;
@@ -390,6 +393,7 @@ fn api(
 ) -> Api {
     Api {
         keys: Keys::new(calls.store.clone(), credentials.attempts.clone()),
+        public_url: settings.http.public_url.as_ref().map(ToString::to_string),
         store: calls.store.clone(),
         engine: calls.ask(),
         credentials: credentials.service.clone(),
@@ -406,7 +410,7 @@ fn router(
     gate: &Arc<Gate>,
     certificates: &Certificates,
 ) -> anyhow::Result<Router> {
-    let keys = api.keys.clone();
+    let (keys, tokens) = (api.keys.clone(), api.keys.tokens().clone());
     let app = App {
         health: health.clone(),
         gate: gate.clone(),
@@ -414,7 +418,7 @@ fn router(
         metrics_access: settings.metrics.access,
         keys: keys.clone(),
     };
-    let signalling = signal::routes(calls.engine.clone(), signal_config(settings), verifier(keys));
+    let signalling = signal::routes(calls.engine.clone(), signal_config(settings), verifiers(keys, tokens.clone()));
     let trusted = certificates.is_trusted() && !settings.http.behind_proxy;
     let mut routes = signalling.merge(rest::routes(api));
     if settings.relay.credential_dialects && settings.relay.enabled {
@@ -425,6 +429,8 @@ fn router(
             engine: calls.ask(),
             sdp_bytes: settings.limits.sdp_bytes.bytes(),
             allowed_origins: settings.http.allowed_origins.clone(),
+            tokens,
+            ice: IceServers { credentials: credentials.service.clone(), extra: settings.ice.extra_servers.clone() },
         }));
     }
     Ok(http::router(app, routes, Headers::new(trusted)))
@@ -441,11 +447,29 @@ fn signal_config(settings: &Settings) -> signal::Config {
     }
 }
 
-fn verifier(keys: Keys) -> KeyVerifier {
-    Arc::new(move |text| {
+fn verifiers(keys: Keys, tokens: Verifier) -> signal::Verifiers {
+    let key = move |text: String| {
         let keys = keys.clone();
         async move { keys.is_valid(&text).await }.boxed()
-    })
+    };
+    let token = move |client, text: String| {
+        let tokens = tokens.clone();
+        async move {
+            let claims =
+                tokens.verify(client, &text).await.map_err(|refused| (reason(&refused), refused.to_string()))?;
+            claims.grants().map_err(|detail| (Reason::BadToken, detail))
+        }
+        .boxed()
+    };
+    signal::Verifiers { key: Arc::new(key), token: Arc::new(token) }
+}
+
+fn reason(refused: &Refused) -> Reason {
+    match refused {
+        Refused::Blocked { .. } => Reason::TooMany,
+        Refused::Forged(_) | Refused::Bad(_) => Reason::BadToken,
+        Refused::Unavailable => Reason::ServerFull,
+    }
 }
 
 fn serving(

@@ -2,9 +2,14 @@
 
 mod running;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, LOCATION, ORIGIN};
 use reqwest::{Method, Response, StatusCode};
 use running::Running;
+use tandem_api::signal::Media;
+use tandem_server::tokens::Wanted;
+use tandem_store::Signer;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -109,6 +114,87 @@ async fn what_is_no_offer_is_refused_with_the_reason() {
     let nobody =
         server.client.patch(server.url("/whip/kitchen/x")).header(CONTENT_TYPE, FRAGMENT).body("a=ice-ufrag:a\r\n");
     assert_eq!(nobody.send().await.expect("an answer").status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+/// What this key signs for whoever may send that in the kitchen.
+fn token(key: &str, publish: Media) -> String {
+    let wanted = Wanted {
+        room: "kitchen".into(),
+        identity: "camera-1".into(),
+        name: Some("By the door".into()),
+        metadata: None,
+        ttl: Duration::from_secs(60),
+        publish,
+        subscribe: false,
+        data: true,
+        admin: false,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    wanted.mint(&Signer::of_key(key).expect("a key"), now).expect("a token").token
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_brings_a_token_gets_what_it_grants_and_where_one_is_needed_nobody_enters_without() {
+    let server = Running::start_with(|settings| settings.rooms.tokens = true).await;
+    let key = server.key().await;
+    let ask = async |path: &str, way: &str, bearer: Option<&str>| {
+        let request = server.client.post(server.url(path)).header(CONTENT_TYPE, SDP).body(offer(way, "aaaa"));
+        let request = if let Some(token) = bearer { request.bearer_auth(token) } else { request };
+        request.send().await.expect("an answer")
+    };
+    let without = ask("/whip/kitchen", "sendonly", None).await;
+    assert_eq!((without.status(), header(&without, "www-authenticate")), (StatusCode::UNAUTHORIZED, CHALLENGE.into()));
+
+    let all = token(&key, Media::ALL);
+    let made = ask("/whip/kitchen", "sendonly", Some(&all)).await;
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let people = participants(&server, &key).await;
+    assert_eq!((people[0]["name"].as_str(), people.as_array().map(Vec::len)), (Some("By the door"), Some(1)));
+    // The session's address is enough from here on.
+    let end = server.client.delete(server.url(&header(&made, LOCATION))).send().await.expect("an answer");
+    assert_eq!(end.status(), StatusCode::OK);
+
+    let silent = token(&key, Media { audio: false, video: false, screen: true });
+    for (path, way, bearer, status, says) in [
+        ("/whip/kitchen", "sendonly", silent.as_str(), StatusCode::FORBIDDEN, "may not send"),
+        ("/whep/kitchen", "recvonly", &all, StatusCode::FORBIDDEN, "does not let you get"),
+        ("/whip/garden", "sendonly", &all, StatusCode::UNAUTHORIZED, "for the room `kitchen`"),
+        ("/whip/kitchen", "sendonly", &format!("{all}x"), StatusCode::UNAUTHORIZED, "signature is wrong"),
+        ("/whip/kitchen", "sendonly", &key, StatusCode::UNAUTHORIZED, "expected a token for a room"),
+    ] {
+        let refused = ask(path, way, Some(bearer)).await;
+        assert_eq!(refused.status(), status, "{says}");
+        if status == StatusCode::UNAUTHORIZED {
+            assert_eq!(header(&refused, "www-authenticate"), format!("{CHALLENGE}, error=\"invalid_token\""));
+        }
+        let problem: serde_json::Value = refused.json().await.expect("a problem");
+        assert!(problem["detail"].as_str().unwrap_or_default().contains(says), "{problem}");
+    }
+    server.stop().await;
+}
+
+const CHALLENGE: &str = "Bearer realm=\"tandem\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_is_told_the_relay_with_a_credential_of_its_own() {
+    let server = Running::start_with(|settings| {
+        settings.relay.enabled = true;
+        (settings.relay.port, settings.relay.tls_port) = (0, 0);
+    })
+    .await;
+    let port = server.server.relay_port().expect("a relay");
+    let mut seen = Vec::new();
+    for (path, way) in [("/whip/kitchen", "sendonly"), ("/whep/kitchen", "recvonly")] {
+        let made = post(&server, path, SDP, offer(way, "aaaa")).await;
+        let links: Vec<_> = made.headers().get_all("link").iter().map(|link| link.to_str().expect("text")).collect();
+        assert_eq!(links.first(), Some(&format!("<stun:localhost:{port}>; rel=\"ice-server\"").as_str()));
+        let turn = links.iter().find(|link| link.starts_with(&format!("<turn:localhost:{port}?transport=udp>")));
+        let turn = (*turn.expect("a way over UDP")).to_owned();
+        assert!(turn.contains("; credential=\"") && turn.ends_with("; credential-type=\"password\""), "{turn}");
+        seen.push(turn);
+    }
+    assert_ne!(seen.first(), seen.last(), "each has its own");
     server.stop().await;
 }
 

@@ -1,9 +1,13 @@
 //! Keys of the HTTP API: `tk_<id>_<secret>`, of which only the SHA-256 of the secret is stored.
 //!
 //! The secret has 256 random bits, so a fast hash is enough: nobody can try them all.
+//!
+//! A key signs, too: tokens for rooms, and what webhooks tell. What it signs with is made of that hash, so that whoever holds
+//! the key can make it, the server can, and so can whoever reads this table.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -32,6 +36,29 @@ pub struct MadeKey {
     pub key: Key,
     /// Shown once, and never again.
     pub text: String,
+}
+
+/// What a key signs with. Its text is the key of HMAC as it stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// The key's identity: `iss` of what is signed.
+    pub id: String,
+    /// The secret.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signer").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Signer {
+    /// Of the key that this text is. `None`: it is none. Whether it is known, and good, is not asked.
+    pub fn of_key(text: &str) -> Option<Signer> {
+        let (id, secret) = split(text)?;
+        Some(Signer { id: id.to_owned(), secret: signing_secret(&hash(secret)) })
+    }
 }
 
 const ID_BYTES: usize = 6;
@@ -75,12 +102,7 @@ impl Store {
 
     /// The key this text is, if it is one and may be used.
     pub async fn authenticate(&self, text: &str, now: u64) -> Result<Option<Key>, Error> {
-        let Some((id, secret)) = text.strip_prefix("tk_").and_then(|rest| rest.split_once('_')) else {
-            return Ok(None);
-        };
-        if id.len() != 2 * ID_BYTES || secret.len() > 2 * SECRET_BYTES {
-            return Ok(None);
-        }
+        let Some((id, secret)) = split(text) else { return Ok(None) };
         let row = sqlx::query("SELECT * FROM api_keys WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };
         let stored: Vec<u8> = row.try_get("hash")?;
@@ -88,13 +110,49 @@ impl Store {
         if !bool::from(stored.as_slice().ct_eq(&hash(secret))) || key.revoked_at.is_some() {
             return Ok(None);
         }
-        if key.last_used_at.is_none_or(|last| now.saturating_sub(last) >= USE_INTERVAL_MS) {
-            let update = sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(signed(now)).bind(id);
-            update.execute(&self.pool).await?;
-        }
+        self.note_use(&key, now).await?;
         Ok(Some(key))
     }
+
+    /// What the key of this identity signs with. `None`: it is unknown or revoked.
+    pub async fn signer(&self, id: &str) -> Result<Option<Signer>, Error> {
+        let row = sqlx::query("SELECT * FROM api_keys WHERE id = ? AND revoked_at IS NULL").bind(id);
+        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let stored: Vec<u8> = row.try_get("hash")?;
+        Ok(Some(Signer { id: id.to_owned(), secret: signing_secret(&stored) }))
+    }
+
+    /// Something that the key of this identity has signed was found to be good.
+    pub async fn note_signed(&self, id: &str, now: u64) -> Result<(), Error> {
+        let row = sqlx::query("SELECT * FROM api_keys WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(()) };
+        self.note_use(&read(&row)?, now).await
+    }
+
+    async fn note_use(&self, key: &Key, now: u64) -> Result<(), Error> {
+        if key.last_used_at.is_none_or(|last| now.saturating_sub(last) >= USE_INTERVAL_MS) {
+            let update = sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(signed(now));
+            update.bind(&key.id).execute(&self.pool).await?;
+        }
+        Ok(())
+    }
 }
+
+/// Identity and secret of a key, as far as its form goes.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let (id, secret) = text.strip_prefix("tk_")?.split_once('_')?;
+    (id.len() == 2 * ID_BYTES && !secret.is_empty() && secret.len() <= 2 * SECRET_BYTES).then_some((id, secret))
+}
+
+/// From what is stored of a key.
+fn signing_secret(stored: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(stored).expect("HMAC takes a key of any length");
+    mac.update(PURPOSE);
+    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+}
+
+/// Keeps the secret apart from anything else that is ever made of the hash.
+const PURPOSE: &[u8] = b"tandem room tokens";
 
 fn read(row: &SqliteRow) -> Result<Key, sqlx::Error> {
     Ok(Key {
@@ -128,4 +186,23 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 pub(crate) fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_key_signs_with_can_be_made_with_any_tool() {
+        // printf SECRET | openssl dgst -sha256 -binary | xxd -p -c 64, and then
+        // printf 'tandem room tokens' | openssl dgst -sha256 -mac HMAC -macopt hexkey:HASH -binary | basenc --base64url
+        let signer = Signer::of_key("tk_0123456789ab_secret").expect("a key");
+        assert_eq!((signer.id.as_str(), signer.secret.as_str()), ("0123456789ab", EXPECTED));
+        assert!(!format!("{signer:?}").contains(EXPECTED));
+        for wrong in ["", "tk_0123456789ab_", "tk_0123_secret", "ta_0123456789ab_secret", "secret"] {
+            assert_eq!(Signer::of_key(wrong), None, "{wrong}");
+        }
+    }
+
+    const EXPECTED: &str = "2r4hAHqwTGV1pzksTfohNxc0JZt2CSPXxGrVvZs5NIE";
 }

@@ -21,7 +21,7 @@ pub use applications::{Application, ApplicationChange, Bounds, MadeApplication, 
 pub use database::{Error, Store};
 pub use history::{Filter, Mode, Page, Participation, Position, Session, SessionDetail};
 pub use kept::Restored;
-pub use keys::{Key, MadeKey};
+pub use keys::{Key, MadeKey, Signer};
 pub use revoked::{Kind, Revoked};
 pub use turn_users::{
     Facts, Heard, ListedTurnUser, OauthKey, PeerRule, RealmOption, Record, TurnUser, TurnUsers, Watch,

@@ -2,6 +2,7 @@
 import type { Page } from "@playwright/test";
 import { createHash } from "node:crypto";
 import { readFile, truncate, writeFile } from "node:fs/promises";
+import { launch } from "../src/chromium.ts";
 import { expect, test } from "../src/fixtures.ts";
 import { advances } from "../src/measure.ts";
 import { moving, pictures, sees } from "../src/pictures.ts";
@@ -27,6 +28,9 @@ async function comesToRest(page: Page): Promise<void> {
     )
     .toBe(0);
 }
+
+/** Of a camera. */
+const SMALL = { width: 160, height: 90 };
 
 async function gather(person: (name: string) => Promise<Person>, room: string, names: string[]): Promise<Person[]> {
   const people: Person[] = [];
@@ -55,6 +59,27 @@ for (const names of [
     }
   });
 }
+
+test("all nine see each other, and hear who speaks", async ({ person, room, playwright }) => {
+  test.slow();
+  // Nine pages in which eight pictures come each: as many as two cores can show take cameras of two pictures a second.
+  const browser = await playwright.chromium.launch(launch(["--use-fake-device-for-media-stream=fps=2"]));
+  const names = ["Ann", "Ben", "Cora", "Dan", "Eve", "Finn", "Gus", "Hal", "Ida"];
+  const people: Person[] = [];
+  for (const name of names) {
+    const someone = await person(name, { browser, camera: SMALL, context: { viewport: { width: 640, height: 480 } } });
+    await someone.enters(room);
+    if (people.length >= 2) await someone.button(words.bar.microphone).click();
+    people.push(someone);
+  }
+  for (const { page } of people) {
+    await expect(page.getByTestId("remote-video")).toHaveCount(names.length - 1);
+    await sees(page, names.length - 1);
+    await expect.poll(() => open(page)).toBe(1);
+    await advances(page, ["audioPackets"]);
+  }
+  await browser.close();
+});
 
 test("whoever speaks is large, by the word of the server", async ({ person, room }) => {
   test.slow();

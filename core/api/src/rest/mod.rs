@@ -8,6 +8,7 @@ mod problem;
 mod relay;
 mod rooms;
 mod sessions;
+mod tokens;
 mod turn;
 
 pub use members::{
@@ -18,6 +19,7 @@ pub use problem::Problem;
 pub use relay::{RelayFigures, Reloaded};
 pub use rooms::{NewRoom, RoomCounts, RoomEntry, RoomList, RoomQuery, RoomState};
 pub use sessions::{SessionList, SessionMode, SessionQuery, SessionState, SessionWithStays, Stay};
+pub use tokens::{NewToken, Token, TokenSource};
 pub use turn::{
     ChangeTurnKey, EndTurnSessions, MadeTurnKey, NewTurnCredential, NewTurnKey, RevokeTurn, TurnCredential, TurnEnded,
     TurnFlow, TurnIceServer, TurnKey, TurnKeyList, TurnLimits, TurnSession, TurnSessionList, TurnSessionQuery,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod offers;
+
 use std::time::{Duration, Instant};
 
 use tandem_api::signal::{

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use tandem_store::{Key, Store};
+use tandem_store::{Key, Signer, Store};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -25,6 +25,13 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Print what a key signs with: the "API secret" of libraries that make tokens, whose "API key" is its identity.
+    Secret {
+        /// Its identity, as `tandem key list` shows it.
+        id: String,
+        #[command(flatten)]
+        options: Options,
+    },
     /// End a key: requests with it are refused from then on.
     Revoke {
         /// Its identity, as `tandem key list` shows it.
@@ -39,7 +46,10 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let options = match &command {
-            Command::Create { options, .. } | Command::List { options } | Command::Revoke { options, .. } => options,
+            Command::Create { options, .. }
+            | Command::List { options }
+            | Command::Secret { options, .. }
+            | Command::Revoke { options, .. } => options,
         };
         let settings = options.load()?.settings;
         let data = open_data(&settings.data_dir)?;
@@ -57,6 +67,10 @@ async fn act(command: &Command, store: &Store) -> anyhow::Result<()> {
             // The key alone on standard output, so that a script can take it.
             say(&made.text);
             super::note(&format!("This is shown once. Revoke it with: tandem key revoke {}", made.key.id));
+            if let Some(signer) = Signer::of_key(&made.text) {
+                let Signer { id, secret } = signer;
+                super::note(&format!("For libraries that make tokens (JWT): API key {id}, API secret {secret}"));
+            }
         }
         Command::List { .. } => {
             let keys = store.list_keys().await?;
@@ -65,6 +79,7 @@ async fn act(command: &Command, store: &Store) -> anyhow::Result<()> {
             }
             keys.iter().for_each(|key| say(&line(key)));
         }
+        Command::Secret { id, .. } => say(&super::token::signer(store, id).await?.secret),
         Command::Revoke { id, .. } => match store.revoke_key(id, unix_ms()).await? {
             Some(key) => say(&format!("{} ({}) is revoked", key.id, key.name)),
             None => anyhow::bail!("there is no valid key {id}: tandem key list shows them all"),

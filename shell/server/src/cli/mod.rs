@@ -12,6 +12,7 @@ mod key;
 mod peer;
 mod resolve;
 mod stun;
+mod token;
 mod turn;
 mod turn_app;
 mod turn_sessions;
@@ -46,6 +47,8 @@ const EXAMPLES: &str = "Examples:
                                                  with a real certificate, gotten by itself
   tandem config show --defaults > tandem.toml    a file with all settings to start from
   tandem key create --name billing               a key for the HTTP API
+  tandem token create --key-id ID --room blue-otter --identity ann --link https://talk.example.org
+                                                 a link for one person
   tandem turn user add alice                     a user of the relay, for programs of your own";
 
 #[derive(Subcommand)]
@@ -59,6 +62,9 @@ enum Command {
     /// Keys of the HTTP API.
     #[command(subcommand)]
     Key(key::Command),
+    /// Tokens for rooms.
+    #[command(subcommand, after_help = token::EXAMPLES)]
+    Token(token::Command),
     Stun(stun::Command),
     /// Take over the configuration of another server.
     #[command(subcommand)]
@@ -137,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.load().map_err(Into::into).and_then(crate::serve::run),
         Command::Config(command) => config::run(command),
         Command::Key(command) => key::run(command),
+        Command::Token(command) => token::run(command),
         Command::Import(command) => import::run(command),
         Command::Stun(command) => stun::run(&command),
         Command::Turn(command) => turn::run(command),
@@ -210,7 +217,7 @@ mod tests {
         all.build();
         all.clone().debug_assert();
         let mut count = 0;
-        for group in ["turn", "stun"] {
+        for group in ["turn", "stun", "token"] {
             let command = all.find_subcommand(group).expect("a group");
             assert!(command.get_after_help().is_some(), "{group} --help has no examples");
             each(command, group, &mut |words, command| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::settings::Settings;
 use crate::credentials::MOST_TTL;
+use crate::webhooks::Target;
 
 /// Every contradiction, as a sentence that says what to change.
 pub fn problems(all: &Settings) -> Vec<String> {
@@ -14,6 +15,7 @@ pub fn problems(all: &Settings) -> Vec<String> {
     relay(all, &mut found);
     rooms(all, &mut found);
     extra_servers(all, &mut found);
+    webhooks(all, &mut found);
     found
 }
 
@@ -181,6 +183,33 @@ fn rooms(all: &Settings, found: &mut Vec<String>) {
         ));
     }
 }
+
+fn webhooks(all: &Settings, found: &mut Vec<String>) {
+    let webhooks = &all.webhooks;
+    found.extend(webhooks.urls.iter().filter_map(|url| {
+        let error = url.parse::<Target>().err()?;
+        Some(format!("webhooks.urls: {error}"))
+    }));
+    if webhooks.urls.len() > MOST_WEBHOOKS {
+        found.push(format!("webhooks.urls: expected at most {MOST_WEBHOOKS}, got {}", webhooks.urls.len()));
+    }
+    if !webhooks.urls.is_empty() && webhooks.key.is_none() {
+        found.push(
+            "webhooks.urls is set, but not webhooks.key: name the API key that signs what is sent (`tandem key list`)"
+                .to_owned(),
+        );
+    }
+    let timeout = webhooks.timeout;
+    if timeout.0 < Duration::from_millis(100) || timeout.0 > Duration::from_secs(60) {
+        found.push(format!("webhooks.timeout: expected 100ms to 60s, got {timeout}"));
+    }
+    if !(1..=100_000).contains(&webhooks.queue) {
+        found.push(format!("webhooks.queue: expected 1 to 100000, got {}", webhooks.queue));
+    }
+}
+
+/// Each has a queue and workers of its own.
+const MOST_WEBHOOKS: usize = 16;
 
 fn extra_servers(all: &Settings, found: &mut Vec<String>) {
     for server in &all.ice.extra_servers {

@@ -275,6 +275,15 @@ settings! {
         enabled: bool = true, Restart, "Serve `/metrics`.";
         access: Access = Access::Loopback, Restart, "Who may read `/metrics`: this machine, whoever has an API key, or anyone.";
     }
+    webhooks: Webhooks, "What happens in rooms, told to programs of yours" {
+        urls: Vec<String> = Vec::new(), Restart,
+            "Where each event is sent to by POST (`https://example.org/hook`). Each URL gets all of them, those of one room in order.";
+        key: Option<String> = None, Restart,
+            "Identity of the API key that signs what is sent (`tandem key list`); needed with `webhooks.urls`.";
+        timeout: Period = Period::seconds(5), Restart,
+            "An answer that takes longer counts as none. What is not answered with 200 to 299 is sent again, about ten times within ten minutes.";
+        queue: u32 = 1000, Restart, "Events that may wait for one URL; one more and the oldest is dropped. What waits is lost when the process ends.";
+    }
     ice: Ice, "STUN and TURN servers of others" {
         extra_servers: Vec<ExtraServer> = Vec::new(), Restart,
             "Announced to participants as well: `{ urls = [\"turn:turn.example.org\"], username = \"…\", credential = \"…\" }`.";

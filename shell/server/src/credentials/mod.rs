@@ -188,6 +188,15 @@ impl Service {
         self.issue_as("operator/check", ttl, reached)
     }
 
+    /// For somebody in a room, under the name by which the engine takes it back. `None`: there is no relay.
+    pub fn issue_to_participant(&self, user: &str, reached: &Reached) -> Option<Issued> {
+        let relay = &**self.0.relay.as_ref()?.announced.load();
+        let ttl = relay.ttl.as_secs();
+        let expiry = (unix_ms() / 1000).saturating_add(ttl);
+        let (stun, turn) = urls(relay, reached);
+        Some(Issued { credential: credential(&relay.secret, expiry, user), stun, turn, ttl, expiry })
+    }
+
     fn issue_as(&self, name: &str, ttl: u64, reached: &Reached) -> Result<Issued, Refused> {
         let relay = &**self.0.relay.as_ref().ok_or(Refused::Off)?.announced.load();
         let most = self.0.most_ttl;

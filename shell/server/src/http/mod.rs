@@ -12,6 +12,7 @@ pub mod dialects;
 pub mod gate;
 pub mod headers;
 pub mod health;
+pub mod ice;
 pub mod listen;
 pub mod opening;
 pub mod proxied;

@@ -1,33 +1,37 @@
 //! WHIP (RFC 9725) and WHEP: publish into a room, or watch it, by one POST of an offer.
 //!
 //! ```text
-//! POST   /whip/{room}          application/sdp               201, the answer, Location, ETag
+//! POST   /whip/{room}          application/sdp               201, the answer, Location, ETag, Link (ICE servers)
 //! POST   /whep/{room}          application/sdp               the same, to watch
 //! PATCH  …/{room}/{session}    application/trickle-ice-sdpfrag   204, or 200 with our credentials when ICE begins anew
 //! DELETE …/{room}/{session}    200: it is over
 //! ```
 //!
-//! The address of a session is its secret. Whoever has come is on the room's roster like everybody else.
+//! A POST may bring a token (RFC 9725 §4.6: `Authorization: Bearer`); without one the room decides. Afterwards the address of a
+//! session is its secret. Whoever has come is on the room's roster like everybody else.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LINK, LOCATION, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, patch, post};
 use serde::Deserialize;
-use tandem_engine::{Command, Guest, Reply, Way};
+use tandem_engine::{Command, Grants, Guest, Reply, Way};
 
-use super::rest::{AskEngine, Refusal};
+use super::asked::Asked;
+use super::ice::IceServers;
+use super::rest::{AskEngine, Refusal, bearer};
 use crate::signal::is_welcome;
+use crate::tokens::{Verifier, is_token};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -38,6 +42,10 @@ pub struct Whip {
     pub sdp_bytes: usize,
     /// Pages of other sites that may ask; see `http.allowed_origins`.
     pub allowed_origins: Vec<String>,
+    /// Checks what is brought.
+    pub tokens: Verifier,
+    /// Told to whoever has come.
+    pub ice: IceServers,
 }
 
 /// The routes.
@@ -66,39 +74,61 @@ async fn publish(
     state: State<Whip>,
     path: Path<String>,
     wishes: Query<Wishes>,
+    asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    connect((state, path, wishes), (Way::Whip, "whip", "Encoder"), request).await
+    connect((state, path, wishes, asked), (Way::Whip, "whip", "Encoder"), request).await
 }
 
 async fn watch(
     state: State<Whip>,
     path: Path<String>,
     wishes: Query<Wishes>,
+    asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    connect((state, path, wishes), (Way::Whep, "whep", "Viewer"), request).await
+    connect((state, path, wishes, asked), (Way::Whep, "whep", "Viewer"), request).await
 }
 
 async fn connect(
-    (State(whip), Path(room), Query(wishes)): (State<Whip>, Path<String>, Query<Wishes>),
+    (State(whip), Path(room), Query(wishes), asked): (State<Whip>, Path<String>, Query<Wishes>, Asked),
     (way, prefix, usual): (Way, &str, &str),
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = asked.client;
     expect_type(request.headers(), SDP)?;
+    let grants = grants(&whip, address, request.headers()).await?;
     let sdp = text(body(&whip, request).await?)?;
     let name = wishes.name.unwrap_or_else(|| usual.to_owned());
-    let guest = Guest { room: room.clone(), name, address, way, sdp, grants: None };
+    let guest = Guest { room: room.clone(), name, address, way, sdp, grants };
     match ask(&whip, Command::Connect(Box::new(guest))).await? {
-        Reply::Connected { token, answer, version, .. } => {
+        Reply::Connected { token, answer, version, user, .. } => {
             let location = format!("/{prefix}/{}/{token}", super::rest::encoded(&room));
             let headers = [(CONTENT_TYPE, SDP.to_owned()), (LOCATION, location), (ETAG, tag(version))];
             let patchable = [(ACCEPT_PATCH, FRAGMENT)];
-            Ok((StatusCode::CREATED, headers, patchable, answer).into_response())
+            let mut response = (StatusCode::CREATED, headers, patchable, answer).into_response();
+            for server in whip.ice.links(&user, &asked.reached) {
+                response.headers_mut().append(LINK, server);
+            }
+            Ok(response)
         }
         other => Err(refusal(other)),
+    }
+}
+
+/// What the token grants, if one is brought.
+async fn grants(whip: &Whip, client: IpAddr, headers: &HeaderMap) -> Result<Option<Box<Grants>>, Refusal> {
+    match bearer(headers) {
+        None => Ok(None),
+        Some(token) if is_token(token) => {
+            let claims = whip.tokens.verify(client, token).await?;
+            claims.grants().map(|grants| Some(grants.into())).map_err(Refusal::bad_token)
+        }
+        Some(_) => {
+            let detail =
+                "expected a token for a room (`tandem token create`) after `Authorization: Bearer`, or no such header";
+            Err(Refusal::bad_token(detail))
+        }
     }
 }
 

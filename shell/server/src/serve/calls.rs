@@ -15,6 +15,7 @@ use crate::engine::{self, EngineHandle, OutboxLimits, Sinks, Stored};
 use crate::http::health::{Condition, Health};
 use crate::http::rest::AskEngine;
 use crate::metrics::{STORE_WRITES_DROPPED_TOTAL, STORE_WRITES_TOTAL};
+use crate::webhooks::Webhooks;
 use crate::{relay, unix_ms};
 
 /// Everything that carries calls, apart from the relay.
@@ -25,6 +26,7 @@ pub struct Calls {
     pub store: Store,
     writer: JoinHandle<()>,
     cleaner: JoinHandle<()>,
+    webhooks: Option<Webhooks>,
 }
 
 /// Changes that may wait for the database.
@@ -48,7 +50,9 @@ impl Calls {
             tracing::info!(rooms, closed, "rooms go on; sessions that could not are closed");
         }
 
+        let webhooks = Webhooks::start(&settings.webhooks, &store).await?;
         let mut config = config(settings, relay.map(|relay| relay.announced.load().as_ref().clone()));
+        config.hooks = webhooks.is_some();
         config.planes = media.map(|media| media.handle.terms()).unwrap_or_default();
         let outbox = OutboxLimits::above_backlog(&config);
         let mut seed = [0; 32];
@@ -58,13 +62,13 @@ impl Calls {
             store: sender,
             revoke: revoker(relay.map(|relay| relay.handle.clone())),
             media: media.map(|media| media.handle.commands()),
-            hook: None,
+            hook: webhooks.as_ref().map(Webhooks::tell),
         };
         let engine = engine::start(Engine::new(config, seed), outbox, sinks);
         let writer = tokio::spawn(write(store.clone(), queue, health.clone()));
         engine.restore(restored.rooms)?;
         let cleaner = tokio::spawn(forget(store.clone(), settings.history.keep.0));
-        Ok(Calls { engine, store, writer, cleaner })
+        Ok(Calls { engine, store, writer, cleaner, webhooks })
     }
 
     /// For the HTTP API.
@@ -81,6 +85,7 @@ impl Calls {
         if self.writer.await.is_err() {
             tracing::error!("not everything could be written");
         }
+        drop(self.webhooks);
         self.store
     }
 }

@@ -17,6 +17,7 @@ mod session;
 mod socketio;
 mod websocket;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
+use tandem_api::signal::Reason;
+use tandem_engine::Grants;
 
 pub use gate::{Gate, GateLimits, Pass};
 pub(crate) use origin::is_welcome;
@@ -69,19 +72,34 @@ impl Default for Config {
 /// Says whether a text is a valid operator's API key.
 pub type KeyVerifier = Arc<dyn Fn(String) -> BoxFuture<'static, bool> + Send + Sync>;
 
+/// Says what the token that came from this address grants, or why it is not taken.
+pub type TokenVerifier =
+    Arc<dyn Fn(IpAddr, String) -> BoxFuture<'static, Result<Grants, (Reason, String)>> + Send + Sync>;
+
+/// Who knows what is genuine.
+#[derive(Clone)]
+pub struct Verifiers {
+    /// API keys.
+    pub key: KeyVerifier,
+    /// Tokens for rooms.
+    pub token: TokenVerifier,
+}
+
 /// What every transport needs.
 pub(crate) struct Shared {
     engine: EngineHandle,
     config: Config,
     gate: Arc<Gate>,
+    verify_token: TokenVerifier,
 }
 
 /// The routes of all transports. Call it within the runtime.
 ///
 /// The server leaves the client's address as `ConnectInfo<SocketAddr>` in each request's extensions.
-pub fn routes(engine: EngineHandle, config: Config, verify_key: KeyVerifier) -> Router {
+pub fn routes(engine: EngineHandle, config: Config, verifiers: Verifiers) -> Router {
     let gate = Gate::new(config.gate);
-    let shared = Arc::new(Shared { engine, config, gate });
+    let Verifiers { key: verify_key, token: verify_token } = verifiers;
+    let shared = Arc::new(Shared { engine, config, gate, verify_token });
     let polling = polling::Sessions::new(Arc::clone(&shared));
     let own = Router::new().route("/signal", get(websocket::upgrade)).with_state(Arc::clone(&shared)).merge(
         Router::new()

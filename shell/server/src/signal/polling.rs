@@ -170,7 +170,7 @@ pub(super) async fn open(State(sessions): State<Arc<Sessions>>, request: Request
     });
     sessions.lock().insert(id.clone(), Arc::clone(&poll));
     tokio::spawn(Arc::clone(&sessions).watch(id.clone(), Arc::clone(&poll)));
-    handle_frames(&mut *poll.inward.lock().await, &frames);
+    handle_frames(&mut *poll.inward.lock().await, &frames).await;
     Ok(json(StatusCode::OK, format!(r#"{{"id":"{id}"}}"#)))
 }
 
@@ -190,8 +190,8 @@ pub(super) async fn send(
         return Err(Refusal::new(StatusCode::CONFLICT, Reason::OutOfOrder, detail));
     }
     if post == expected {
+        handle_frames(&mut inward, &frames).await;
         inward.last = post;
-        handle_frames(&mut inward, &frames);
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -248,10 +248,16 @@ pub(super) async fn close(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn handle_frames(inward: &mut Inward, frames: &[Box<RawValue>]) {
+/// Waits only for what the hello needs. A request that is dropped meanwhile has done nothing and may be repeated.
+async fn handle_frames(inward: &mut Inward, frames: &[Box<RawValue>]) {
     let Some(session) = inward.session.as_mut() else { return };
     for frame in frames {
-        if session.handle_text(frame.get()) == Onward::Close {
+        let onward = if session.has_hello() {
+            session.handle_text(frame.get())
+        } else {
+            Box::pin(session.handle_first(frame.get())).await
+        };
+        if onward == Onward::Close {
             // What was refused waits in the outbox, which is finished; the rest of the post is not read.
             return;
         }

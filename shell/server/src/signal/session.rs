@@ -6,12 +6,13 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tandem_api::signal::{ClientFrame, Hello, Note, ParseError, Reason, parse_frame, parse_hello};
-use tandem_engine::Origin;
+use tandem_engine::{Grants, Origin};
 
 use super::gate::Shut;
 use super::{Pass, Shared};
 use crate::engine::Transport;
 use crate::metrics;
+use crate::tokens::is_token;
 
 /// Frames that could not be understood before the transport is closed. An honest client sends none.
 const STRIKES: u8 = 10;
@@ -48,29 +49,49 @@ impl Session {
         self.origin.is_none()
     }
 
-    /// A frame as text.
+    /// A later frame as text.
     pub fn handle_text(&mut self, text: &str) -> Onward {
         if text.len() > self.shared.config.frame_bytes {
             return self.too_large(text.len());
         }
-        if self.has_hello() {
-            match parse_frame(text) {
-                Ok(frame) => self.handle_frame(frame),
-                Err(error) => self.misunderstood(error),
+        match parse_frame(text) {
+            Ok(frame) => self.handle_frame(frame),
+            Err(error) => self.misunderstood(error),
+        }
+    }
+
+    /// A frame as long as no hello has come: whether the token in it is good is asked first. May be dropped while waiting; what
+    /// was said can then be said again.
+    pub async fn handle_first(&mut self, text: &str) -> Onward {
+        if text.len() > self.shared.config.frame_bytes {
+            return self.too_large(text.len());
+        }
+        let hello = match parse_hello(text) {
+            Ok(hello) => hello,
+            Err(error) => return self.misunderstood(error),
+        };
+        let token = match (&hello, &self.origin) {
+            (Hello::Join(join), Some(origin)) => {
+                join.token.clone().filter(|token| is_token(token)).map(|token| (origin.address, token))
             }
-        } else {
-            match parse_hello(text) {
-                Ok(hello) => self.handle_hello(hello),
-                Err(error) => self.misunderstood(error),
-            }
+            _ => None,
+        };
+        let Some((address, token)) = token else { return self.handle_hello(hello) };
+        match (self.shared.verify_token)(address, token).await {
+            Ok(grants) => self.enter(hello, Some(grants.into())),
+            Err((reason, detail)) => self.refuse(reason, detail),
         }
     }
 
     pub fn handle_hello(&mut self, hello: Hello) -> Onward {
+        self.enter(hello, None)
+    }
+
+    fn enter(&mut self, hello: Hello, grants: Option<Box<Grants>>) -> Onward {
         let Some(origin) = self.origin.take() else {
             return self.refuse(Reason::AlreadyJoined, "this connection is already in a room".to_owned());
         };
-        match self.shared.engine.hello(&self.transport, origin, hello, None) {
+        match self.shared.engine.hello(&self.transport, origin, hello, grants) {
             Ok(()) => Onward::Read,
             Err(stopped) => self.refuse(Reason::Draining, stopped.to_string()),
         }
@@ -146,6 +167,7 @@ fn name(reason: Reason) -> &'static str {
         Reason::Draining => "draining",
         Reason::Forbidden => "forbidden",
         Reason::ServerFull => "server_full",
+        Reason::BadToken => "bad_token",
         Reason::TooMany => "too_many",
         _ => "other",
     }

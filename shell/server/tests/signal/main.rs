@@ -6,4 +6,5 @@ mod abuse;
 mod harness;
 mod origins;
 mod polling;
+mod tokens;
 mod websocket;

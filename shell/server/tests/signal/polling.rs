@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Server, start};
 
-struct Poller {
+pub struct Poller {
     http: reqwest::Client,
     url: String,
     batch: u64,
@@ -13,7 +13,7 @@ struct Poller {
 }
 
 impl Poller {
-    async fn open(server: &Server) -> Self {
+    pub async fn open(server: &Server) -> Self {
         let http = reqwest::Client::new();
         let base = format!("http://{}/signal/poll", server.address);
         let opened: Value = http.post(&base).body("[]").send().await.unwrap().json().await.unwrap();
@@ -21,12 +21,12 @@ impl Poller {
         Self { http, url, batch: 1, post: 1, frames: Default::default() }
     }
 
-    async fn post(&self, post: u64, frames: &Value) -> u16 {
+    pub async fn post(&self, post: u64, frames: &Value) -> u16 {
         let url = format!("{}?post={post}", self.url);
         self.http.post(url).body(frames.to_string()).send().await.unwrap().status().as_u16()
     }
 
-    async fn send(&mut self, frames: Value) {
+    pub async fn send(&mut self, frames: Value) {
         assert_eq!(self.post(self.post, &frames).await, 204);
         self.post += 1;
     }
@@ -35,7 +35,7 @@ impl Poller {
         self.http.get(format!("{}?batch={batch}", self.url)).send().await.unwrap()
     }
 
-    async fn next_of(&mut self, kind: &str) -> Value {
+    pub async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             while let Some(frame) = self.frames.pop_front() {
                 if frame["type"] == kind {

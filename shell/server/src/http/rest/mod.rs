@@ -8,6 +8,7 @@ mod problem;
 mod relay;
 mod rooms;
 mod sessions;
+mod tokens;
 mod turn;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::http::headers::never_keep;
 use crate::relay::Handle;
 use crate::serve::Reload;
 
-pub use access::Keys;
+pub use access::{Keys, bearer};
 pub use problem::Refusal;
 pub use rooms::encoded;
 
@@ -42,6 +43,8 @@ pub type AskEngine = Arc<dyn Fn(Command) -> BoxFuture<'static, Option<Reply>> + 
 pub struct Api {
     /// Who may ask.
     pub keys: Keys,
+    /// Where people find this server, if the operator has said so.
+    pub public_url: Option<String>,
     /// Sessions.
     pub store: Store,
     /// Rooms.
@@ -63,19 +66,21 @@ pub struct Api {
         title = "Tandem",
         version = "1",
         description = "Rooms as they stand, sessions as they were, the relay as a service. Make a key with `tandem key create --name NAME` and send it \
-                       as `Authorization: Bearer tk_…`. Times are Unix milliseconds.",
+                       as `Authorization: Bearer tk_…`. Below `/rooms` a token that such a key has signed is taken as well, for what \
+                       it grants. Times are Unix milliseconds.",
         license(name = "MIT OR Apache-2.0"),
     ),
     servers((url = "/api/v1")),
     paths(
         rooms::list, rooms::show, rooms::create, rooms::delete, rooms::change, rooms::tell, members::show,
-        members::change, members::change_track, members::send, members::remove, sessions::list, sessions::show,
+        members::change, members::change_track, members::send, members::remove, tokens::create, sessions::list, sessions::show,
         turn::credentials::create, turn::sessions::revoke, turn::keys::list, turn::keys::create, turn::keys::show,
         turn::keys::change, turn::keys::remove, turn::keys::renew, turn::sessions::list, turn::sessions::end, turn::sessions::end_all,
         turn::usage::list, relay::show, relay::reload,
     ),
     tags(
         (name = "rooms", description = "Rooms as they stand"),
+        (name = "tokens", description = "Tokens for rooms"),
         (name = "sessions", description = "What took place"),
         (name = "turn", description = "The relay as a service"),
         (name = "relay", description = "The relay for whoever runs it"),
@@ -108,6 +113,7 @@ fn operators(api: &Api) -> Router {
         .route("/rooms/{name}/participants/{id}", get(members::show).patch(members::change).delete(members::remove))
         .route("/rooms/{name}/participants/{id}/move", post(members::send))
         .route("/rooms/{name}/participants/{id}/tracks/{track}", patch(members::change_track))
+        .route("/tokens", post(tokens::create))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
         .merge(turn::guarded())

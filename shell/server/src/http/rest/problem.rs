@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use tandem_api::rest::Problem;
 use tandem_api::signal::Reason;
 
+use crate::tokens;
+
 /// A request that was not done, and why.
 #[derive(Debug)]
 pub struct Refusal {
@@ -45,6 +47,16 @@ impl Refusal {
     /// No key, or none that is valid.
     pub fn unauthorized(detail: impl Into<String>) -> Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid API key is needed", Some(detail.into()))
+    }
+
+    /// Nobody enters here without a token (RFC 6750 §3.1).
+    pub fn token_needed(detail: impl Into<String>) -> Refusal {
+        Self::new(StatusCode::UNAUTHORIZED, "token_needed", "A token is needed", Some(detail.into()))
+    }
+
+    /// The token is not taken.
+    pub fn bad_token(detail: impl Into<String>) -> Refusal {
+        Self::new(StatusCode::UNAUTHORIZED, BAD_TOKEN, "A valid token is needed", Some(detail.into()))
     }
 
     /// The key is valid, and yet.
@@ -98,7 +110,8 @@ impl Refusal {
             Reason::Malformed | Reason::BadSdp | Reason::BadCandidate => Self::malformed(detail),
             Reason::TooLarge => Self::too_large(detail),
             Reason::Forbidden | Reason::NotPermitted => Self::forbidden(detail),
-            Reason::TokenNeeded | Reason::BadToken => Self::unauthorized(detail),
+            Reason::TokenNeeded => Self::token_needed(detail),
+            Reason::BadToken => Self::bad_token(detail),
             Reason::NoSuchParticipant => Self::not_found(detail),
             Reason::TooMany => Self::over_quota(detail),
             Reason::UnknownType
@@ -122,6 +135,19 @@ impl Refusal {
     }
 }
 
+impl From<tokens::Refused> for Refusal {
+    fn from(refused: tokens::Refused) -> Refusal {
+        let detail = refused.to_string();
+        match refused {
+            tokens::Refused::Blocked { seconds } => Self::too_many(seconds),
+            tokens::Refused::Forged(_) | tokens::Refused::Bad(_) => Self::bad_token(detail),
+            tokens::Refused::Unavailable => Self::unavailable(detail),
+        }
+    }
+}
+
+const BAD_TOKEN: &str = "bad_token";
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = Problem {
@@ -134,7 +160,12 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tandem\""));
+            // RFC 6750 §3: what was brought and is wrong is called so.
+            let challenge = match self.kind {
+                BAD_TOKEN => "Bearer realm=\"tandem\", error=\"invalid_token\"",
+                _ => "Bearer realm=\"tandem\"",
+            };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

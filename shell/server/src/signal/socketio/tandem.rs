@@ -35,7 +35,7 @@ async fn serve(socket: SocketRef, mut inbox: Inbox, mut session: Session, shared
             biased;
             batch = outbox.next() => write(&socket, &session, batch, &shared).await,
             said = inbox.next() => match said {
-                Some(said) => { hear(&mut session, said); Ok(()) }
+                Some(said) => { hear(&mut session, said).await; Ok(()) }
                 None => Err(TooSlow),
             },
             () = sleep_until(hello_by), if !session.has_hello() => {
@@ -50,10 +50,11 @@ async fn serve(socket: SocketRef, mut inbox: Inbox, mut session: Session, shared
     let _ = socket.disconnect();
 }
 
-fn hear(session: &mut Session, said: Said) {
+async fn hear(session: &mut Session, said: Said) {
     // A closed outbox says so by its next batch.
     let _: Onward = match said.data {
-        Ok(frame) => session.handle_text(&frame.to_string()),
+        Ok(frame) if session.has_hello() => session.handle_text(&frame.to_string()),
+        Ok(frame) => Box::pin(session.handle_first(&frame.to_string())).await,
         Err(error) => session.misunderstood(ParseError { reason: Reason::Malformed, detail: error }),
     };
 }

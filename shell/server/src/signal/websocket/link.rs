@@ -111,7 +111,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     async fn handle_read(&mut self) -> Step {
         self.life = Life::Heard;
         let mut pongs = Vec::new();
-        let read = self.handle_messages(&mut pongs);
+        let read = self.handle_messages(&mut pongs).await;
         match (self.write(&pongs).await, read) {
             (Step::Go, Read::On) => Step::Go,
             (Step::Go, Read::End(status)) => self.flush(status).await,
@@ -121,12 +121,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
     }
 
-    /// All that has come in whole.
-    fn handle_messages(&mut self, pongs: &mut Vec<u8>) -> Read {
+    /// All that has come in whole. Waits only for what the hello needs.
+    async fn handle_messages(&mut self, pongs: &mut Vec<u8>) -> Read {
         let mut consumed = 0;
         let read = loop {
             let onward = match self.decoder.next(&mut consumed) {
-                Ok(Some(Message::Text(text))) => self.session.handle_text(&text),
+                Ok(Some(Message::Text(text))) if self.session.has_hello() => self.session.handle_text(&text),
+                // In a box: a connection holds the place for it only as long as it takes.
+                Ok(Some(Message::Text(text))) => Box::pin(self.session.handle_first(&text)).await,
                 Ok(Some(Message::Binary)) => self.session.binary(),
                 Ok(Some(Message::Ping(payload))) => {
                     codec::write_pong(pongs, &payload);
