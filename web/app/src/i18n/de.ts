@@ -329,7 +329,7 @@ export const de: Catalogue = {
     nobody: "Niemand ist hier.",
     strip: (n, total) => `Raum ${n} von ${total}`,
     stripMain: (total) => (total === 1 ? "Ein Gruppenraum ist offen." : `${total} Gruppenräume sind offen.`),
-    back: "Zurück in den Hauptraum",
+    back: "Zum Hauptraum",
     go: "Hingehen",
     goTo: (room) => `In ${room} gehen`,
     here: "Sie sind hier",

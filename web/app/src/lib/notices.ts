@@ -52,7 +52,6 @@ function leftText(notice: Extract<Notice, { kind: "left" }>, t: Catalogue["notic
       return t.elsewhere(notice.name);
     case "left":
     case "ended":
-    // The same person is here again already.
     case "replaced":
       return t.left(notice.name);
   }
