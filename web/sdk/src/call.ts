@@ -21,7 +21,7 @@ import { Lanes } from "./plane/lanes";
 import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
-import { ALL, decides, floorBetween, isAny, mayOf } from "./rights";
+import { ALL, decides, floorBetween, isAny, mayOf, sameMedia } from "./rights";
 import { Speakers } from "./speakers";
 import { enter, find, follow, readersOf, type Roster, type Step } from "./roster";
 import { Session, type Entrance, type PassingNote, type Request, type RoomEvent } from "./session";
@@ -40,7 +40,7 @@ import type {
   Notice,
   Peer,
 } from "./types";
-import { isRecord } from "./wire";
+import { parseControl } from "./wire";
 
 /** `deps` replaces parts of the browser, for tests and for unusual hosts. */
 export function createCall(deps: Partial<Deps> = {}): Call {
@@ -661,14 +661,8 @@ class TandemCall extends Asks implements Call {
 
   #onControl(from: string, text: unknown): void {
     if (text instanceof ArrayBuffer) return this.#data.handleDirect(from, text);
-    if (typeof text !== "string" || text.length > MAX_CONTROL) return;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      return;
-    }
-    if (isRecord(value)) this.#chat.handleDirect(from, value);
+    const value = parseControl(text);
+    if (value) this.#chat.handleDirect(from, value);
   }
 
   // ── to the page ──
@@ -689,10 +683,6 @@ class TandemCall extends Asks implements Call {
   }
 }
 
-function sameMedia(a: Media, b: Media): boolean {
-  return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
-}
-
 type Self = { id: string; name: string; chars: number };
 
 /** Outside a call nothing is said. */
@@ -705,4 +695,3 @@ const STATS_EVERY_MS = 2_000;
 const GIVE_UP_FIRST_MS = 20_000;
 const GIVE_UP_MS = 15 * 60_000;
 const ICE_FRESH_MS = 60_000;
-const MAX_CONTROL = 64 * 1024;

@@ -26,6 +26,10 @@ export function beyond(media: Media, bound: Media): Media {
   };
 }
 
+export function sameMedia(a: Media, b: Media): boolean {
+  return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
+}
+
 export function isAny({ audio, video, screen }: Media): boolean {
   return audio || video || screen;
 }

@@ -44,6 +44,19 @@ export function isRecord(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What another browser has said beside media and files; `null`: it is nothing we read. */
+export function parseControl(text: unknown): Fields | null {
+  if (typeof text !== "string" || text.length > MAX_CONTROL) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+const MAX_CONTROL = 64 * 1024;
+
 const isText: Check = (value) => typeof value === "string";
 const isFlag: Check = (value) => typeof value === "boolean";
 const isAny: Check = () => true;

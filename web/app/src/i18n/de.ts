@@ -1,4 +1,6 @@
 // German. Same shape as English, or it does not compile.
+//
+// Size: a list of sentences, in the order in which one meets them.
 import type { Catalogue } from "./index.svelte.ts";
 
 const plural = new Intl.PluralRules("de");

@@ -1,4 +1,6 @@
 // English: the catalogue whose shape all others have. Second person, plain words, no exclamation marks.
+//
+// Size: a list of sentences, in the order in which one meets them.
 
 const plural = new Intl.PluralRules("en");
 const count = (n: number, one: string, other: string): string => `${n} ${plural.select(n) === "one" ? one : other}`;
