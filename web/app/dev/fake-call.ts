@@ -4,11 +4,13 @@ import type {
   Call,
   CallEvents,
   CallState,
+  Caption,
   ChatLine,
   FileTransfer,
   Local,
   Participant,
   Peer,
+  Permissions,
   Quality,
   Room,
 } from "../src/lib/sdk.ts";
@@ -29,6 +31,12 @@ export interface Wanted {
   readonly talkingMuted: boolean;
   readonly bandwidth: Bandwidth;
   readonly paused: boolean;
+  /** Breakout rooms; 0: none. */
+  readonly rooms: number;
+  /** In one of them. */
+  readonly inside: boolean;
+  readonly watching: boolean;
+  readonly captions: boolean;
 }
 
 const NAMES = [
@@ -64,6 +72,7 @@ export function fakeCall(wanted: Wanted): Call {
       connection: "none",
       sas: null,
     });
+  if (wanted.watching) me.may = WATCH_ONLY;
   const own = cameraStream(lookOf(2));
   const track = own.getVideoTracks()[0] ?? null;
   const listeners: { [K in keyof CallEvents]?: ((value: CallEvents[K]) => void)[] } = {};
@@ -79,7 +88,11 @@ export function fakeCall(wanted: Wanted): Call {
   const room: Room = {
     topology: "p2p",
     always_sfu: false,
-    name: "tovu-rabi-keno-lipa-duza",
+    tokens: false,
+    watch_only: wanted.watching,
+    ...(wanted.inside && { parent: "tovu-rabi-keno-lipa-duza" }),
+    ...(wanted.rooms > 0 && { breakouts: breakouts(wanted) }),
+    name: wanted.inside ? "tovu-rabi-keno-lipa-duza-2" : "tovu-rabi-keno-lipa-duza",
     host: wanted.host ? "p1" : "p2",
     locked: wanted.locked,
     entry: wanted.entry,
@@ -98,6 +111,10 @@ export function fakeCall(wanted: Wanted): Call {
     room,
     me,
     isHost: wanted.host,
+    canHost: wanted.host,
+    may: me.may ?? USUAL,
+    moving: false,
+    captions: wanted.captions ? captions() : [],
     peers,
     chat: wanted.chat ? lines() : [],
     files: wanted.chat && wanted.people > 1 ? files() : [],
@@ -131,12 +148,51 @@ export function fakeCall(wanted: Wanted): Call {
     raiseHand: done,
     lowerHand: done,
     forward: done,
+    ...FAMILY,
     canForward: true,
     speakers: [],
     bandwidth: wanted.bandwidth,
     setBandwidth: () => undefined,
     showing: () => undefined,
   } as Call;
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+const FAMILY = {
+  permit: nothing,
+  newcomers: nothing,
+  openBreakouts: nothing,
+  closeBreakouts: nothing,
+  moveTo: nothing,
+  caption: nothing,
+};
+const NOTHING = { audio: false, video: false, screen: false };
+const ALL = { audio: true, video: true, screen: true };
+const USUAL: Permissions = { publish: ALL, subscribe: true, data: true, admin: false };
+const WATCH_ONLY: Permissions = { ...USUAL, publish: NOTHING };
+
+function breakouts({ rooms, inside }: Wanted): NonNullable<Room["breakouts"]> {
+  return Array.from({ length: rooms }, (_, index) => ({
+    name: inside && index === 1 ? "tovu-rabi-keno-lipa-duza-2" : `tovu-${index + 1}`,
+    participants: NAMES.slice(index * 2, index * 2 + (index % 3)).map((name, at) => ({ id: `p${at + 1}`, name })),
+  }));
+}
+
+function captions(): Caption[] {
+  const line = (at: number, name: string, text: string): Caption => ({
+    from: name,
+    name,
+    line: at,
+    text,
+    done: at < 2,
+    language: "en",
+    at: Date.now() + 3_600_000,
+    mine: false,
+  });
+  return [
+    line(1, "Ann Weber", "The beds along the south wall get the afternoon sun, so tomatoes go there."),
+    line(2, "Kofi Mensah", "And the herbs nearer to the gate"),
+  ];
 }
 
 function person(id: string, name: string, media = { audio: true, video: true, screen: false }): Participant {

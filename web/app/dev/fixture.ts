@@ -41,8 +41,12 @@ if (query.get("page") === "end") {
     talkingMuted: has("talking"),
     bandwidth: BANDWIDTHS.find((each) => each === query.get("bandwidth")) ?? "full",
     paused: has("paused"),
+    rooms: Number(query.get("rooms") ?? "0"),
+    inside: has("inside"),
+    watching: has("watching"),
+    captions: has("captions"),
   });
-  const session = new Session(call, { room, mode, key: null }, () => "Guest");
+  const session = new Session(call, { room, mode, key: null, token: null }, () => "Guest");
   session.since = Date.now() - 754_000;
   mount(InCall, { target, props: { session, link: `https://tandem.example/r/${room}` } });
 }

@@ -78,7 +78,7 @@ test("where the browser keeps the page silent nothing is played late", () => {
 });
 
 class FakeCall {
-  isHost = true;
+  canHost = true;
   peers: { info: { state: string } }[] = [];
   local: { screen: object | null } = { screen: null };
   listeners = new Map<string, Set<(value: unknown) => void>>();
@@ -142,7 +142,7 @@ test("none when switched off, while the screen is shared, for a line that is bei
   call.local = { screen: null };
   reading = true;
   call.emit("chat", { mine: false });
-  call.isHost = false;
+  call.canHost = false;
   call.notice({ kind: "ringing" });
   expect(heard).toEqual([]);
 });

@@ -1,15 +1,18 @@
 // A call: puts session, mesh, media, chat and files together, and is what `types.ts` promises. Decides little itself.
 //
 // Size: everything meets here, each part with its port; what can be decided apart from the others is in files of its own.
+import { Asks } from "./asks";
+import { Captions } from "./captions";
 import { Chat } from "./chat";
 import { Data } from "./data";
 import { browserDeps, type Deps } from "./deps";
-import { CallError, quiet, type ErrorReason } from "./errors";
+import { errorReason } from "./ending";
+import { CallError, quiet } from "./errors";
 import { Emitter } from "./emitter";
 import { openEncryption, type CallEncryption } from "./encryption/call";
 import { Files } from "./files/files";
 import { LaneWay } from "./files/way";
-import type { IceServer, Join, Joined, Media, Participant, Room, Source } from "./generated";
+import type { IceServer, Join, Joined, Media, Participant, Permissions, Room, Source } from "./generated";
 import { Link } from "./link";
 import { isOfFile, Messages } from "./messages";
 import { LocalMedia } from "./media/local";
@@ -18,17 +21,17 @@ import { Lanes } from "./plane/lanes";
 import { Passage } from "./plane/passage";
 import { Plane } from "./plane/plane";
 import { PlaceKeeper } from "./place";
+import { ALL, decides, floorBetween, isAny, mayOf, sameMedia } from "./rights";
 import { Speakers } from "./speakers";
 import { enter, find, follow, readersOf, type Roster, type Step } from "./roster";
-import { Session, type Entrance, type PlaneNote, type Request, type RoomEvent } from "./session";
-import { pollingTransport } from "./transport/polling";
-import type { OpenTransport, TransportKind } from "./transport/transport";
-import { websocketTransport } from "./transport/websocket";
+import { Session, type Entrance, type PassingNote, type Request, type RoomEvent } from "./session";
+import { transportsTo } from "./transport/all";
 import type {
   Bandwidth,
   Call,
   CallEvents,
   CallState,
+  Caption,
   ChatLine,
   EndReason,
   FileTransfer,
@@ -37,7 +40,7 @@ import type {
   Notice,
   Peer,
 } from "./types";
-import { isRecord } from "./wire";
+import { parseControl } from "./wire";
 
 /** `deps` replaces parts of the browser, for tests and for unusual hosts. */
 export function createCall(deps: Partial<Deps> = {}): Call {
@@ -50,6 +53,9 @@ interface Visit {
   session: Session;
   link: Link;
   place: PlaceKeeper;
+  /** What the next `join` asks for: the room of the options, or the one to which we were sent. */
+  door: { room: string; token: string | null };
+  moving: boolean;
   /** Where the call has a key. */
   encryption: CallEncryption | null;
   messages: { data: Messages; files: Messages };
@@ -62,7 +68,7 @@ interface Visit {
   refused(error: CallError): void;
 }
 
-class TandemCall implements Call {
+class TandemCall extends Asks implements Call {
   #deps: Deps;
   #events = new Emitter<CallEvents>();
   #state: CallState = { state: "idle" };
@@ -76,14 +82,18 @@ class TandemCall implements Call {
   #data: Data;
   #passage: Passage;
   #chat: Chat;
+  #captions: Captions;
   #files: Files;
   #speakers = new Speakers();
   #bandwidth: Bandwidth = "full";
 
   constructor(deps: Deps) {
+    super();
     this.#deps = deps;
     const changed = (): void => this.#changed();
-    const request = (frame: Request): Promise<void> => this.#request(frame);
+    const request = (frame: Request): Promise<void> => this.ask(frame);
+    const self = (): Self | null => this.#self();
+    const nameOf = (id: string): string | null => (this.#roster && find(this.#roster, id)?.name) ?? null;
     this.#media = new LocalMedia(deps, {
       changed: () => this.#onMedia(),
       notice: (notice) => this.#events.emit("notice", notice),
@@ -128,11 +138,18 @@ class TandemCall implements Call {
       beforeRestart: () => this.#refreshIce(),
     });
     this.#passage = new Passage(deps.timers, this.#mesh, this.#plane);
+    this.#captions = new Captions(deps.timers.now, {
+      self,
+      nameOf,
+      sealer: () => this.#visit?.encryption?.captions ?? null,
+      request,
+      changed,
+    });
     this.#chat = new Chat(deps, {
-      self: () => this.#self(),
+      self,
+      nameOf,
       readers: () => this.#readers(),
       isClassic: (id) => (this.#roster && find(this.#roster, id)?.client) === "classic",
-      nameOf: (id) => (this.#roster && find(this.#roster, id)?.name) ?? null,
       isDirect: (peer) => this.#mesh.isDirect(peer),
       sendDirect: (peer, text) => this.#mesh.sendControl(peer, text),
       sealer: () => this.#visit?.encryption?.chat ?? null,
@@ -156,11 +173,23 @@ class TandemCall implements Call {
   get isHost(): boolean {
     return this.#roster !== null && this.#roster.room.host === this.#roster.you;
   }
+  get canHost(): boolean {
+    return decides(this.me, this.room?.host);
+  }
+  get may(): Permissions {
+    return mayOf(this.me);
+  }
+  get moving(): boolean {
+    return this.#visit?.moving === true;
+  }
   get peers(): readonly Peer[] {
     return this.#mesh.views;
   }
   get chat(): readonly ChatLine[] {
     return this.#chat.lines;
+  }
+  get captions(): readonly Caption[] {
+    return this.#captions.lines;
   }
   get files(): readonly FileTransfer[] {
     return this.#files.transfers;
@@ -198,9 +227,11 @@ class TandemCall implements Call {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     this.#chat.clear();
+    this.#captions.clear();
     this.#files.clear();
     this.#roster = null;
     this.#speakers.clear();
+    this.#media.allow(ALL);
     this.#media.microphone.keepOpen = options.watchWhileMuted === true;
     this.#media.microphone.adopt(microphone);
     this.#media.camera.adopt(camera);
@@ -225,19 +256,17 @@ class TandemCall implements Call {
 
   async setMicrophone(on: boolean, deviceId?: string): Promise<void> {
     this.#mustBeIn();
-    if (on) await this.#media.microphone.switchOn(deviceId);
-    else this.#media.microphone.switchOff();
+    await this.#media.switch("microphone", on, deviceId);
   }
 
   async setCamera(on: boolean, deviceId?: string): Promise<void> {
     this.#mustBeIn();
-    if (on) await this.#media.camera.switchOn(deviceId);
-    else this.#media.camera.switchOff();
+    await this.#media.switch("camera", on, deviceId);
   }
 
   async shareScreen(content: "detail" | "motion"): Promise<void> {
     this.#mustBeIn();
-    await this.#media.screen.start(content);
+    await this.#media.share(content);
   }
 
   async stopScreen(): Promise<void> {
@@ -266,38 +295,11 @@ class TandemCall implements Call {
     this.#files.cancel(id);
   }
 
-  rename(name: string): Promise<void> {
-    return this.#request({ type: "rename", name });
+  moveTo(to: string, participant = this.me?.id ?? "", from?: string): Promise<void> {
+    return this.ask({ type: "move", participant, to, ...(from !== undefined && { from }) });
   }
-  accept(participant: string): Promise<void> {
-    return this.#request({ type: "accept", participant });
-  }
-  decline(participant: string): Promise<void> {
-    return this.#request({ type: "decline", participant });
-  }
-  lock(locked: boolean): Promise<void> {
-    return this.#request({ type: "lock", locked });
-  }
-  remove(participant: string): Promise<void> {
-    return this.#request({ type: "remove", participant });
-  }
-  handOver(participant: string): Promise<void> {
-    return this.#request({ type: "hand_over", to: participant });
-  }
-  end(): Promise<void> {
-    return this.#request({ type: "end" });
-  }
-  mute(participant: string, source: Source): Promise<void> {
-    return this.#request({ type: "mute", participant, source });
-  }
-  raiseHand(raised: boolean): Promise<void> {
-    return this.#request({ type: "hand", raised });
-  }
-  lowerHand(participant: string): Promise<void> {
-    return this.#request({ type: "lower_hand", participant });
-  }
-  forward(always: boolean): Promise<void> {
-    return this.#request({ type: "topology", sfu: always });
+  caption(line: number, text: string, done: boolean, language: string): Promise<void> {
+    return this.#captions.say(line, text, done, language);
   }
   setBandwidth(bandwidth: Bandwidth): void {
     this.#bandwidth = bandwidth;
@@ -319,13 +321,13 @@ class TandemCall implements Call {
   ): Visit {
     const { room, name, hideAddress = false, entry = "open" } = options;
     const server = options.server ?? this.#deps.origin;
-    const storage = options.storage === undefined ? this.#deps.storage : options.storage;
-    const place = new PlaceKeeper(storage, server, room, encryption !== null);
+    const place = this.#placeIn(options, room);
     this.#mesh.setHideAddress(hideAddress);
     this.#mesh.setEncryption(encryption?.media ?? null);
     this.#plane.setEncryption(encryption?.media ?? null);
+    const door: Visit["door"] = { room, token: options.token ?? null };
     const join = (): Join => ({
-      room,
+      ...(this.#visit?.door ?? door),
       name: this.me?.name ?? name,
       hide_address: hideAddress,
       media: this.#media.flags,
@@ -354,7 +356,7 @@ class TandemCall implements Call {
         timers: this.#deps.timers,
         chance: () => (this.#deps.random(1)[0] ?? 0) / 256,
         onWake: this.#deps.onWake,
-        transports: this.#transports(server, options.transport ?? "auto"),
+        transports: transportsTo(server, options.transport ?? "auto", this.#deps),
       },
       {
         open: () => session.handleOpen(),
@@ -363,7 +365,7 @@ class TandemCall implements Call {
         retrying: (attempt) => this.#onRetrying(attempt),
       },
     );
-    const stops = this.#watch(options, session, place);
+    const stops = this.#watch(options, session);
     const me = (): string => this.me?.id ?? "";
     const messages = {
       data: new Messages(encryption?.data ?? null, me),
@@ -374,6 +376,8 @@ class TandemCall implements Call {
       session,
       link,
       place,
+      door,
+      moving: false,
       encryption,
       messages,
       stops,
@@ -386,7 +390,7 @@ class TandemCall implements Call {
   }
 
   /** Everything that runs beside the session, and how to stop it. */
-  #watch(options: JoinOptions, session: Session, place: PlaceKeeper): (() => void)[] {
+  #watch(options: JoinOptions, session: Session): (() => void)[] {
     const { timers, onWake, onPageHide } = this.#deps;
     const onAbort = (): void => {
       if (this.#state.state === "joining" || this.#state.state === "ringing") quiet(this.leave());
@@ -409,16 +413,12 @@ class TandemCall implements Call {
         this.#mesh.nudge();
         this.#plane.nudge();
       }),
-      onPageHide(() => place.keep(session.place)),
+      onPageHide(() => this.#visit?.place.keep(session.place)),
     ];
   }
 
-  #transports(server: string, wanted: "auto" | TransportKind): [TransportKind, OpenTransport][] {
-    const all: [TransportKind, OpenTransport][] = [
-      ["websocket", websocketTransport(server, this.#deps.createSocket)],
-      ["polling", pollingTransport(server, this.#deps.fetch)],
-    ];
-    return all.filter(([kind]) => wanted === "auto" || wanted === kind);
+  #placeIn({ server = this.#deps.origin, storage = this.#deps.storage, key }: JoinOptions, room: string): PlaceKeeper {
+    return new PlaceKeeper(storage, server, room, key !== undefined);
   }
 
   /** The only way out of a visit. */
@@ -448,13 +448,17 @@ class TandemCall implements Call {
     this.#setIce(joined.ice_servers);
     // Entering anew after a long absence: whoever we knew is someone else now, and so are we.
     const anew = how === "new" && this.#roster !== null;
+    const elsewhere = anew && this.#roster?.room.name !== joined.room.name;
     if (anew) this.#mesh.close();
+    visit.moving = false;
+    // A pass was good for once; and from a breakout room the way leads back through the room it belongs to.
+    visit.door = { room: joined.room.parent ?? visit.options.room, token: visit.options.token ?? null };
     // Whoever has given us a new beginning knows nothing of the connection before.
     this.#plane.abandon();
     visit.told = joined.participants.find(({ id }) => id === joined.you)?.media ?? null;
     this.#step(enter(this.#roster, joined, how));
     if (how === "restored") this.#mesh.handleRestored();
-    if (anew) this.#notify({ kind: "rejoined" });
+    if (anew) this.#notify(elsewhere ? { kind: "moved", room: joined.room.name } : { kind: "rejoined" });
     this.#enterState();
     this.#tellMedia();
   }
@@ -497,13 +501,32 @@ class TandemCall implements Call {
       case "room_changed":
         if (this.#roster) this.#step(follow(this.#roster, event));
         return this.#enterState();
+      case "moved":
+        return this.#onMoved(event.room, event.pass);
       case "out":
       // The session reports the end itself.
     }
   }
 
-  #onNote(note: PlaneNote): void {
+  /** The session enters there by itself; the devices stay as they are. */
+  #onMoved(room: string, pass: string): void {
+    const visit = this.#visit;
+    if (!visit) return;
+    visit.place.forget();
+    visit.place = this.#placeIn(visit.options, room);
+    visit.door = { room, token: pass };
+    visit.moving = true;
+    visit.told = null;
+    this.#mesh.close();
+    this.#plane.abandon();
+    this.#speakers.clear();
+    this.#captions.clear();
+    this.#changed();
+  }
+
+  #onNote(note: PassingNote): void {
     if (note.type === "layers") this.#plane.handleLayers(note.slots);
+    else if (note.type === "caption") this.#captions.handle(note);
     else if (this.#speakers.handleServer(note.participants, this.#roster?.you ?? "")) this.#onSpeakers();
   }
 
@@ -526,13 +549,17 @@ class TandemCall implements Call {
   }
 
   #step({ roster, notices }: Step): void {
+    const { given, taken } = floorBetween(this.#roster, roster);
     this.#roster = roster;
+    this.#media.allow(this.may.publish);
     this.#speakers.keep(new Set(roster.participants.map(({ id }) => id)));
     this.#mesh.setRoster(roster);
     this.#plane.setRoster(roster);
     this.#files.keepLanes(this.#readers());
     this.#passage.look();
     for (const notice of notices) this.#notify(notice);
+    if (isAny(given)) this.#notify({ kind: "floor_given", media: given });
+    if (isAny(taken)) this.#notify({ kind: "floor_taken", media: taken });
     this.#changed();
   }
 
@@ -565,9 +592,10 @@ class TandemCall implements Call {
 
   // ── what we say ──
 
-  #request(frame: Request): Promise<void> {
+  protected ask(frame: Request): Promise<void> {
     const visit = this.#visit;
     if (!visit) return Promise.reject(new CallError("not_joined", "You are not in a call."));
+    if (visit.moving) return Promise.reject(new CallError("aborted", "You are on the way to another room."));
     return visit.session.request(frame);
   }
 
@@ -615,7 +643,7 @@ class TandemCall implements Call {
 
   // ── chat ──
 
-  #self(): { id: string; name: string; chars: number } | null {
+  #self(): Self | null {
     const me = this.me;
     if (!me || !this.#roster || !this.#visit || me.state === "ringing") return null;
     return { id: me.id, name: me.name, chars: this.#roster.limits.chat_chars };
@@ -633,14 +661,8 @@ class TandemCall implements Call {
 
   #onControl(from: string, text: unknown): void {
     if (text instanceof ArrayBuffer) return this.#data.handleDirect(from, text);
-    if (typeof text !== "string" || text.length > MAX_CONTROL) return;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      return;
-    }
-    if (isRecord(value)) this.#chat.handleDirect(from, value);
+    const value = parseControl(text);
+    if (value) this.#chat.handleDirect(from, value);
   }
 
   // ── to the page ──
@@ -661,27 +683,7 @@ class TandemCall implements Call {
   }
 }
 
-/** Why a call ended, as the error of a `join` that was still waiting. */
-function errorReason(reason: EndReason): ErrorReason {
-  switch (reason) {
-    case "left":
-      return "aborted";
-    case "lost":
-      return "resume_expired";
-    case "removed":
-    case "declined":
-    case "ended":
-      return "forbidden";
-    case "too_slow":
-      return "too_many";
-    default:
-      return reason;
-  }
-}
-
-function sameMedia(a: Media, b: Media): boolean {
-  return a.audio === b.audio && a.video === b.video && a.screen === b.screen;
-}
+type Self = { id: string; name: string; chars: number };
 
 /** Outside a call nothing is said. */
 const CLOSED = new Messages(null, () => "");
@@ -693,4 +695,3 @@ const STATS_EVERY_MS = 2_000;
 const GIVE_UP_FIRST_MS = 20_000;
 const GIVE_UP_MS = 15 * 60_000;
 const ICE_FRESH_MS = 60_000;
-const MAX_CONTROL = 64 * 1024;

@@ -10,3 +10,4 @@ export { levelOf, SpeechDetector, startMeter, type Meter } from "./level";
 export * from "./links";
 export { lookInto, type LookOptions } from "./look";
 export { roomName } from "./names";
+export { decides, mayOf } from "./rights";

@@ -6,7 +6,7 @@
 //
 // Numbers requests and resends what the server has not seen, drops what it sent twice, refuses gaps, and turns replies
 // into promises. When to connect again is the business of `link.ts`; what an event means, that of `call.ts`.
-import { CallError } from "./errors";
+import { CallError, type ErrorReason } from "./errors";
 import type { ClientFrame, Event, Hello, Join, Joined, Media, Note, Reason } from "./generated";
 import { parseServerFrame } from "./wire";
 
@@ -26,7 +26,8 @@ export type Entrance =
   /** The server was restarted: same place, same epoch, connections between browsers go on. */
   | "restored";
 
-export type PlaneNote = Extract<Note, { type: "speakers" | "layers" }>;
+/** Not numbered: the latest counts. */
+export type PassingNote = Extract<Note, { type: "speakers" | "layers" | "caption" }>;
 
 export interface SessionOutput {
   /** Write this on the transport that is open. */
@@ -38,8 +39,7 @@ export interface SessionOutput {
   event(event: RoomEvent): void;
   /** The server asks us to come back after this many milliseconds. */
   draining(reconnectMs: number): void;
-  /** About the media plane; not numbered, the latest counts. */
-  note(note: PlaneNote): void;
+  note(note: PassingNote): void;
   /** This transport is of no use: open another, at once or with patience. */
   reopen(patience: "at_once" | "backoff"): void;
   /** There is no way back in. */
@@ -183,6 +183,7 @@ export class Session {
         return;
       case "speakers":
       case "layers":
+      case "caption":
         this.#output.note(note);
         return;
       case "draining":
@@ -252,13 +253,15 @@ export class Session {
    */
   #onPlaceLost(now: number, detail: string): void {
     const outage = this.#lostAt === null ? Number.POSITIVE_INFINITY : now - this.#lostAt;
-    if (this.#last !== null && outage < this.#resumeMs) {
-      this.#end("resume_expired", detail);
-      return;
-    }
+    if (this.#last !== null && outage < this.#resumeMs) this.#end("resume_expired", detail);
+    else this.#enterAnew("resume_expired", "You were away for too long; what was under way is lost.");
+  }
+
+  /** What was asked for here is nothing to ask for there, or then. */
+  #enterAnew(reason: ErrorReason, why: string): void {
     this.#place = null;
     this.#last = null;
-    this.#rejectAll(new CallError("resume_expired", "You were away for too long; what was under way is lost."));
+    this.#rejectAll(new CallError(reason, why));
     this.#output.reopen("at_once");
   }
 
@@ -280,6 +283,8 @@ export class Session {
       return;
     }
     this.#output.event(event);
+    // The `out` that follows need not be waited for.
+    if (event.type === "moved") this.#enterAnew("aborted", "You have gone to another room meanwhile.");
     if (event.type === "out") this.#end(event.reason, "");
   }
 

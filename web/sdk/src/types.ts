@@ -1,5 +1,5 @@
 // The public face of the SDK. The app, the embed and any third party use this and nothing else.
-import type { LeaveReason, Participant, PathKind, Reason, Room, Source } from "./generated";
+import type { LeaveReason, Media, Participant, PathKind, Permissions, Reason, Room, Source } from "./generated";
 
 /** Where a call stands. One place in the SDK changes it. */
 export type CallState =
@@ -24,6 +24,8 @@ export interface JoinOptions {
    * files and data then are of use to them alone. Rejects `unsupported` where the browser cannot.
    */
   key?: string;
+  /** What a third party has signed for this room and this person, where the room wants it. */
+  token?: string;
   /** Relay candidates only, for this participant. */
   hideAddress?: boolean;
   /** Honoured when this join opens the room. */
@@ -108,6 +110,20 @@ export interface ChatLine {
   readonly private: boolean;
 }
 
+/** What somebody says, in writing, so far. */
+export interface Caption {
+  readonly from: string;
+  readonly name: string;
+  /** Of that participant's; told again with more of it until it is `done`. */
+  readonly line: number;
+  readonly text: string;
+  readonly done: boolean;
+  /** As in BCP 47. */
+  readonly language: string;
+  readonly at: number;
+  readonly mine: boolean;
+}
+
 export interface DataMessage {
   readonly from: string;
   readonly data: string | Uint8Array<ArrayBuffer>;
@@ -158,7 +174,11 @@ export type Notice =
   | { kind: "locked" | "unlocked" | "draining" | "restored" | "rejoined" | "screen_ended" }
   | { kind: "device_lost"; device: "microphone" | "camera" }
   /** The host has turned off what you send. */
-  | { kind: "muted"; name: string; source: Source };
+  | { kind: "muted"; name: string; source: Source }
+  /** What one may send from here on, or may not any more: what was on of it is off. */
+  | { kind: "floor_given" | "floor_taken"; media: Media }
+  /** The call goes on in another room of the family. */
+  | { kind: "moved"; room: string };
 
 export { CallError, type ErrorReason } from "./errors";
 
@@ -166,7 +186,14 @@ export interface Call {
   readonly state: CallState;
   readonly room: Room | null;
   readonly me: Participant | null;
+  /** Of the room: the crown. Who may do what the host may is told by `canHost`. */
   readonly isHost: boolean;
+  /** We may do what the host may. */
+  readonly canHost: boolean;
+  /** What we may do; everything but what is the host's, unless the server says otherwise. */
+  readonly may: Permissions;
+  /** On the way from one room to another. */
+  readonly moving: boolean;
   readonly peers: readonly Peer[];
   readonly chat: readonly ChatLine[];
   readonly files: readonly FileTransfer[];
@@ -180,6 +207,8 @@ export interface Call {
   /** Who has spoken lately, the last one first; without oneself. */
   readonly speakers: readonly string[];
   readonly bandwidth: Bandwidth;
+  /** The last of them, ours included, in the order in which they began. */
+  readonly captions: readonly Caption[];
 
   on<K extends keyof CallEvents>(event: K, listener: (value: CallEvents[K]) => void): () => void;
 
@@ -188,7 +217,7 @@ export interface Call {
   /** May be called at any time; resolves when everything is stopped. */
   leave(): Promise<void>;
 
-  /** Off stops the track (the light goes out); on asks the device again. */
+  /** Off stops the track (the light goes out); on asks the device again. Rejects `not_permitted` where we may not send that. */
   setMicrophone(on: boolean, deviceId?: string): Promise<void>;
   setCamera(on: boolean, deviceId?: string): Promise<void>;
   /** `detail` for text, `motion` for video. Rejects `permission_denied` when the person cancels. */
@@ -222,6 +251,21 @@ export interface Call {
   lowerHand(participant: string): Promise<void>;
   /** Host: all media goes through the server, or as the server sees fit. */
   forward(always: boolean): Promise<void>;
+  /** Host: what somebody may do from here on. */
+  permit(participant: string, may: Permissions): Promise<void>;
+  /** Host: newcomers only watch, or may send at once. */
+  newcomers(watchOnly: boolean): Promise<void>;
+  /** Host: so many breakout rooms; `assign` spreads everybody else over them at once. */
+  openBreakouts(rooms: number, assign: boolean): Promise<void>;
+  /** Host: everybody comes back. */
+  closeBreakouts(): Promise<void>;
+  /**
+   * Go to another room of the family. The call goes on there by itself, with the same devices. The host sends others:
+   * `participant`, from the room `from` if that is not this one.
+   */
+  moveTo(room: string, participant?: string, from?: string): Promise<void>;
+  /** What we say, in writing: the same `line` with more text until it is `done`. */
+  caption(line: number, text: string, done: boolean, language: string): Promise<void>;
   /** Kept until it is said otherwise, beyond the end of a call. */
   setBandwidth(bandwidth: Bandwidth): void;
   /** Device pixels of the tile in which somebody is shown; 0: out of sight. What is not told is shown in a usual size. */

@@ -1,5 +1,5 @@
 // Server frames are unknown until they have been looked at here: shape first, then the generated types.
-import type { Event, Note, Participant, Room } from "./generated";
+import type { Breakout, BreakoutMember, Event, Note, Participant, Permissions, Room } from "./generated";
 
 /** A frame that was read. An event of a type we do not know still has its number. */
 export type Incoming =
@@ -44,6 +44,19 @@ export function isRecord(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What another browser has said beside media and files; `null`: it is nothing we read. */
+export function parseControl(text: unknown): Fields | null {
+  if (typeof text !== "string" || text.length > MAX_CONTROL) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+const MAX_CONTROL = 64 * 1024;
+
 const isText: Check = (value) => typeof value === "string";
 const isFlag: Check = (value) => typeof value === "boolean";
 const isAny: Check = () => true;
@@ -54,6 +67,10 @@ const maybe =
   (check: Check): Check =>
   (value) =>
     value === undefined || value === null || check(value);
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
 const listOf =
   (check: Check): Check =>
   (value) =>
@@ -68,6 +85,7 @@ const shape =
     isRecord(value) && (Object.entries(fields) as [string, Check][]).every(([name, check]) => check(value[name]));
 
 const isMedia = shape({ audio: isFlag, video: isFlag, screen: isFlag });
+const isPermissions = shape<Permissions>({ publish: isMedia, subscribe: isFlag, data: isFlag, admin: isFlag });
 const isParticipant = shape<Participant>({
   id: isText,
   name: isText,
@@ -78,8 +96,15 @@ const isParticipant = shape<Participant>({
   client: isText,
   epoch: isCount,
   joined_at: isCount,
-  hand: maybe(isCount),
+  may: optional(isPermissions),
+  identity: optional(isText),
+  metadata: optional(isText),
+  hand: optional(isCount),
   tracks: listOf(shape({ id: isText, source: isText, stopped: isFlag })),
+});
+const isBreakout = shape<Breakout>({
+  name: isText,
+  participants: listOf(shape<BreakoutMember>({ id: isText, name: isText })),
 });
 const isRoom = shape<Room>({
   name: isText,
@@ -89,6 +114,11 @@ const isRoom = shape<Room>({
   relay_only: isFlag,
   topology: oneOf("p2p", "sfu"),
   always_sfu: isFlag,
+  tokens: isFlag,
+  watch_only: isFlag,
+  metadata: optional(isText),
+  parent: optional(isText),
+  breakouts: optional(listOf(isBreakout)),
   started_at: isCount,
   counts: shape({ participants: isCount, audio: isCount, video: isCount, screen: isCount }),
 });
@@ -108,6 +138,7 @@ const isLimits = shape({
   mesh: isCount,
   sfu: isFlag,
 });
+const isDoor = oneOf("empty", "open", "ring", "locked", "token", "breakout");
 const isDescription = shape({ from: isText, sdp: isText });
 
 const EVENTS: Record<Event["type"], Check> = {
@@ -137,15 +168,17 @@ const EVENTS: Record<Event["type"], Check> = {
   media_ended: shape({ detail: isText }),
   watched: shape({ track: isText, layers: isCount }),
   muted: shape({ by: isText, source: isText }),
+  moved: shape({ room: isText, pass: isText }),
   out: shape({ reason: isText }),
 };
 
 const NOTES: Record<Note["type"], Check> = {
   resumed: shape({ received: isCount }),
-  seen: shape({ door: oneOf("empty", "open", "ring", "locked"), participants: isCount, names: listOf(isText) }),
+  seen: shape({ door: isDoor, participants: isCount, names: listOf(isText) }),
   pong: isRecord,
   refused: shape({ reason: isText, detail: isText, fatal: isFlag }),
   draining: shape({ reconnect_ms: isCount }),
   speakers: shape({ participants: listOf(isText) }),
   layers: shape({ slots: listOf(isRecord) }),
+  caption: shape({ from: isText, line: isCount, text: isText, done: isFlag, language: isText }),
 };

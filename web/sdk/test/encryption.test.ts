@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { Captions } from "../src/captions";
 import { FrameCipher, Readable } from "../src/encryption/frames";
 import { baseKey, newCallKey, parseCallKey } from "../src/encryption/key";
 import { Sealer } from "../src/encryption/sealer";
@@ -10,7 +11,9 @@ import {
   SframeSender,
   writeHeader,
 } from "../src/encryption/sframe";
+import type { Request } from "../src/session";
 import { toHex } from "../src/sha256";
+import { settle } from "./fakes";
 
 const hex = (text: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(text.match(/../g) ?? [], (byte) => parseInt(byte, 16));
@@ -198,4 +201,42 @@ describe("what is sealed", () => {
   test.each(["", "!", "AAAA", "ÿÿ"])("%j is nothing", async (text) => {
     expect(await new Sealer(key, "chat").openText("p1", text)).toBeNull();
   });
+});
+
+test("captions are sealed: the server sees no word, and cannot say that it was somebody else or another line", async () => {
+  const key = parseCallKey(newCallKey()) ?? bytes();
+  const sent: Extract<Request, { type: "caption" }>[] = [];
+  const one = (id: string): Captions => {
+    const sealer = new Sealer(key, "captions");
+    return new Captions(() => 1, {
+      self: () => ({ id, name: id, chars: 2_000 }),
+      nameOf: (participant) => participant,
+      sealer: () => sealer,
+      request: (frame) => {
+        if (frame.type === "caption") sent.push(frame);
+        return Promise.resolve();
+      },
+      changed: () => undefined,
+    });
+  };
+  const [ann, bob] = [one("p1"), one("p2")];
+  await ann.say(4, "the ending of the story", true, "en");
+  await ann.say(5, "\u{1F600}".repeat(2_000), false, "en");
+  const [first, second] = sent.map((frame) => ({ ...frame, text: frame.text }));
+  if (!first || !second) throw new Error("nothing was sent");
+  expect(first.text).not.toContain("ending");
+  expect([...second.text].length).toBeLessThanOrEqual(2_000);
+  const plain = { ...first, text: "the ending of the story" };
+  for (const changed of [
+    { ...first, from: "p3" },
+    { ...first, from: "p1", line: 3 },
+    { ...plain, from: "p1" },
+  ])
+    bob.handle({ ...changed, type: "caption" });
+  await settle();
+  expect(bob.lines).toEqual([]);
+  bob.handle({ ...first, from: "p1" });
+  await settle();
+  await settle();
+  expect(bob.lines).toMatchObject([{ from: "p1", line: 4, text: "the ending of the story", done: true, mine: false }]);
 });

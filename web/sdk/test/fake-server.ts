@@ -11,6 +11,7 @@ import type {
   Note,
   Numbered,
   Participant,
+  Permissions,
   Reason,
   Room,
   Seen,
@@ -43,6 +44,13 @@ export class FakeServer {
   host = "";
   entry: Room["entry"] = "open";
   relayOnly = false;
+  watchOnly = false;
+  /** Of those who enter: what is good here, and what it gives; `null`: nothing is needed. */
+  tokens: Map<string, Pick<Participant, "may" | "identity">> | null = null;
+  name = "room";
+  parent: string | null = null;
+  /** By name: rooms of the same family. Whoever enters one of them is its guest from then on. */
+  family = new Map<string, FakeServer>();
   limits = LIMITS;
   iceServers: IceServer[] = [];
   /** Sockets that are open. */
@@ -64,12 +72,15 @@ export class FakeServer {
     const count = (flag: "audio" | "video" | "screen"): number =>
       participants.filter(({ participant }) => participant.media[flag]).length;
     return {
-      name: "room",
+      name: this.name,
       host: this.host,
       locked: this.locked,
       entry: this.entry,
       topology: "p2p",
       always_sfu: false,
+      tokens: this.tokens !== null,
+      watch_only: this.watchOnly,
+      ...(this.parent !== null && { parent: this.parent }),
       relay_only: this.relayOnly,
       started_at: 1,
       counts: {
@@ -149,7 +160,18 @@ export class FakeServer {
   }
 
   #join(socket: FakeSocket, hello: Extract<Hello, { type: "join" }>): void {
+    const other = this.family.get(hello.room);
+    if (other && other !== this) {
+      this.sockets.delete(socket);
+      other.sockets.add(socket);
+      socket.server = other;
+      return other.handle(socket, hello);
+    }
     if (this.locked) return socket.refuse("room_locked", "The room is locked.");
+    if (this.tokens && !hello.token) return socket.refuse("token_needed", "Nobody enters without a token.");
+    const given = this.tokens?.get(hello.token ?? "");
+    if (this.tokens && !given) return socket.refuse("bad_token", "The token has expired.");
+    const may = given?.may ?? (this.watchOnly && this.seats.length > 0 ? WATCH_ONLY : undefined);
     this.#counter += 1;
     this.#number += 1;
     const id = `p${this.#number}`;
@@ -161,7 +183,9 @@ export class FakeServer {
     const participant: Participant = {
       id,
       name: hello.name,
-      media: hello.media,
+      media: may ? within(hello.media, may.publish) : hello.media,
+      ...given,
+      ...(may && { may }),
       state: this.entry === "ring" && ringing ? "ringing" : "here",
       hide_address: hello.hide_address,
       encrypted: hello.encrypted,
@@ -170,7 +194,14 @@ export class FakeServer {
       tracks: [],
       joined_at: this.#counter,
     };
-    const seat: Seat = { participant, token: `token-${id}`, sent: [], next: 1, received: 0, socket };
+    const seat: Seat = {
+      participant,
+      token: `token-${this.parent === null ? "" : this.name}${id}`,
+      sent: [],
+      next: 1,
+      received: 0,
+      socket,
+    };
     this.#toAll({ type: "participant_joined", participant });
     this.seats.push(seat);
     this.#push(seat, this.#joined(seat));
@@ -239,7 +270,10 @@ export class FakeServer {
     const from = seat.participant.id;
     const only = ["accept", "decline", "lock", "remove", "hand_over", "end"];
     if (only.includes(frame.type) && from !== this.host) return "not_host";
-    const target = "to" in frame && frame.to ? this.seats.find(({ participant }) => participant.id === frame.to) : null;
+    const target =
+      "to" in frame && frame.to && frame.type !== "move"
+        ? this.seats.find(({ participant }) => participant.id === frame.to)
+        : null;
     if (target === undefined) return "no_such_participant";
     switch (frame.type) {
       case "offer":
@@ -267,6 +301,27 @@ export class FakeServer {
       case "ice_servers":
         this.#push(seat, { type: "ice_servers", ice_servers: this.iceServers });
         return null;
+      case "newcomers":
+        this.watchOnly = frame.watch_only;
+        this.#toAll({ type: "room_changed", room: this.room });
+        return null;
+      case "permit": {
+        const { media } = this.seat(frame.participant).participant;
+        this.#change(this.seat(frame.participant), { may: frame.may, media: within(media, frame.may.publish) });
+        return null;
+      }
+      case "caption": {
+        const { line, text, done, language } = frame;
+        for (const { participant, socket } of this.seats)
+          if (participant.id !== from) socket?.deliver({ type: "caption", from, line, text, done, language });
+        return null;
+      }
+      case "move": {
+        const event: Event = { type: "moved", room: frame.to, pass: `pass-${frame.participant}` };
+        this.#push(this.seat(frame.participant), event);
+        queueMicrotask(() => this.remove(frame.participant, "moved"));
+        return null;
+      }
       case "accept":
         this.#counter += 1;
         this.#change(this.seat(frame.participant), { state: "here", joined_at: this.#counter });
@@ -307,6 +362,21 @@ export class FakeServer {
   }
 }
 
+export const WATCH_ONLY: Permissions = {
+  publish: { audio: false, video: false, screen: false },
+  subscribe: true,
+  data: true,
+  admin: false,
+};
+
+function within(media: Participant["media"], bound: Participant["media"]): Participant["media"] {
+  return {
+    audio: media.audio && bound.audio,
+    video: media.video && bound.video,
+    screen: media.screen && bound.screen,
+  };
+}
+
 /** One end of a socket whose other end is the server above. Everything is delivered in microtasks, in order. */
 export class FakeSocket {
   onopen: (() => void) | null = null;
@@ -314,10 +384,10 @@ export class FakeSocket {
   onclose: (() => void) | null = null;
   onerror: (() => void) | null = null;
   readyState = 0;
-  #server: FakeServer;
+  server: FakeServer;
 
   constructor(server: FakeServer) {
-    this.#server = server;
+    this.server = server;
     queueMicrotask(() => {
       if (this.readyState !== 0) return;
       if (!server.reachable) return this.drop();
@@ -329,7 +399,7 @@ export class FakeSocket {
 
   send(text: string): void {
     queueMicrotask(() => {
-      if (this.readyState === 1 || this.readyState === 2) this.#server.handle(this, JSON.parse(text));
+      if (this.readyState === 1 || this.readyState === 2) this.server.handle(this, JSON.parse(text));
     });
   }
 
@@ -338,7 +408,7 @@ export class FakeSocket {
     this.readyState = 2;
     queueMicrotask(() => {
       this.readyState = 3;
-      this.#server.lost(this);
+      this.server.lost(this);
     });
   }
 
@@ -359,6 +429,6 @@ export class FakeSocket {
     if (this.readyState === 3) return;
     this.readyState = 3;
     queueMicrotask(() => this.onclose?.());
-    this.#server.lost(this);
+    this.server.lost(this);
   }
 }

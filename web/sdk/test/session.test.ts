@@ -15,6 +15,8 @@ const JOINED: Joined & { type: "joined" } = {
     entry: "open",
     topology: "p2p" as const,
     always_sfu: false,
+    tokens: false,
+    watch_only: false,
     relay_only: false,
     started_at: 1,
     counts: { participants: 1, audio: 0, video: 0, screen: 0 },

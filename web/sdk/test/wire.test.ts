@@ -18,6 +18,9 @@ test.each([
   '{"n":1,"type":"reply","to":1,"outcome":"refused"}',
   '{"n":1,"type":"participant_joined","participant":{"id":"p1"}}',
   '{"n":1,"type":"candidate","from":"p1","candidate":{"candidate":7}}',
+  '{"n":1,"type":"moved","room":"kitchen"}',
+  '{"type":"caption","from":"p1","line":-1,"text":"","done":true,"language":"en"}',
+  '{"type":"seen","door":"ajar","participants":0,"names":[]}',
   '{"n":1,"type":"ice_servers","ice_servers":[{"urls":"stun:x"}]}',
 ])("%s is refused", (frame) => {
   expect(parseServerFrame(frame).kind).toBe("bad");

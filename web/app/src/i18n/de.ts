@@ -1,4 +1,6 @@
 // German. Same shape as English, or it does not compile.
+//
+// Size: a list of sentences, in the order in which one meets them.
 import type { Catalogue } from "./index.svelte.ts";
 
 const plural = new Intl.PluralRules("de");
@@ -82,6 +84,9 @@ export const de: Catalogue = {
       empty: "Noch ist niemand da.",
       ring: "Es ist jemand da. Sie klingeln.",
       locked: "Der Raum ist abgeschlossen. Vorerst kommt niemand mehr hinein.",
+      token: "Dieser Raum ist für Eingeladene: Sie brauchen einen eigenen Link.",
+      tokenHeld: "Sie haben eine Einladung in diesen Raum.",
+      breakout: "Das ist ein Gruppenraum: Gehen Sie in den Hauptraum und von dort weiter.",
     },
     here: (names, total) => {
       const rest = total - names.length;
@@ -112,6 +117,12 @@ export const de: Catalogue = {
     waiting: (n) => count(n, "Person wartet", "Personen warten"),
     flip: "Zwischen vorderer und hinterer Kamera wechseln",
     flipWord: "Wenden",
+    watching: "Sie sehen nur zu. Heben Sie die Hand, um das Wort zu bekommen.",
+    notThat: {
+      microphone: "Sie dürfen hier nicht sprechen.",
+      camera: "Sie dürfen hier Ihre Kamera nicht zeigen.",
+      screen: "Sie dürfen hier Ihren Bildschirm nicht teilen.",
+    },
   },
 
   call: {
@@ -173,6 +184,8 @@ export const de: Catalogue = {
     aloneHint: "Schicken Sie diesen Link. Wer ihn öffnet, ist mit Ihnen im Raum.",
     aloneCall: "Wartet auf einen Anruf",
     aloneCallHint: "Schicken Sie diesen Link. Wer ihn öffnet, klingelt hier, und Sie entscheiden.",
+    watching: "Sie sehen nur zu. Heben Sie die Hand, um das Wort zu bekommen.",
+    asked: "Ihre Hand ist oben. Die Leitung sieht es und kann Ihnen das Wort geben.",
     talkingMuted: "Sie sind stumm: Niemand hört Sie.",
     unmute: "Ton einschalten",
     panel: "Seitenfeld",
@@ -293,12 +306,67 @@ export const de: Catalogue = {
     lowerOwnHand: "Hand senken",
     lowerHand: "Hand senken lassen",
     handRaised: "Hand gehoben",
+    giveFloor: "Das Wort geben",
+    takeFloor: "Das Wort entziehen",
+    makeCoHost: "In die Leitung aufnehmen",
+    dropCoHost: "Aus der Leitung nehmen",
+    coHost: "Leitet mit",
+    watches: "Sieht nur zu",
+    newcomers: "Wer kommt, sieht nur zu",
+    newcomersHint: "Wer ab jetzt kommt, sieht und hört und sendet nichts, bis Sie das Wort geben.",
+  },
+
+  family: {
+    main: "den Hauptraum",
+    room: (n) => `Raum ${n}`,
+    title: "Gruppenräume",
+    lead: "Für eine Weile in kleineren Räumen sprechen, dann kommen alle hierher zurück.",
+    leadList: "Alle dürfen von einem Raum in den anderen gehen. Wer in einem anderen Raum ist, hört Sie hier nicht.",
+    howMany: "Anzahl der Räume",
+    spread: "Alle auf die Räume verteilen",
+    spreadHint: "Aus: Alle wählen selbst, wohin sie gehen.",
+    open: "Räume öffnen",
+    manage: "Räume",
+    start: "Gruppenräume",
+    nobody: "Niemand ist hier.",
+    strip: (n, total) => `Raum ${n} von ${total}`,
+    stripMain: (total) => (total === 1 ? "Ein Gruppenraum ist offen." : `${total} Gruppenräume sind offen.`),
+    back: "Zum Hauptraum",
+    go: "Hingehen",
+    goTo: (room) => `In ${room} gehen`,
+    here: "Sie sind hier",
+    send: (name) => `${name} schicken in`,
+    stay: "Schicken in …",
+    close: "Alle zurückholen",
+    moved: (n, total) => `Sie sind in Gruppenraum ${n} von ${total}.`,
+    returned: (room) => `Sie sind wieder in ${room}.`,
+    wentTo: (name, room) => `${name} ging in ${room}.`,
+    heading: (n) => `Raum ${n}`,
+    headingMain: "Hauptraum",
+  },
+
+  captions: {
+    show: "Untertitel zeigen",
+    hide: "Untertitel ausblenden",
+    label: "Untertitel",
+    write: "Mitschreiben, was ich sage",
+    writeOff: "Nicht mehr mitschreiben",
+    written: "Was Sie sagen, wird für die anderen mitgeschrieben, solange Ihr Mikrofon an ist.",
+    stopped: "Was Sie sagen, wird nicht mehr mitgeschrieben.",
+    failed: "Ihr Browser konnte nicht mitschreiben, was Sie sagen.",
+    remoteTitle: "Ein Dienst schreibt mit",
+    remoteText:
+      "Dieser Browser versteht Sprache hier nicht selbst. Was Ihr Mikrofon hört, geht an einen Dienst des Browserherstellers, an diesem Server vorbei und außerhalb jeder Verschlüsselung des Gesprächs.",
+    remoteGo: "Dort mitschreiben",
+    empty: "Noch schreibt niemand mit, was er sagt.",
   },
 
   invite: {
     title: "Einladen",
     lead: "Wer diesen Link öffnet, ist im Raum.",
     leadRing: "Wer diesen Link öffnet, klingelt hier.",
+    leadToken: "Gäste brauchen eine eigene Einladung: Dieser Link allein lässt niemanden ein.",
+    leadBreakout: "Der Link führt in den Hauptraum. Von dort geht es weiter zu Ihnen.",
     link: "Link zu diesem Raum",
     copy: "Link kopieren",
     copied: "Link kopiert",
@@ -438,6 +506,10 @@ export const de: Catalogue = {
       screen: (name: string) => `${name} hat Ihre Bildschirmfreigabe beendet.`,
       screen_audio: (name: string) => `${name} hat Ihre Bildschirmfreigabe beendet.`,
     },
+    elsewhere: (name) => `${name} ging in einen anderen Raum.`,
+    sends: { microphone: "Ihr Mikrofon", camera: "Ihre Kamera", screen: "Ihren Bildschirm" },
+    floorGiven: (what) => `Sie haben das Wort: Sie dürfen ${list.format(what)} einschalten.`,
+    floorTaken: (what) => `Sie dürfen nicht mehr senden: ${list.format(what)}.`,
     newMessage: (name, text) => `${name}: ${text}`,
     fileOffered: (name, file) => `${name} bietet Ihnen ${file} an.`,
     fileFinished: (file) => `${file} ist vollständig.`,
@@ -474,6 +546,9 @@ export const de: Catalogue = {
       already_joined: "Der Anruf läuft in einem anderen Tab weiter",
       draining: "Der Server startet neu",
       forbidden: "Das ist hier nicht erlaubt",
+      token_needed: "Sie brauchen eine eigene Einladung",
+      bad_token: "Ihre Einladung gilt hier nicht",
+      replaced: "Sie sind woanders noch einmal hereingekommen",
       other: "Das Gespräch konnte nicht weitergehen",
     },
     texts: {
@@ -492,6 +567,10 @@ export const de: Catalogue = {
       already_joined:
         "Er wurde dort geöffnet und hat Ihren Platz übernommen. Schließen Sie diesen Tab, oder treten Sie auch von hier bei.",
       draining: "Versuchen Sie es gleich noch einmal.",
+      token_needed: "In diesen Raum kommen nur Eingeladene. Bitten Sie um einen eigenen Link.",
+      bad_token:
+        "Vielleicht ist sie abgelaufen oder für einen anderen Raum oder Server. Bitten Sie um einen neuen Link.",
+      replaced: "Es gilt, was neuer ist. Schließen Sie diesen Tab, oder treten Sie auch von hier bei.",
     },
     lasted: (long) => `Es dauerte ${long}.`,
     again: "Wieder beitreten",

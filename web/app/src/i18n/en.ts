@@ -1,4 +1,6 @@
 // English: the catalogue whose shape all others have. Second person, plain words, no exclamation marks.
+//
+// Size: a list of sentences, in the order in which one meets them.
 
 const plural = new Intl.PluralRules("en");
 const count = (n: number, one: string, other: string): string => `${n} ${plural.select(n) === "one" ? one : other}`;
@@ -81,6 +83,9 @@ export const en = {
       empty: "Nobody is here yet.",
       ring: "Someone is here. You ring, and the host decides.",
       locked: "The room is locked. Nobody else can enter for now.",
+      token: "This room is for invited people: you need a link of your own.",
+      tokenHeld: "You have an invitation to this room.",
+      breakout: "This is a breakout room: go into the main room, and on from there.",
     },
     here: (names: readonly string[], total: number) => {
       const rest = total - names.length;
@@ -111,6 +116,12 @@ export const en = {
     waiting: (n: number) => count(n, "person is waiting", "people are waiting"),
     flip: "Switch between front and back camera",
     flipWord: "Flip",
+    watching: "Only watching. Raise your hand to ask for the floor.",
+    notThat: {
+      microphone: "You may not speak here.",
+      camera: "You may not show your camera here.",
+      screen: "You may not share your screen here.",
+    },
   },
 
   call: {
@@ -171,6 +182,8 @@ export const en = {
     aloneHint: "Send this link. Whoever opens it is in the room with you.",
     aloneCall: "Waiting for a call",
     aloneCallHint: "Send this link. Whoever opens it rings here, and you decide.",
+    watching: "Only watching. Raise your hand to ask for the floor.",
+    asked: "Your hand is up. The host sees it, and can give you the floor.",
     talkingMuted: "You are muted: nobody hears you.",
     unmute: "Unmute",
     panel: "Side panel",
@@ -291,12 +304,67 @@ export const en = {
     lowerOwnHand: "Lower your hand",
     lowerHand: "Lower the hand",
     handRaised: "Hand raised",
+    giveFloor: "Give the floor",
+    takeFloor: "Take the floor",
+    makeCoHost: "Make co-host",
+    dropCoHost: "No co-host any more",
+    coHost: "Co-host",
+    watches: "Only watches",
+    newcomers: "Newcomers only watch",
+    newcomersHint: "Whoever comes from here on sees and hears, and sends nothing until you give the floor.",
+  },
+
+  family: {
+    main: "the main room",
+    room: (n: number) => `room ${n}`,
+    title: "Breakout rooms",
+    lead: "People talk in smaller rooms for a while, and come back here.",
+    leadList: "Everyone may go from one room to another. Whoever is in another room does not hear you here.",
+    howMany: "How many rooms",
+    spread: "Spread everyone over the rooms",
+    spreadHint: "Off: they choose where to go.",
+    open: "Open the rooms",
+    manage: "Rooms",
+    start: "Breakout rooms",
+    nobody: "Nobody is here.",
+    strip: (n: number, total: number) => `Room ${n} of ${total}`,
+    stripMain: (total: number) => `${count(total, "breakout room is", "breakout rooms are")} open.`,
+    back: "Back to the main room",
+    go: "Go there",
+    goTo: (room: string) => `Go to ${room}`,
+    here: "You are here",
+    send: (name: string) => `Send ${name} to`,
+    stay: "Move to…",
+    close: "Call everyone back",
+    moved: (n: number, total: number) => `You are in breakout room ${n} of ${total}.`,
+    returned: (room: string) => `You are back in ${room}.`,
+    wentTo: (name: string, room: string) => `${name} went to ${room}.`,
+    heading: (n: number) => `Room ${n}`,
+    headingMain: "Main room",
+  },
+
+  captions: {
+    show: "Show captions",
+    hide: "Hide captions",
+    label: "Captions",
+    write: "Write down what I say",
+    writeOff: "Stop writing down what I say",
+    written: "What you say is written down for the others while your microphone is on.",
+    stopped: "What you say is not written down any more.",
+    failed: "Your browser could not write down what you say.",
+    remoteTitle: "Written down by a service",
+    remoteText:
+      "This browser cannot understand speech by itself here. What your microphone hears is sent to a service of the browser’s maker, beyond this server and outside of any encryption of the call.",
+    remoteGo: "Write it down there",
+    empty: "Nobody writes down what they say yet.",
   },
 
   invite: {
     title: "Invite",
     lead: "Whoever opens this link is in.",
     leadRing: "Whoever opens this link rings here.",
+    leadToken: "Guests need an invitation of their own: this link alone lets nobody in.",
+    leadBreakout: "The link leads to the main room. From there they can go on to you.",
     link: "Link to this room",
     copy: "Copy the link",
     copied: "Link copied",
@@ -436,6 +504,10 @@ export const en = {
       screen: (name: string) => `${name} has ended your screen sharing.`,
       screen_audio: (name: string) => `${name} has ended your screen sharing.`,
     },
+    elsewhere: (name: string) => `${name} went to another room.`,
+    sends: { microphone: "your microphone", camera: "your camera", screen: "your screen" },
+    floorGiven: (what: readonly string[]) => `You have the floor: you may turn on ${list.format(what)}.`,
+    floorTaken: (what: readonly string[]) => `You may not send ${list.format(what)} any more.`,
     newMessage: (name: string, text: string) => `${name}: ${text}`,
     fileOffered: (name: string, file: string) => `${name} offers you ${file}.`,
     fileFinished: (file: string) => `${file} is complete.`,
@@ -472,6 +544,9 @@ export const en = {
       already_joined: "The call goes on in another tab",
       draining: "The server is restarting",
       forbidden: "The operator does not allow it",
+      token_needed: "You need an invitation of your own",
+      bad_token: "Your invitation is not good here",
+      replaced: "You have come in again elsewhere",
       other: "The call could not go on",
     } as Record<string, string>,
     texts: {
@@ -489,6 +564,9 @@ export const en = {
       resume_expired: "You were away for longer than your place is kept. Join again.",
       already_joined: "It was opened there and took your place. Close this tab, or join from here as well.",
       draining: "Try again in a moment.",
+      token_needed: "Only invited people enter this room. Ask whoever sent you here for a link of your own.",
+      bad_token: "It may have expired, or is for another room or server. Ask for a new link.",
+      replaced: "The newer one counts. Close this tab, or join from here as well.",
     } as Record<string, string>,
     lasted: (long: string) => `It lasted ${long}.`,
     again: "Join again",

@@ -1,6 +1,18 @@
 // A call as Svelte sees it: whoever reads a getter is run again when the call says that something changed.
 import { createSubscriber } from "svelte/reactivity";
-import type { Bandwidth, Call, CallState, ChatLine, FileTransfer, Local, Participant, Peer, Room } from "./sdk.ts";
+import type {
+  Bandwidth,
+  Call,
+  CallState,
+  Caption,
+  ChatLine,
+  FileTransfer,
+  Local,
+  Participant,
+  Peer,
+  Permissions,
+  Room,
+} from "./sdk.ts";
 
 export class CallView {
   readonly call: Call;
@@ -26,8 +38,22 @@ export class CallView {
     return this.#read().me;
   }
 
-  get isHost(): boolean {
-    return this.#read().isHost;
+  /** We may do what the host may. */
+  get canHost(): boolean {
+    return this.#read().canHost;
+  }
+
+  get may(): Permissions {
+    return this.#read().may;
+  }
+
+  /** On the way from one room to another. */
+  get moving(): boolean {
+    return this.#read().moving;
+  }
+
+  get captions(): readonly Caption[] {
+    return this.#read().captions;
   }
 
   get peers(): readonly Peer[] {

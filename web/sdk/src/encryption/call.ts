@@ -9,12 +9,14 @@ export class CallEncryption {
   readonly chat: Sealer;
   readonly files: Sealer;
   readonly data: Sealer;
+  readonly captions: Sealer;
 
   constructor(key: Uint8Array<ArrayBuffer>, worker: Worker, changed: () => void) {
     this.media = new MediaEncryption(key, worker, changed);
     this.chat = new Sealer(key, "chat");
     this.files = new Sealer(key, "files");
     this.data = new Sealer(key, "data");
+    this.captions = new Sealer(key, "captions");
   }
 
   close(): void {

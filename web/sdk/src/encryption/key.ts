@@ -2,11 +2,11 @@
 //
 //   https://…/r/kitchen#key=q83vEjRWeJCrze8SNFZ4kA        base64url (RFC 4648 §5), without padding
 //
-// From it come keys that have nothing to do with each other: for media, chat, files, and what applications say.
+// From it come keys that have nothing to do with each other: for media, chat, files, what applications say, and captions.
 import { fromBase64, toBase64, utf8 } from "../bytes";
 import { expand, importBase } from "./sframe";
 
-export type Purpose = "media" | "chat" | "files" | "data";
+export type Purpose = "media" | "chat" | "files" | "data" | "captions";
 
 /** A new one, as it stands in a link. */
 export function newCallKey(): string {

@@ -72,6 +72,12 @@ export class Device {
     this.#use(null);
   }
 
+  /** Nothing is open any more, and what is being opened will not be kept. */
+  release(): void {
+    this.#wish += 1;
+    if (this.track ?? this.muted) this.#use(null);
+  }
+
   close(): void {
     this.keepOpen = false;
     this.#wish += 1;

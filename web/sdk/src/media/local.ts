@@ -1,8 +1,10 @@
 // All we send: microphone, camera, screen; and whether we speak.
 import type { Deps } from "../deps";
+import { CallError } from "../errors";
 import type { Media } from "../generated";
 import { SpeechDetector, type Meter } from "../level";
 import type { Tracks } from "../peer/connection";
+import { ALL, beyond } from "../rights";
 import type { Local, Notice } from "../types";
 import { Device } from "./device";
 import { Screen } from "./screen";
@@ -23,6 +25,7 @@ export class LocalMedia {
   #metered: MediaStreamTrack | null = null;
   #meter: Meter | null = null;
   #view: Local | null = null;
+  #allowed: Media = ALL;
 
   constructor(deps: Pick<Deps, "timers" | "startMeter" | "mediaDevices">, output: LocalOutput) {
     this.#deps = deps;
@@ -37,6 +40,23 @@ export class LocalMedia {
       lost: () => output.notice({ kind: "device_lost", device: "camera" }),
     });
     this.screen = new Screen(deps.mediaDevices, { changed, ended: () => output.notice({ kind: "screen_ended" }) });
+  }
+
+  /** What we may send: nothing beyond that is open. */
+  allow(publish: Media): void {
+    this.#allowed = publish;
+    this.#keepWithin();
+  }
+
+  async switch(device: "microphone" | "camera", on: boolean, deviceId?: string): Promise<void> {
+    if (!on) return this[device].switchOff();
+    this.#mustBeAllowed(device === "microphone" ? "audio" : "video");
+    await this[device].switchOn(deviceId);
+  }
+
+  async share(content: "detail" | "motion"): Promise<void> {
+    this.#mustBeAllowed("screen");
+    await this.screen.start(content);
   }
 
   get view(): Local {
@@ -76,7 +96,20 @@ export class LocalMedia {
     this.#changed();
   }
 
+  #mustBeAllowed(what: keyof Media): void {
+    if (!this.#allowed[what]) throw new CallError("not_permitted", "You may watch here, and not send that.");
+  }
+
+  #keepWithin(): void {
+    const { audio, video, screen } = beyond(ALL, this.#allowed);
+    if (audio) this.microphone.release();
+    if (video) this.camera.release();
+    if (screen) this.screen.stop();
+  }
+
   #changed(): void {
+    // What was being opened when the right to it was lost.
+    this.#keepWithin();
     this.#listen();
     this.#view = null;
     this.#output.changed();

@@ -1,6 +1,7 @@
 // What of the others is to come through the server. Pure.
 import type { Participant, Source, Track } from "../generated";
-import type { Roster } from "../roster";
+import { mayOf } from "../rights";
+import { find, type Roster } from "../roster";
 import type { Bandwidth } from "../types";
 import type { Wish } from "./slots";
 
@@ -14,7 +15,9 @@ export interface View {
 }
 
 export function wishesOf(roster: Roster, view: View): Wish[] {
-  const isEncrypted = roster.participants.some(({ id, encrypted }) => id === roster.you && encrypted);
+  const me = find(roster, roster.you);
+  if (!mayOf(me).subscribe) return [];
+  const isEncrypted = me?.encrypted === true;
   // What is encrypted is of use to those with a key, and to nobody else; what is not they do not want.
   const others = roster.participants.filter(
     ({ id, state, encrypted }) => id !== roster.you && state !== "ringing" && encrypted === isEncrypted,

@@ -4,7 +4,7 @@ import { readItem, writeItem } from "../../lib/storage.ts";
 
 export type Layout = "grid" | "speaker" | "side";
 export type Panel = "chat" | "people";
-export type DialogName = "invite" | "stats" | "settings" | "shortcuts" | "share";
+export type DialogName = "invite" | "stats" | "settings" | "shortcuts" | "share" | "breakouts" | "remote-speech";
 
 const LAYOUTS: readonly Layout[] = ["grid", "speaker", "side"];
 const KEY = "tandem.layout";
@@ -65,6 +65,13 @@ export class Desk {
 
   toggle(panel: Panel): void {
     this.panel = this.panel === panel ? null : panel;
+  }
+
+  /** Elsewhere there are other people. */
+  handleMoved(): void {
+    this.pinned = null;
+    this.chatTo = "";
+    if (this.dialog === "breakouts") this.dialog = null;
   }
 
   writeTo(participant: string): void {

@@ -4,7 +4,9 @@ import { openPreferred } from "../../lib/media.ts";
 import { readPreferences } from "../../lib/preferences.ts";
 import { rememberRoom } from "../../lib/recent.ts";
 import type { Call, CallState } from "../../lib/sdk.ts";
+import { roomLink } from "../../lib/rooms.ts";
 import { leaveStay, takeStay, type Stay } from "../../lib/stay.ts";
+import { addressOf } from "../../lib/token.ts";
 import { Green } from "./green.svelte.ts";
 
 export type Mode = "room" | "call";
@@ -19,10 +21,13 @@ interface Entrance {
 
 export class Session {
   readonly view: CallView;
-  readonly room: string;
+  /** Where we are: in a breakout room another than at first. */
+  room = $state("");
   readonly mode: Mode;
   /** Of an encrypted call, from its link. */
   readonly key: string | null;
+  /** Of an invitation, from its link. */
+  readonly token: string | null;
   green = $state.raw<Green | null>(null);
   /** Unix time in milliseconds at which we came in; `null` before. */
   since = $state<number | null>(null);
@@ -31,13 +36,21 @@ export class Session {
   #returning = $state(false);
   readonly #fallbackName: () => string;
 
-  constructor(call: Call, place: { room: string; mode: Mode; key: string | null }, fallbackName: () => string) {
+  constructor(
+    call: Call,
+    place: { room: string; mode: Mode; key: string | null; token: string | null },
+    fallbackName: () => string,
+  ) {
     this.view = new CallView(call);
     this.room = place.room;
     this.mode = place.mode;
     this.key = place.key;
+    this.token = place.token;
     this.#fallbackName = fallbackName;
     call.on("state", (state) => this.#onState(state));
+    call.on("notice", (notice) => {
+      if (notice.kind === "moved") this.#goTo(notice.room);
+    });
   }
 
   /** A reloaded page goes straight back in; any other begins in the green room. */
@@ -95,6 +108,7 @@ export class Session {
         room: this.room,
         ...entrance,
         ...(this.key === null ? {} : { key: this.key }),
+        ...(this.token === null ? {} : { token: this.token }),
         ...(this.mode === "call" ? { entry: "ring" as const } : {}),
       });
     } catch {
@@ -113,10 +127,21 @@ export class Session {
     this.green = null;
     this.lasted = null;
     this.since ??= Date.now();
-    rememberRoom(this.room, Date.now(), this.key);
+    // Nobody comes into a breakout room by its link.
+    if (this.view.call.room?.parent === undefined) rememberRoom(this.room, Date.now(), this.key);
+  }
+
+  /** The same tab, key and invitation, in another room. */
+  #goTo(room: string): void {
+    this.room = room;
+    const path = roomLink("", room);
+    history.replaceState(history.state, "", addressOf(path, location.hash));
   }
 
   #onEnded(): void {
+    // The way back leads through the main room.
+    const parent = this.view.call.room?.parent;
+    if (parent !== undefined) this.#goTo(parent);
     this.green?.close();
     this.green = null;
     this.lasted = this.since === null ? null : Date.now() - this.since;

@@ -27,7 +27,7 @@ export function soundsOf(call: Call, mode: Mode, port: SoundsPort): () => void {
 
   /** Only the host can open. A call rings on until it is answered or a minute has passed, a room knocks once. */
   function ring(): void {
-    if (!call.isHost) return;
+    if (!call.canHost) return;
     play("ring");
     if (mode !== "call") return;
     stopBell();
