@@ -30,7 +30,8 @@ pub(crate) struct Forwarding {
     /// By number.
     tracks: BTreeMap<u32, Known>,
     speakers: Vec<u32>,
-    spread: Spread,
+    /// Once it has connections. Boxed: most rooms never have any.
+    spread: Option<Box<Spread>>,
 }
 
 /// Over which shards a room is spread.
@@ -109,7 +110,7 @@ impl Room {
             // A page that has made another connection has lost the one before.
             self.drop_leg(ctx, number);
         }
-        let connections = self.forwarding.spread.legs.values().sum();
+        let connections = self.forwarding.spread.as_ref().map_or(0, |spread| spread.legs.values().sum());
         let Some(member) = self.members.get_mut(&number) else { return Err(gone()) };
         let is_new = member.leg.is_none();
         let last_before = self.forwarding.last_track;
@@ -210,12 +211,12 @@ impl Room {
 
     /// Whether some of its connections are at a shard.
     pub(crate) fn is_at(&self, shard: usize) -> bool {
-        self.forwarding.spread.legs.contains_key(&shard)
+        self.forwarding.spread.as_ref().is_some_and(|spread| spread.legs.contains_key(&shard))
     }
 
     /// One more connection is at a shard.
     fn begin_at(&mut self, ctx: &mut Context, shard: usize) {
-        let Spread { legs, ear } = &mut self.forwarding.spread;
+        let Spread { legs, ear } = &mut **self.forwarding.spread.get_or_insert_default();
         let count = legs.entry(shard).or_default();
         *count += 1;
         match (*count, legs.len()) {
@@ -226,7 +227,7 @@ impl Room {
     }
 
     fn end_at(&mut self, ctx: &mut Context, shard: usize) {
-        let legs = &mut self.forwarding.spread.legs;
+        let Some(Spread { legs, .. }) = self.forwarding.spread.as_deref_mut() else { return };
         let Some(count) = legs.get_mut(&shard) else { return };
         *count = count.saturating_sub(1);
         if *count == 0 {
@@ -237,7 +238,7 @@ impl Room {
 
     /// Each shard of a room is told of the others. Who hears goes on hearing.
     fn tell_spread(&mut self, ctx: &mut Context) {
-        let Spread { legs, ear } = &mut self.forwarding.spread;
+        let Some(Spread { legs, ear }) = self.forwarding.spread.as_deref_mut() else { return };
         if !legs.contains_key(ear) {
             *ear = legs.keys().next().copied().unwrap_or_default();
         }
