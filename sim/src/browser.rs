@@ -24,6 +24,9 @@ pub enum Phase {
     Refused(Reason),
 }
 
+/// A browser as the engine sees it.
+///
+/// Size: a story looks at all of it.
 pub struct Browser {
     pub phase: Phase,
     pub join: Join,

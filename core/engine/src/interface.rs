@@ -322,6 +322,8 @@ pub struct Home {
 }
 
 /// How the engine is to behave.
+///
+/// Size: one field for each thing that the shell decides; they have nothing to do with each other.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How long a place is kept after its transport is lost.

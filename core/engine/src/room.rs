@@ -58,6 +58,9 @@ pub(crate) struct Newcomer {
     pub right: Right,
 }
 
+/// One room.
+///
+/// Size: what belongs together is in children; these are of the room as a whole.
 pub(crate) struct Room {
     pub(crate) key: RoomKey,
     pub(crate) name: String,
