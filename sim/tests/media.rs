@@ -15,7 +15,10 @@ use tandem_rtp::rtcp::ReportBlock;
 
 /// One who publishes and so many who watch, all of them connected.
 fn webinar(places: u32, viewers: usize) -> (Studio, u16, Vec<u16>) {
-    let mut studio = Studio::new(places);
+    on_stage(Studio::new(places), viewers)
+}
+
+fn on_stage(mut studio: Studio, viewers: usize) -> (Studio, u16, Vec<u16>) {
     let publisher = studio.come("stage", Way::Whip).expect("there is room");
     let viewers: Vec<u16> = (0..viewers).map(|_| studio.come("stage", Way::Whep).expect("there is room")).collect();
     studio.run_ms(1_000);
@@ -48,13 +51,48 @@ fn a_webinar_of_five_hundred_from_one_office_comes_in_at_once_and_sees_everythin
     assert!(are_whole(&studio, &viewers, 10));
     assert!(studio.guest(publisher).asked <= 2, "once for all, not once for each: {}", studio.guest(publisher).asked);
     let stats = studio.engine.stats();
-    assert_eq!((stats.legs, stats.tracks, studio.plane.census()), (501, 1, (501, 1, 500)));
+    assert_eq!((stats.legs, stats.tracks, studio.census()), (501, 1, (501, 1, 500)));
     // Another one takes the stage: all see it by the same m-line.
     studio.leave(publisher);
     let next = studio.come("stage", Way::Whip).expect("there is room again");
     studio.run_ms(1_000);
     pictures(&mut studio, next, 4);
     assert!(are_whole(&studio, &viewers, 15));
+    end(studio);
+}
+
+#[test]
+fn a_webinar_over_three_planes_sees_everything_and_outlives_one_of_them() {
+    let (mut studio, publisher, viewers) = on_stage(Studio::over(3, 100), 60);
+    pictures(&mut studio, publisher, 9);
+    assert!(are_whole(&studio, &viewers, 10));
+    assert!(studio.guest(publisher).asked <= 2, "once for all: {}", studio.guest(publisher).asked);
+    assert_eq!(studio.census(), (61, 1, 60));
+    let counts: Vec<usize> = studio.planes.iter().map(|plane| plane.census().0).collect();
+    assert!(counts.iter().all(|count| (18..=24).contains(count)), "{counts:?}");
+    let counters = |studio: &Studio| -> (u64, u64) {
+        let each = || studio.planes.iter().map(|plane| plane.counters());
+        (each().map(|it| it.received).sum(), each().map(|it| it.carried).sum())
+    };
+    let (received, carried) = counters(&studio);
+    assert!(carried <= 2 * received && carried >= 2 * 28, "one copy for each other plane: {carried} of {received}");
+    // Another one takes the stage, from another plane: all see it by the same m-line.
+    let home = studio.places[&publisher];
+    studio.leave(publisher);
+    let next = studio.come("stage", Way::Whip).expect("there is room again");
+    assert_ne!(studio.places[&next], home);
+    studio.run_ms(1_000);
+    pictures(&mut studio, next, 4);
+    assert!(are_whole(&studio, &viewers, 15));
+    // The plane at home dies: whoever was at the others goes on, and whoever comes back sees it, too.
+    studio.lose(home);
+    let rest: Vec<u16> = viewers.iter().copied().filter(|viewer| studio.places[viewer] != home).collect();
+    assert_eq!(studio.engine.stats().legs, rest.len() + 1);
+    let back = studio.come("stage", Way::Whep).expect("there is room");
+    assert_eq!(studio.places[&back], home);
+    studio.run_ms(1_000);
+    pictures(&mut studio, next, 4);
+    assert!(are_whole(&studio, &rest, 20) && are_whole(&studio, &[back], 5));
     end(studio);
 }
 
@@ -66,7 +104,7 @@ fn a_publisher_that_is_gone_in_the_middle_of_a_keyframe_leaves_viewers_who_see_t
     studio.from(publisher, first);
     studio.leave(publisher);
     studio.run_ms(500);
-    assert_eq!(studio.plane.census(), (3, 0, 0));
+    assert_eq!(studio.census(), (3, 0, 0));
     let next = studio.come("stage", Way::Whip).expect("there is room");
     studio.run_ms(1_000);
     pictures(&mut studio, next, 5);
@@ -149,7 +187,7 @@ fn who_never_finishes_dtls_is_out_after_a_while_and_in_nobodys_way() {
     assert_eq!(studio.engine.stats().participants, 44);
     studio.run_ms(15_000);
     let stats = studio.engine.stats();
-    assert_eq!((stats.participants, stats.legs, studio.plane.census().0), (4, 4, 4), "a path is no connection");
+    assert_eq!((stats.participants, stats.legs, studio.census().0), (4, 4, 4), "a path is no connection");
     studio.guests.retain(|_, guest| !guest.mute_dtls);
     end(studio);
 }
@@ -157,14 +195,14 @@ fn who_never_finishes_dtls_is_out_after_a_while_and_in_nobodys_way() {
 #[test]
 fn ten_thousand_checks_from_made_up_addresses_change_nothing() {
     let (mut studio, publisher, viewers) = webinar(20, 3);
-    let before = (studio.engine.stats(), studio.plane.census());
+    let before = (studio.engine.stats(), studio.census());
     for n in 0..10_000_u32 {
         let [a, b, c, d] = n.to_be_bytes();
         let remote = SocketAddr::new([100 + a, b, c, d].into(), 1_024 + u16::from(d));
         studio.throw(remote, check(n));
     }
     studio.run_ms(50);
-    assert_eq!((studio.engine.stats(), studio.plane.census()), before);
+    assert_eq!((studio.engine.stats(), studio.census()), before);
     assert!(studio.stray <= 10_000, "no more than one answer each: {}", studio.stray);
     pictures(&mut studio, publisher, 20);
     assert!(are_whole(&studio, &viewers, 21));

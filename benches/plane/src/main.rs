@@ -10,6 +10,7 @@ use tandem_media::{Command, EndpointId, Event, TrackId, Want};
 use tandem_rtp::Ssrc;
 use tandem_rtp::rtcp::Recorder;
 
+mod spread;
 #[path = "../../../core/media/tests/world/mod.rs"]
 mod world;
 
@@ -22,6 +23,13 @@ fn main() {
     for subscribers in [20, 200] {
         for lines in [1, 40] {
             row(subscribers, lines, seconds);
+        }
+    }
+    println!("\n| subscribers | planes | forwarded | carried | µs per packet: home | far planes | with feedback and timers |");
+    println!("|---|---|---|---|---|---|---|");
+    for subscribers in [20, 200] {
+        for planes in [1, 2] {
+            spread::row(subscribers, planes, seconds);
         }
     }
 }

@@ -80,11 +80,8 @@ impl Engine {
     pub fn handle_media_lost(&mut self, now: Now, shard: usize) {
         self.ctx.unix_ms = now.unix_ms;
         for key in self.rooms.keys() {
-            if self.ctx.planes.shard(key.0) != shard {
-                continue;
-            }
-            let Some(room) = self.rooms.room_mut(key) else { continue };
-            room.lose_media(&mut self.ctx, now);
+            let Some(room) = self.rooms.room_mut(key).filter(|room| room.is_at(shard)) else { continue };
+            room.lose_media(&mut self.ctx, now, shard);
             self.settle(now, key);
         }
     }

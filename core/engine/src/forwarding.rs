@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use tandem_api::signal::{self, Event, LeaveReason, Note, Reason, Sends, Slot, SlotLayer, Source, Topology};
 use tandem_media as media;
-use tandem_media::{Breadth, Command, GroupId, TrackId, Want};
+use tandem_media::{Breadth, Command, GroupId, Shard, SlotId, TrackId, Want};
 use tandem_policy::topology::{self, Wanted};
 use tandem_sdp::{Kind, Session};
 
 use crate::context::{Context, Refusal, Seat, deadline};
 use crate::interface::{Now, Output};
 use crate::leg::{Leg, Offerer, Outcome, bad_sdp};
-use crate::participant::identity;
+use crate::participant::{Participant, identity};
 use crate::rights::allows;
 use crate::room::Room;
 use crate::timers::Timer;
@@ -30,6 +30,16 @@ pub(crate) struct Forwarding {
     /// By number.
     tracks: BTreeMap<u32, Known>,
     speakers: Vec<u32>,
+    spread: Spread,
+}
+
+/// Over which shards a room is spread.
+#[derive(Default)]
+struct Spread {
+    /// How many of its connections are at which.
+    legs: BTreeMap<usize, usize>,
+    /// The one that hears who speaks.
+    ear: usize,
 }
 
 /// A track of the room.
@@ -86,8 +96,7 @@ impl Room {
         sends: &BTreeMap<String, Source>,
     ) -> Result<(String, Vec<signal::Sent>), Refusal> {
         let seat = self.seat(number);
-        let shard = ctx.planes.shard(self.key.0);
-        if ctx.planes.terms(shard).is_none() {
+        if !ctx.planes.are_there() {
             return Err(Refusal::new(Reason::Forbidden, "this server forwards no media"));
         }
         let publish = self.members.get(&number).map(|member| member.may.publish).unwrap_or_default();
@@ -100,15 +109,20 @@ impl Room {
             // A page that has made another connection has lost the one before.
             self.drop_leg(ctx, number);
         }
+        let connections = self.forwarding.spread.legs.values().sum();
         let Some(member) = self.members.get_mut(&number) else { return Err(gone()) };
         let is_new = member.leg.is_none();
         let last_before = self.forwarding.last_track;
         // Whose page is ours has a browser's certificate.
         let breadth = if member.is_guest() { Breadth::Everybody } else { Breadth::Browsers };
-        let mut leg = member.leg.take().unwrap_or_else(|| Box::new(Leg::new(ctx, seat)));
-        let offerer = Offerer { seat, shard, last_track: &mut self.forwarding.last_track, breadth, sends };
+        let place = |ctx: &mut Context| ctx.planes.place(seat.room.0, connections);
+        let mut leg = member.leg.take().unwrap_or_else(|| {
+            let shard = place(ctx);
+            Box::new(Leg::new(ctx, seat, shard))
+        });
+        let offerer = Offerer { seat, last_track: &mut self.forwarding.last_track, breadth, sends };
         let outcome = leg.offer(ctx, offerer, offer);
-        let (endpoint, group) = (leg.endpoint, GroupId(self.key.0));
+        let (endpoint, shard, group) = (leg.endpoint, leg.shard, GroupId(self.key.0));
         let Outcome { commands, answer, gone: ended, changed } = match outcome {
             Ok(outcome) => outcome,
             Err(refusal) => {
@@ -149,6 +163,9 @@ impl Room {
         if let Some(member) = self.members.get_mut(&number) {
             member.leg = Some(leg);
         }
+        if is_new {
+            self.begin_at(ctx, shard);
+        }
         if changed {
             self.tell_participant(ctx, number, 0);
             self.fill_all(ctx);
@@ -174,7 +191,7 @@ impl Room {
     }
 
     pub(crate) fn forget_leg(&mut self, ctx: &mut Context, leg: &Leg) -> bool {
-        let shard = ctx.planes.shard(self.key.0);
+        let shard = leg.shard;
         ctx.planes.forget_endpoint(leg.endpoint);
         for sent in leg.tracks.values() {
             ctx.planes.forget_track(sent.id);
@@ -182,14 +199,66 @@ impl Room {
         }
         // Its tracks and slots go with it.
         ctx.emit(Output::Media { shard, command: Box::new(Command::Remove { endpoint: leg.endpoint }) });
+        self.end_at(ctx, shard);
         if !leg.tracks.is_empty() {
             self.fill_all(ctx);
         }
         !leg.tracks.is_empty()
     }
 
-    pub(crate) fn tell_plane(&self, ctx: &mut Context, command: Command) {
-        ctx.emit(Output::Media { shard: ctx.planes.shard(self.key.0), command: Box::new(command) });
+    // --- over several shards ---
+
+    /// Whether some of its connections are at a shard.
+    pub(crate) fn is_at(&self, shard: usize) -> bool {
+        self.forwarding.spread.legs.contains_key(&shard)
+    }
+
+    /// One more connection is at a shard.
+    fn begin_at(&mut self, ctx: &mut Context, shard: usize) {
+        let Spread { legs, ear } = &mut self.forwarding.spread;
+        let count = legs.entry(shard).or_default();
+        *count += 1;
+        match (*count, legs.len()) {
+            (1, 1) => *ear = shard,
+            (1, _) => self.tell_spread(ctx),
+            _ => {}
+        }
+    }
+
+    fn end_at(&mut self, ctx: &mut Context, shard: usize) {
+        let legs = &mut self.forwarding.spread.legs;
+        let Some(count) = legs.get_mut(&shard) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            legs.remove(&shard);
+            self.tell_spread(ctx);
+        }
+    }
+
+    /// Each shard of a room is told of the others. Who hears goes on hearing.
+    fn tell_spread(&mut self, ctx: &mut Context) {
+        let Spread { legs, ear } = &mut self.forwarding.spread;
+        if !legs.contains_key(ear) {
+            *ear = legs.keys().next().copied().unwrap_or_default();
+        }
+        for &shard in legs.keys() {
+            let others: Vec<Shard> = legs.keys().filter(|other| **other != shard).map(|other| Shard(*other)).collect();
+            let ear = (shard != *ear).then_some(Shard(*ear));
+            let command = Command::Spread { group: GroupId(self.key.0), others, ear };
+            ctx.emit(Output::Media { shard, command: Box::new(command) });
+        }
+    }
+
+    /// Shows a track in a slot of a connection, wherever it comes from.
+    pub(crate) fn show(&self, ctx: &mut Context, leg: &Leg, (slot, want): (SlotId, Want), track: Option<TrackId>) {
+        let (shard, endpoint) = (leg.shard, leg.endpoint);
+        let owner = track.and_then(|track| ctx.planes.sender_of(track)).and_then(|seat| self.members.get(&seat.number));
+        let home = owner.and_then(|owner| owner.leg.as_ref()).zip(track);
+        let import = home.and_then(|(home, track)| home.import(shard, track));
+        let commands = [Command::Want { endpoint, slot, want }, Command::Show { endpoint, slot, track }];
+        for command in import.into_iter().chain(commands) {
+            ctx.emit(Output::Media { shard, command: Box::new(command) });
+        }
     }
 
     /// Tracks of others: what is on before what is off, shared screens first, then whoever has spoken last, then in the
@@ -220,14 +289,13 @@ impl Room {
 
     pub(crate) fn watch(&mut self, ctx: &mut Context, number: u32, slots: Vec<Slot>) -> Answer {
         self.only_accepted(number)?;
-        let shard = ctx.planes.shard(self.key.0);
         if self.members.get(&number).is_some_and(|member| !member.may.subscribe) {
             return Err(Refusal::new(Reason::NotPermitted, "you do not get what the others send"));
         }
         let Some(leg) = self.members.get(&number).and_then(|member| member.leg.as_ref()) else {
             return Err(Refusal::new(Reason::NotJoined, "expected `media_offer` before `watch`"));
         };
-        let mut commands = Vec::new();
+        let mut shown = Vec::new();
         for Slot { mid, track, height, priority } in slots {
             let Some(slot) = leg.slots.get(&mid) else {
                 let mid: String = mid.chars().take(20).filter(|c| !c.is_control()).collect();
@@ -242,11 +310,9 @@ impl Room {
                 return Err(Refusal::new(Reason::Malformed, detail));
             }
             let track = track.filter(|known| known.owner != number).map(|known| known.id);
-            let (endpoint, slot) = (leg.endpoint, slot.id);
-            commands.push(Command::Want { endpoint, slot, want: Want { height, priority, most: None } });
-            commands.push(Command::Show { endpoint, slot, track });
+            shown.push(((slot.id, Want { height, priority, most: None }), track));
         }
-        commands.into_iter().for_each(|command| ctx.emit(Output::Media { shard, command: Box::new(command) }));
+        shown.into_iter().for_each(|(slot, track)| self.show(ctx, leg, slot, track));
         Ok(())
     }
 
@@ -264,8 +330,8 @@ impl Room {
 
     /// Stops tracks of one kind of somebody, or lets them through again. Tells whether that changes anything.
     pub(crate) fn stop(&mut self, ctx: &mut Context, number: u32, source: Source, muted: bool) -> bool {
-        let shard = ctx.planes.shard(self.key.0);
         let Some(leg) = self.members.get_mut(&number).and_then(|member| member.leg.as_mut()) else { return false };
+        let shard = leg.shard;
         let mut changed = false;
         for sent in leg.tracks.values_mut().filter(|sent| sent.source == source && sent.stopped != muted) {
             sent.stopped = muted;
@@ -379,9 +445,10 @@ impl Room {
         }
     }
 
-    /// The plane has forgotten everybody.
-    pub(crate) fn lose_media(&mut self, ctx: &mut Context, now: Now) {
-        let connected = self.members.iter().filter(|(_, member)| member.leg.is_some());
+    /// The plane of a shard has forgotten everybody.
+    pub(crate) fn lose_media(&mut self, ctx: &mut Context, now: Now, shard: usize) {
+        let is_there = |member: &Participant| member.leg.as_ref().is_some_and(|leg| leg.shard == shard);
+        let connected = self.members.iter().filter(|(_, member)| is_there(member));
         for number in connected.map(|(number, _)| *number).collect::<Vec<_>>() {
             if self.members.get(&number).is_some_and(|member| member.is_guest()) {
                 self.depart(ctx, now, number, LeaveReason::Lost);

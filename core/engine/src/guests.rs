@@ -295,15 +295,11 @@ impl Room {
         let Some(leg) = member.leg.as_ref() else { return };
         let mut sound = self.ranked(number, true).into_iter();
         let mut pictures = self.ranked(number, false).into_iter();
-        let mut commands = Vec::new();
         for slot in leg.slots.values() {
             let track = if slot.kind == Kind::Audio { sound.next() } else { pictures.next() };
-            let (endpoint, slot) = (leg.endpoint, slot.id);
             let want = media::Want { height: WHOLE, priority: 0, most: None };
-            commands.push(media::Command::Want { endpoint, slot, want });
-            commands.push(media::Command::Show { endpoint, slot, track });
+            self.show(ctx, leg, (slot.id, want), track);
         }
-        commands.into_iter().for_each(|command| self.tell_plane(ctx, command));
     }
 }
 

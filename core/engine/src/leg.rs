@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use tandem_api::signal::{Reason, Source};
 use tandem_media::allocate;
 use tandem_media::terms::{self, Terms};
-use tandem_media::{Breadth, Command, Credentials, EndpointId, Publication, SlotId, Ssrc, Subscription, TrackId};
+use tandem_media::{
+    Breadth, Command, Credentials, EndpointId, Publication, Shard, SlotId, Ssrc, Subscription, TrackId,
+};
 use tandem_sdp::{Agreed, Direction, Fragment, FragmentLine, Kind, Line, OurLine, Section, Session, negotiate};
 
 use crate::context::{Context, Refusal, Seat};
@@ -13,6 +15,8 @@ use crate::context::{Context, Refusal, Seat};
 /// How a leg stands.
 pub(crate) struct Leg {
     pub(crate) endpoint: EndpointId,
+    /// Where its plane is.
+    pub(crate) shard: usize,
     /// Names our description.
     session: u64,
     credentials: Credentials,
@@ -58,7 +62,6 @@ pub(crate) struct Outcome {
 /// Who offers, and how its new tracks are numbered.
 pub(crate) struct Offerer<'a> {
     pub(crate) seat: Seat,
-    pub(crate) shard: usize,
     /// The last number of a track in the room.
     pub(crate) last_track: &'a mut u32,
     /// What its DTLS may be like.
@@ -68,9 +71,10 @@ pub(crate) struct Offerer<'a> {
 }
 
 impl Leg {
-    pub(crate) fn new(ctx: &mut Context, seat: Seat) -> Self {
+    pub(crate) fn new(ctx: &mut Context, seat: Seat, shard: usize) -> Self {
         Self {
-            endpoint: ctx.planes.endpoint(seat),
+            endpoint: ctx.planes.endpoint(seat, shard),
+            shard,
             session: u64::from(ctx.tokens.word()),
             credentials: ctx.tokens.credentials(),
             agreed: None,
@@ -97,6 +101,12 @@ impl Leg {
         sections.find_map(|section| section.credentials()).is_some_and(|known| known == *credentials)
     }
 
+    /// What another shard is to be told before it shows a track of this one. `None`: it is not another one.
+    pub(crate) fn import(&self, shard: usize, track: TrackId) -> Option<Command> {
+        let sent = self.tracks.values().find(|sent| sent.id == track).filter(|_| shard != self.shard)?;
+        Some(Command::Import { track, home: Shard(self.shard), publication: sent.publication.clone() })
+    }
+
     /// Our credentials and candidates, as a fragment of a description (RFC 9725 §4.3.3).
     pub(crate) fn fragment(&self) -> Option<String> {
         let first = self.agreed.as_ref()?.local.sections().find(|section| section.media.port != 0)?;
@@ -119,8 +129,7 @@ impl Leg {
         let credentials = if restarts { ctx.tokens.credentials() } else { self.credentials.clone() };
         let mut fresh = BTreeMap::new();
         let lines = offer.sections().map(|section| self.line(ctx, section, &offerer, &mut fresh)).collect();
-        let ours =
-            ctx.planes.terms(offerer.shard).and_then(|terms| Terms::ours(terms, self.session, &credentials, lines));
+        let ours = ctx.planes.terms(self.shard).and_then(|terms| Terms::ours(terms, self.session, &credentials, lines));
         let ours = ours.ok_or_else(|| Refusal::new(Reason::Forbidden, "this server forwards no media"))?;
         let agreed = negotiate(offer, self.agreed.as_ref(), &ours).map_err(|error| bad_sdp(&error))?;
         let remote = terms::remote(&agreed).ok_or_else(|| {

@@ -4,7 +4,7 @@ use tandem_api::signal::{Event, Json, Media, Note, Permissions, Reason, Source};
 use tandem_media::Command;
 
 use crate::context::{Context, Refusal};
-use crate::interface::{Grants, Now};
+use crate::interface::{Grants, Now, Output};
 use crate::participant::{Card, Participant, identity};
 use crate::passes::Pass;
 use crate::room::Room;
@@ -208,14 +208,16 @@ impl Room {
     pub(crate) fn apply_may(&self, ctx: &mut Context, number: u32, before: Permissions) {
         let Some(member) = self.members.get(&number) else { return };
         let Some(leg) = &member.leg else { return };
-        let endpoint = leg.endpoint;
+        let (endpoint, shard) = (leg.endpoint, leg.shard);
         if before.subscribe && !member.may.subscribe {
             for slot in leg.slots.values() {
-                self.tell_plane(ctx, Command::Show { endpoint, slot: slot.id, track: None });
+                let command = Box::new(Command::Show { endpoint, slot: slot.id, track: None });
+                ctx.emit(Output::Media { shard, command });
             }
         }
         if before.data != member.may.data {
-            self.tell_plane(ctx, Command::Hush { endpoint, hushed: !member.may.data });
+            let command = Box::new(Command::Hush { endpoint, hushed: !member.may.data });
+            ctx.emit(Output::Media { shard, command });
         }
     }
 

@@ -5,7 +5,7 @@
 use tandem_rtp::ext::Ids;
 use tandem_webrtc::{Breadth, Channel, ChannelId, Credentials, Ended, Message, Path, Remote};
 
-use crate::{EndpointId, GroupId, Publication, SlotId, Subscription, TrackId, Want};
+use crate::{EndpointId, GroupId, Publication, Shard, SlotId, Subscription, TrackId, Want};
 
 /// What to do. What names somebody or something that is not there (any more) is counted and otherwise ignored: who gives
 /// commands and who hears of an end are on different threads.
@@ -30,6 +30,11 @@ pub enum Command {
     Publish { endpoint: EndpointId, track: TrackId, publication: Publication },
     /// A track is sent no more.
     Unpublish { track: TrackId },
+    /// A track that is published at another plane can be shown at this one. That is forgotten soon after nobody is shown it
+    /// (any more): it is told again, each time before it is.
+    Import { track: TrackId, home: Shard, publication: Publication },
+    /// Members of a group are at these planes, too. One of all, its ear, tells who speaks; `None`: this one.
+    Spread { group: GroupId, others: Vec<Shard>, ear: Option<Shard> },
     /// Nobody gets a track until it is let through again.
     Mute { track: TrackId, muted: bool },
     /// It has room for one track: an m-line by which whatever is shown in it comes.

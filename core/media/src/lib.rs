@@ -9,6 +9,7 @@
 //! ```
 //!
 //! Knows no room, no user and no signalling: it is told by [`Command`]s, and tells by [`Event`]s. One [`Plane`] is one shard's.
+//! Where a group is spread over several, they hand each other tracks and what is said, as [`Crossing`]s.
 
 pub mod allocate;
 pub mod bitrate;
@@ -17,7 +18,9 @@ pub mod pace;
 pub mod speaker;
 
 mod carried;
+mod carrier;
 mod command;
+mod crossing;
 mod downlink;
 mod endpoint;
 mod group;
@@ -38,6 +41,7 @@ mod track;
 mod watch;
 
 pub use command::{Command, Event};
+pub use crossing::{Crossing, Shard};
 pub use outbox::{MAX_DATAGRAM, Mark, Outbox};
 pub use plane::{Config, Counters, Plane, TrackTally};
 pub use selection::Layer;

@@ -12,6 +12,7 @@ use tandem_rtp::{Packet, PayloadType, SeqNo, Ssrc};
 use crate::TrackId;
 use crate::allocate::{self, Kind};
 use crate::bitrate::Bitrate;
+use crate::carrier::{Carrier, Import, Origin};
 use crate::keyframes::Keyframes;
 use crate::rates::Rates;
 use crate::selection::Layer;
@@ -49,7 +50,7 @@ pub(crate) struct Track {
     pub(crate) id: TrackId,
     /// Never given twice.
     pub(crate) serial: u32,
-    pub(crate) endpoint: usize,
+    pub(crate) origin: Origin,
     pub(crate) spec: Publication,
     pub(crate) streams: Vec<Stream>,
     /// Of its publisher's header extensions.
@@ -61,6 +62,8 @@ pub(crate) struct Track {
     pub(crate) watch: Watch,
     /// Where it is shown.
     pub(crate) slots: Vec<usize>,
+    /// Other planes that have it, too.
+    pub(crate) carriers: Vec<Carrier>,
 }
 
 pub(crate) struct Stream {
@@ -90,13 +93,39 @@ pub(crate) struct Taken {
 }
 
 impl Track {
-    pub(crate) fn new(now: Instant, (id, serial): (TrackId, u32), endpoint: usize, spec: Publication) -> Self {
+    pub(crate) fn new(now: Instant, (id, serial): (TrackId, u32), origin: Origin, spec: Publication) -> Self {
         let codec = spec.payloads.first().map_or(Codec::Opus, |payload| payload.codec);
         let streams: Vec<_> =
             spec.streams.iter().take(MAX_STREAMS).map(|stream| Stream::new(stream.ssrc, codec)).collect();
-        let watch = Watch::new(now, streams.len());
-        let (ids, slots) = (Ids::default(), Vec::new());
-        Self { id, serial, endpoint, spec, streams, ids, is_muted: false, voice: None, watch, slots }
+        let watch = match &origin {
+            Origin::Here(_) => Watch::new(now, streams.len()),
+            Origin::There(_) => Watch::asleep(),
+        };
+        let (ids, slots, carriers) = (Ids::default(), Vec::new(), Vec::new());
+        Self { id, serial, origin, spec, streams, ids, is_muted: false, voice: None, watch, slots, carriers }
+    }
+
+    /// The peer of this plane that sends it.
+    pub(crate) fn publisher(&self) -> Option<usize> {
+        match &self.origin {
+            Origin::Here(endpoint) => Some(*endpoint),
+            Origin::There(_) => None,
+        }
+    }
+
+    /// How it comes from another plane, if it does.
+    pub(crate) fn import(&self) -> Option<&Import> {
+        match &self.origin {
+            Origin::Here(_) => None,
+            Origin::There(import) => Some(import),
+        }
+    }
+
+    pub(crate) fn import_mut(&mut self) -> Option<&mut Import> {
+        match &mut self.origin {
+            Origin::Here(_) => None,
+            Origin::There(import) => Some(import),
+        }
     }
 
     pub(crate) fn is_video(&self) -> bool {

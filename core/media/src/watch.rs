@@ -24,6 +24,11 @@ impl Watch {
         Self { wanted: [0; MAX_STREAMS], told, woken: None, down_at: Some(now + PATIENCE) }
     }
 
+    /// One of another plane sends nothing before it is asked.
+    pub(crate) fn asleep() -> Self {
+        Self { wanted: [0; MAX_STREAMS], told: 0, woken: None, down_at: None }
+    }
+
     /// Somebody wants other streams than before: so many, the smallest first. How many to ask for at once, if more.
     pub(crate) fn change(&mut self, now: Instant, before: u8, after: u8) -> Option<u8> {
         let mut count = |streams: u8, by: fn(u32) -> u32| {

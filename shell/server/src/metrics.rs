@@ -131,6 +131,8 @@ metrics! {
     Counter MEDIA_KEYFRAMES_TOTAL = "media_keyframes_total", "Keyframes that publishers were asked for.";
     Counter MEDIA_UNSENT_PACKETS_TOTAL = "media_unsent_packets_total", "Datagrams the system did not take.";
     Counter MEDIA_COMMANDS_DROPPED_TOTAL = "media_commands_dropped_total", "Commands lost because a thread of the media plane was stuck.";
+    Counter MEDIA_CARRIED_PACKETS_TOTAL = "media_carried_packets_total", "Media packets handed from one thread of the media plane to another, for rooms that are spread over several.";
+    Counter MEDIA_CROSSINGS_DROPPED_TOTAL = "media_crossings_dropped_total", "Media and messages lost between threads of the media plane because one of them was behind.";
     Counter MEDIA_EVENTS_DROPPED_TOTAL = "media_events_dropped_total", "News of the media plane, soon told anew, lost because the engine was slow.";
     Counter MEDIA_SHARD_RESTARTS_TOTAL = "media_shard_restarts_total", "Threads of the media plane started again after a panic; each is a bug.";
     Gauge SIGNAL_TRANSPORTS = "signal_transports", "Transports that are in a room, or on their way into one.";

@@ -59,6 +59,40 @@ async fn everything_that_is_published_arrives_at_every_subscriber_and_everybody_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_spread_over_two_threads_loses_nothing_between_them() {
+    let server = Running::start_with(|settings| settings.media.threads = 2).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("figures.json");
+    let load = ["--publishers", "2", "--subscribers", "30", "--video", "100k", "--audio", "--seconds", "3"];
+    let output = bench(&server, &json, &[&load[..], &["--max-loss", "0"]].concat()).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let figures = figures(&output, &json);
+    assert_eq!(
+        (&figures["joins"]["failed"], &figures["video"]["lost"], &figures["audio"]["lost"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+    // Both publishers came first, and live at the room's home; eight subscribers are elsewhere, and get one copy together.
+    let (mut carried, mut dropped) = (0, 0);
+    for _ in 0..50 {
+        let text = server.get("/metrics").await.text().await.expect("text");
+        let value = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        (carried, dropped) = (value("media_carried_packets_total "), value("media_crossings_dropped_total "));
+        if carried > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let sent = figures["packets"]["sent"].as_u64().expect("a number");
+    assert!(carried > sent / 2 && carried < sent * 3, "{carried} of {sent}");
+    assert_eq!(dropped, 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_sizes_at_once_are_taken_and_one_is_watched() {
     let server = Running::start().await;
     let folder = tempfile::tempdir().expect("a folder");

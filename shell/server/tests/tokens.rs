@@ -198,6 +198,11 @@ async fn the_commands_make_tokens_show_them_and_print_what_signs() {
     let (home, id) = (running.home.path(), signer(&key).id);
     assert_eq!(printed(&tandem(home, &["key", "secret", &id])), signer(&key).secret);
 
+    let another = tandem(home, &["key", "create", "--name", "another"]);
+    let Signer { id: other, secret } = signer(&printed(&another));
+    let said = String::from_utf8_lossy(&another.stderr);
+    assert!(said.contains(&format!("API key {other}, API secret {secret}")), "{said}");
+
     let made = ["token", "create", "--key-id", &id, "--room", "kitchen", "--identity", "user-42", "--name", "Ann"];
     let token = printed(&tandem(home, &made));
     assert_eq!(join(&running, Some(&token)).await["participants"][0]["name"], "Ann");

@@ -1,4 +1,4 @@
-//! The engine, a media plane, and guests who publish and watch through both: what a server does, without its sockets and
+//! The engine, media planes, and guests who publish and watch through both: what a server does, without its sockets and
 //! threads, on one clock.
 
 mod guest;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tandem_api::signal::Reason;
 use tandem_engine::{Command, CommandId, Engine, Input, Now, Output, Reply, Way};
 use tandem_media::terms::Terms;
-use tandem_media::{Config, MAX_DATAGRAM, Mark, Outbox, Plane};
+use tandem_media::{Command as Order, Config, Crossing, MAX_DATAGRAM, Mark, Outbox, Plane, Shard};
 use tandem_sdp::{Candidate, CandidateTransport};
 use tandem_webrtc::{Breadth, Identity, Key, Local, Mode, Path, Protocol};
 
@@ -42,13 +42,18 @@ impl Outbox for Wire {
 
 pub struct Studio {
     pub engine: Engine,
-    pub plane: Plane,
+    pub planes: Vec<Plane>,
     pub guests: BTreeMap<u16, Guest>,
+    /// At which plane each is, as the engine has put it.
+    pub places: BTreeMap<u16, usize>,
     /// Datagrams that the plane has wanted to be sent to nobody who is there.
     pub stray: usize,
     now: Instant,
     start: Instant,
     wire: Wire,
+    ours: Arc<tandem_webrtc::Config>,
+    /// Where the newest connection was put.
+    newest: usize,
     /// Certificates of guests cost more than all else: they share one.
     theirs: Arc<tandem_webrtc::Config>,
     last_guest: u16,
@@ -59,32 +64,46 @@ pub struct Studio {
 impl Studio {
     /// A server whose rooms have so many places.
     pub fn new(places: u32) -> Self {
+        Self::over(1, places)
+    }
+
+    /// With so many planes; a way to each of them begins at the same address.
+    pub fn over(planes: usize, places: u32) -> Self {
         let now = Instant::now();
         let ours = transports(Mode::Lite, Breadth::Everybody);
         let at: SocketAddr = SERVER.parse().expect("an address");
         let terms = Terms::new(digest(&ours), vec![Candidate::host(CandidateTransport::Udp, at, 0)]);
         let config = tandem_engine::Config {
-            planes: vec![terms],
+            planes: vec![terms; planes],
             max_participants: places,
             backlog_events: 10_000,
             backlog_bytes: 64 << 20,
             ..tandem_sim::config()
         };
-        let listens = vec![(Protocol::Udp, at)];
-        let plane = Config { transports: Arc::clone(&ours), foreign: None, listens, clock: (now, 0) };
-        Self {
+        let mut studio = Self {
             engine: Engine::new(config, [7; 32]),
-            plane: Plane::new(plane, [1, 2, 3, 4]),
+            planes: Vec::new(),
             guests: BTreeMap::new(),
+            places: BTreeMap::new(),
             stray: 0,
             now,
             start: now,
             wire: Wire::default(),
+            ours,
+            newest: 0,
             theirs: transports(Mode::Full { is_controlling: true }, Breadth::Browsers),
             last_guest: 0,
             last_command: 0,
             replies: BTreeMap::new(),
-        }
+        };
+        studio.planes = (0..planes).map(|_| studio.plane()).collect();
+        studio
+    }
+
+    fn plane(&self) -> Plane {
+        let listens = vec![(Protocol::Udp, SERVER.parse().expect("an address"))];
+        let config = Config { transports: Arc::clone(&self.ours), foreign: None, listens, clock: (self.start, 0) };
+        Plane::new(config, [1, 2, 3, 4])
     }
 
     // --- what a story does ---
@@ -109,6 +128,7 @@ impl Studio {
         match self.command(Command::Connect(Box::new(asks))) {
             Reply::Connected { token, answer, .. } => {
                 guest.accept(self.now, token, &answer);
+                self.places.insert(id, self.newest);
                 self.guests.insert(id, guest);
                 Ok(id)
             }
@@ -121,6 +141,24 @@ impl Studio {
     pub fn leave(&mut self, id: u16) {
         let guest = self.guests.remove(&id).expect("it is here");
         assert_eq!(self.command(Command::Disconnect { token: guest.token }), Reply::Done);
+    }
+
+    /// A plane loses everything and begins anew; those who were there are gone.
+    pub fn lose(&mut self, shard: usize) {
+        self.planes[shard] = self.plane();
+        for (_, plane) in self.planes.iter_mut().enumerate().filter(|(other, _)| *other != shard) {
+            plane.handle_crossing(self.now, Shard(shard), Crossing::lost(), &mut self.wire);
+        }
+        let now = self.reading();
+        self.engine.handle_media_lost(now, shard);
+        self.guests.retain(|id, _| self.places.get(id) != Some(&shard));
+        self.settle();
+    }
+
+    /// Peers, tracks and ways of all planes.
+    pub fn census(&self) -> (usize, usize, usize) {
+        let each = self.planes.iter().map(Plane::census);
+        each.fold((0, 0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1, sum.2 + it.2))
     }
 
     pub fn guest(&self, id: u16) -> &Guest {
@@ -142,7 +180,10 @@ impl Studio {
     /// A datagram from anywhere.
     pub fn throw(&mut self, remote: SocketAddr, mut datagram: Vec<u8>) {
         let path = Path { protocol: Protocol::Udp, local: SERVER.parse().expect("an address"), remote };
-        self.plane.handle_datagram(self.now, path, &mut datagram, &mut self.wire);
+        let id = remote.port().wrapping_sub(10_000);
+        let is_here = self.guests.get(&id).is_some_and(|guest| guest.address == remote);
+        let place = self.places.get(&id).copied().filter(|_| is_here).unwrap_or(0);
+        self.planes[place].handle_datagram(self.now, path, &mut datagram, &mut self.wire);
     }
 
     /// A picture of a publisher, and the time until the next one.
@@ -170,8 +211,10 @@ impl Studio {
         self.settle();
         while self.now < end {
             self.now = (self.now + STEP).min(end);
-            if self.plane.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.plane.handle_timeout(self.now, &mut self.wire);
+            for plane in &mut self.planes {
+                if plane.poll_timeout().is_some_and(|at| at <= self.now) {
+                    plane.handle_timeout(self.now, &mut self.wire);
+                }
             }
             if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
                 self.engine.handle_timeout(self.reading());
@@ -193,17 +236,26 @@ impl Studio {
             while let Some(output) = self.engine.poll_output() {
                 quiet = false;
                 match output {
-                    Output::Media { command, .. } => {
-                        self.plane.handle_command(self.now, *command, &mut self.wire);
+                    Output::Media { shard, command } => {
+                        if matches!(*command, Order::Add { .. }) {
+                            self.newest = shard;
+                        }
+                        self.planes[shard].handle_command(self.now, *command, &mut self.wire);
                     }
                     Output::Reply { id, reply } => drop(self.replies.insert(id, reply)),
                     _ => {}
                 }
             }
-            while let Some(event) = self.plane.poll_event() {
-                quiet = false;
-                let now = self.reading();
-                self.engine.handle_media(now, event);
+            let now = self.reading();
+            for from in 0..self.planes.len() {
+                while let Some(event) = self.planes[from].poll_event() {
+                    quiet = false;
+                    self.engine.handle_media(now, event);
+                }
+                while let Some((Shard(to), told)) = self.planes[from].poll_crossing() {
+                    quiet = false;
+                    self.planes[to].handle_crossing(self.now, Shard(from), told, &mut self.wire);
+                }
             }
             while let Some((path, mut datagram)) = self.wire.datagrams.pop_front() {
                 quiet = false;
@@ -228,7 +280,8 @@ impl Studio {
         let stats = self.engine.stats();
         let held = [stats.rooms, stats.participants, stats.tokens, stats.timers, stats.legs, stats.tracks];
         assert_eq!(held, [0; 6], "rooms, participants, tokens, timers, legs, tracks");
-        assert_eq!(self.plane.census(), (0, 0, 0), "peers, tracks, ways");
+        assert_eq!(self.census(), (0, 0, 0), "peers, tracks, ways");
+        assert!(self.planes.iter().all(|plane| plane.imports() == 0), "tracks of other planes");
     }
 }
 

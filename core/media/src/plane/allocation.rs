@@ -129,14 +129,21 @@ impl Plane {
     pub(super) fn demand(&mut self, now: Instant, place: usize, streams: u8) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         let before = std::mem::replace(&mut slot.demand, streams);
-        let Some(track) = slot.shows.and_then(|track| self.tracks.get_mut(track)) else { return };
+        let Some((index, track)) = slot.shows.and_then(|track| Some((track, self.tracks.get_mut(track)?))) else {
+            return;
+        };
         if before == streams || !track.is_video() {
             return;
         }
-        let (id, publisher) = (track.id, track.endpoint);
+        let (id, publisher) = (track.id, track.publisher());
         let (more, due) = (track.watch.change(now, before, streams), track.watch.poll_timeout());
-        self.events.extend(more.map(|streams| Event::Watched { track: id, streams }));
-        due.into_iter().for_each(|at| self.wake(publisher, at));
+        if let Some(publisher) = publisher {
+            self.events.extend(more.map(|streams| Event::Watched { track: id, streams }));
+            due.into_iter().for_each(|at| self.wake(publisher, at));
+        } else {
+            more.into_iter().for_each(|streams| self.ask_for(index, streams));
+            due.into_iter().for_each(|at| self.wake_import(index, at));
+        }
     }
 
     /// Less of a peer's tracks is wanted than before.

@@ -45,6 +45,8 @@ impl Plane {
             Command::Remove { endpoint } => self.remove(now, endpoint, out),
             Command::Publish { endpoint, track, publication } => self.publish(now, endpoint, track, publication),
             Command::Unpublish { track } => self.unpublish(now, track),
+            Command::Import { track, home, publication } => self.import(now, track, home, publication),
+            Command::Spread { group, others, ear } => self.spread(group, others, ear),
             Command::Mute { track, muted } => self.mute(now, track, muted),
             Command::OpenSlot { endpoint, slot, subscription } => self.open_slot(now, endpoint, slot, subscription),
             Command::CloseSlot { endpoint, slot } => self.close_slot(now, endpoint, slot),

@@ -47,15 +47,31 @@ impl Plane {
 
     /// The publisher's clocks (RFC 3550 §6.4.1) are those of its subscribers, too: sound and picture stay together.
     fn on_sender_report(&mut self, now: Instant, place: usize, sender: Ssrc, info: &SenderInfo, out: &mut impl Outbox) {
-        let Self { endpoints, tracks, slots, .. } = self;
-        let Some(source) = endpoints.get(place).and_then(|endpoint| endpoint.incoming.get(sender)) else { return };
-        let Some(track) = tracks.get_mut(source.track) else { return };
+        let Some(source) = self.endpoints.get(place).and_then(|endpoint| endpoint.incoming.get(sender)) else { return };
+        let Some(track) = self.tracks.get_mut(source.track) else { return };
         let Some(stream) = track.streams.get_mut(source.stream) else { return };
         stream.reception.handle_sender_report(now, info.ntp);
+        let (is_carried, number) = (!track.carriers.is_empty(), u8::try_from(source.stream).unwrap_or(u8::MAX));
+        self.pass_clock(now, (source.track, number), info, out);
+        if is_carried {
+            self.carry_clock(source.track, number, info);
+        }
+    }
+
+    /// To whoever gets that stream of a track.
+    pub(super) fn pass_clock(
+        &mut self,
+        now: Instant,
+        (index, stream): (usize, u8),
+        info: &SenderInfo,
+        out: &mut impl Outbox,
+    ) {
+        let Self { endpoints, tracks, slots, .. } = self;
+        let Some(track) = tracks.get(index) else { return };
         for &place in &track.slots {
             let Some(slot) = slots.get_mut(place) else { continue };
             let Some(endpoint) = endpoints.get_mut(slot.endpoint) else { continue };
-            if !slot.passes(u8::try_from(source.stream).unwrap_or(u8::MAX)) {
+            if !slot.passes(stream) {
                 continue;
             }
             let told = SenderInfo {

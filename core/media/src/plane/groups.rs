@@ -7,6 +7,7 @@ use tandem_webrtc::NotSent;
 
 use super::Plane;
 use crate::command::Event;
+use crate::crossing::Tells;
 use crate::group::Group;
 use crate::lanes::{Lane, Said};
 use crate::outbox::Outbox;
@@ -49,8 +50,13 @@ impl Plane {
     /// How loud a packet of a track is.
     pub(super) fn hear(&mut self, now: Instant, track: usize, level: AudioLevel) {
         let Some(track) = self.tracks.get_mut(track).filter(|track| !track.is_muted) else { return };
-        let Some((index, _)) = self.endpoints.get(track.endpoint).and_then(|endpoint| endpoint.group) else { return };
+        let publisher = track.publisher().and_then(|publisher| self.endpoints.get(publisher));
+        let Some((index, _)) = publisher.and_then(|endpoint| endpoint.group) else { return };
         let Some(group) = self.groups.get_mut(index) else { return };
+        if let Some(ear) = group.spread.ear {
+            let tells = Tells::Heard { group: group.id, track: track.id, level };
+            return self.tell(ear, tells);
+        }
         let voice = *track.voice.get_or_insert_with(|| group.join(track.id));
         let recent = group.hear(now, voice, level);
         let group = group.id;
@@ -63,18 +69,27 @@ impl Plane {
         let speaker = self.endpoints.get(place).filter(|endpoint| !endpoint.lanes.hushed);
         let group = speaker.and_then(|endpoint| endpoint.group);
         let head = message.bytes.first_chunk_mut::<4>().filter(|_| !message.is_text);
-        let to = group.zip(head).and_then(|((group, member), head)| {
-            let members = &self.groups.get(group)?.members;
+        let to = group.zip(head).and_then(|((index, member), head)| {
+            let group = self.groups.get(index)?;
+            let (members, is_spread) = (&group.members, !group.spread.others.is_empty());
             // Who it is for becomes whom it is from.
-            match u32::from_be_bytes(std::mem::replace(head, member.to_be_bytes())) {
-                0 => Some(members.values().copied().filter(|other| *other != place).collect()),
-                one => members.get(&one).map(|one| vec![*one]),
+            let to = u32::from_be_bytes(std::mem::replace(head, member.to_be_bytes()));
+            match (to, members.get(&to)) {
+                (0, _) => {
+                    let others: Vec<usize> = members.values().copied().filter(|other| *other != place).collect();
+                    Some((others, is_spread.then_some((index, 0))))
+                }
+                (_, Some(one)) => Some((vec![*one], None)),
+                (_, None) => is_spread.then(|| (Vec::new(), Some((index, to)))),
             }
         });
-        let Some(to) = to else {
+        let Some((to, elsewhere)) = to else {
             self.counters.misspoken += 1;
             return;
         };
+        if let Some((group, to)) = elsewhere {
+            self.say_across(group, to, lane, &message.bytes);
+        }
         for to in to {
             self.say(now, to, lane, &message.bytes);
             self.drain(now, to, out);
@@ -82,7 +97,7 @@ impl Plane {
     }
 
     /// By the lane of one member; one that does not read as fast as the others write loses the message, or the lane.
-    fn say(&mut self, now: Instant, to: usize, lane: Lane, bytes: &[u8]) {
+    pub(super) fn say(&mut self, now: Instant, to: usize, lane: Lane, bytes: &[u8]) {
         let Some(endpoint) = self.endpoints.get_mut(to) else { return };
         let Some(channel) = endpoint.lanes.channel(lane) else { return };
         // What waits long on the lossy lane is of no use when it arrives.
@@ -93,16 +108,31 @@ impl Plane {
         let sent = endpoint.transport.send(now, channel, false, bytes);
         self.counters.unsaid += u64::from(sent.is_err());
         if (lane, sent) == (Lane::Reliable, Err(NotSent::Full)) {
-            endpoint.transport.close_channel(now, channel);
-            endpoint.lanes.close(channel);
-            self.events.push_back(Event::Closed(endpoint.id, channel));
+            self.cut(now, to, lane);
         }
+    }
+
+    /// Closes the lane of one member, so that it knows that something is missing.
+    pub(super) fn cut(&mut self, now: Instant, to: usize, lane: Lane) {
+        let Some(endpoint) = self.endpoints.get_mut(to) else { return };
+        let Some(channel) = endpoint.lanes.channel(lane) else { return };
+        endpoint.transport.close_channel(now, channel);
+        endpoint.lanes.close(channel);
+        self.events.push_back(Event::Closed(endpoint.id, channel));
     }
 
     /// A track of a peer of this group is heard no more.
     pub(super) fn silence(&mut self, track: usize, group: usize) {
         let Some(group) = self.groups.get_mut(group) else { return };
-        let voice = self.tracks.get_mut(track).and_then(|track| track.voice.take());
+        let Some(track) = self.tracks.get_mut(track) else { return };
+        if let Some(ear) = group.spread.ear {
+            if !track.is_video() {
+                let tells = Tells::Silent { group: group.id, track: track.id };
+                self.tell(ear, tells);
+            }
+            return;
+        }
+        let voice = track.voice.take();
         let recent = voice.and_then(|voice| group.leave(voice));
         let group = group.id;
         self.events.extend(recent.map(|recent| Event::Speaking { group, recent }));

@@ -117,12 +117,16 @@ impl Plane {
     }
 
     pub(super) fn want_keyframe(&mut self, now: Instant, track: usize, stream: Option<u8>) {
-        let Some(track) = self.tracks.get_mut(track).filter(|track| track.is_video()) else { return };
-        let publisher = track.endpoint;
+        let index = track;
+        let Some(track) = self.tracks.get_mut(index).filter(|track| track.is_video()) else { return };
+        let publisher = track.publisher();
         let Some(stream) = stream.and_then(|stream| track.streams.get_mut(usize::from(stream))) else { return };
         stream.keyframes.want();
-        let due = stream.keyframes.poll_timeout(now);
-        due.inspect(|&at| self.wake(publisher, at));
+        let Some(due) = stream.keyframes.poll_timeout(now) else { return };
+        match publisher {
+            Some(publisher) => self.wake(publisher, due),
+            None => self.wake_import(index, due),
+        }
     }
 
     fn on_media(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
@@ -183,24 +187,32 @@ impl Plane {
         let stream = track.stream_named(rid)?;
         let source = Source { track: index, stream, is_rtx };
         let known = track.streams.get_mut(stream).filter(|_| !is_rtx);
-        if let Some(before) = known.and_then(|known| known.ssrc.replace(packet.ssrc())) {
-            incoming.forget(before);
-            self.serial = self.serial.wrapping_add(1);
-            track.begin_anew(stream, packet.ssrc(), self.serial);
-            let stream = u8::try_from(stream).unwrap_or(u8::MAX);
-            for slot in &track.slots {
-                self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
-            }
-        }
+        let before = known.and_then(|known| known.ssrc.replace(packet.ssrc()));
+        before.into_iter().for_each(|before| incoming.forget(before));
         incoming.insert(packet.ssrc(), source);
+        if before.is_some() {
+            self.begin_anew(index, stream, packet.ssrc());
+        }
         Some(source)
+    }
+
+    /// A stream goes on under another name, for whoever gets it, here and elsewhere.
+    pub(super) fn begin_anew(&mut self, index: usize, stream: usize, ssrc: Ssrc) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        self.serial = self.serial.wrapping_add(1);
+        track.begin_anew(stream, ssrc, self.serial);
+        track.carriers.iter_mut().for_each(|carrier| carrier.begin(stream, self.serial));
+        let stream = u8::try_from(stream).unwrap_or(u8::MAX);
+        for slot in &track.slots {
+            self.slots.get_mut(*slot).into_iter().for_each(|slot| slot.selection.begin_anew(stream));
+        }
     }
 
     /// A packet of a known stream; a retransmission becomes what it repeats.
     fn on_packet(&mut self, now: Instant, source: Source, plain: &mut [u8], out: &mut impl Outbox) {
         let Some(track) = self.tracks.get_mut(source.track) else { return };
-        let Some(ids) = self.endpoints.get(track.endpoint).map(|endpoint| endpoint.ids) else { return };
-        track.ids = ids;
+        let Some(publisher) = track.publisher() else { return };
+        let Some(ids) = self.endpoints.get(publisher).map(|endpoint| endpoint.ids) else { return };
         let plain: &[u8] = if source.is_rtx {
             let Some(stream) = track.streams.get(source.stream) else { return };
             let Some((number, ssrc)) = Packet::parse(plain)
@@ -219,37 +231,55 @@ impl Plane {
             plain
         };
         let Ok(packet) = Packet::parse(plain) else { return };
-        let codec = track.codec(packet.payload_type());
-        let Some(body) = Body::of(&track.spec.payloads, &packet) else {
-            self.counters.refused += 1;
-            return;
-        };
         let level = ids.value(&packet, ext::Kind::AudioLevel).filter(|_| !track.is_video());
         let level = level.and_then(ext::AudioLevel::parse);
-        let id = track.id;
-        let Some((stream, codec)) = track.streams.get_mut(source.stream).zip(codec) else { return };
-        let is_first = stream.reception.received() == 0;
-        let taken = stream.take(now, codec, &ids, (&packet, source.is_rtx));
-        let (due, publisher) = (stream.poll_timeout(now), track.endpoint);
-        if let Some(taken) = taken {
-            if is_first {
-                self.events.push_back(Event::Flows(id));
-            }
-            if taken.appears {
-                self.reconsider_track(now, source.track);
-            }
-            let carried = Carried::of(&packet, &ids);
-            self.forward(now, source, &taken, (body, &carried), out);
+        let Some(came) = self.take_in(now, source, &ids, &packet, out) else { return };
+        if came.is_carried {
+            self.carry(source, &ids, &packet);
         }
         if let Some(level) = level {
             self.hear(now, source.track, level);
         }
-        due.inspect(|&at| self.wake(publisher, at));
+        came.due.inspect(|&at| self.wake(publisher, at));
         if let Some(endpoint) = self.endpoints.get_mut(publisher).filter(|endpoint| endpoint.timers.report.is_none()) {
             let at = now + super::timers::REPORT;
             endpoint.timers.report = Some(at);
             self.wake(publisher, at);
         }
+    }
+
+    /// Keeps a packet and sends it on. `None`: it is nothing of the track.
+    pub(super) fn take_in(
+        &mut self,
+        now: Instant,
+        source: Source,
+        ids: &ext::Ids,
+        packet: &Packet<'_>,
+        out: &mut impl Outbox,
+    ) -> Option<Came> {
+        let track = self.tracks.get_mut(source.track)?;
+        track.ids = *ids;
+        let codec = track.codec(packet.payload_type());
+        let Some(body) = Body::of(&track.spec.payloads, packet) else {
+            self.counters.refused += 1;
+            return None;
+        };
+        let (id, is_carried) = (track.id, !track.carriers.is_empty());
+        let is_own = track.publisher().is_some();
+        let (stream, codec) = track.streams.get_mut(source.stream).zip(codec)?;
+        let is_first = stream.reception.received() == 0;
+        let taken = stream.take(now, codec, ids, (packet, source.is_rtx));
+        let due = stream.poll_timeout(now);
+        let Some(taken) = taken else { return Some(Came { is_carried: false, due }) };
+        if is_first && is_own {
+            self.events.push_back(Event::Flows(id));
+        }
+        if taken.appears {
+            self.reconsider_track(now, source.track);
+        }
+        let carried = Carried::of(packet, ids);
+        self.forward(now, source, &taken, (body, &carried), out);
+        Some(Came { is_carried, due })
     }
 
     /// To whoever gets the track: no other peer is looked at.
@@ -307,6 +337,14 @@ impl Plane {
             self.tell_layer(place);
         }
     }
+}
+
+/// What has become of a packet.
+pub(super) struct Came {
+    /// It is new, and other planes have its track, too.
+    is_carried: bool,
+    /// When its stream wants to ask for something.
+    pub(super) due: Option<Instant>,
 }
 
 /// There are at most [`crate::MAX_STREAMS`].

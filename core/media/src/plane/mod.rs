@@ -1,12 +1,15 @@
 //! The machine: endpoints, tracks, and who gets what.
 
 mod allocation;
+mod carry;
 mod command;
 mod control;
 mod groups;
+mod imports;
 mod incoming;
 mod outgoing;
 mod slots;
+mod spread;
 mod timers;
 mod tracks;
 
@@ -22,6 +25,7 @@ use tandem_webrtc::Protocol;
 use self::allocation::Shares;
 use crate::allocate::Assignment;
 use crate::command::Event;
+use crate::crossing::{Crossing, Shard};
 use crate::endpoint::Endpoint;
 use crate::group::Group;
 use crate::lanes::Said;
@@ -58,7 +62,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Commands about somebody or something that was not there, or whose name was taken.
+    /// Commands, and what other planes tell, about somebody or something that was not there, or whose name was taken.
     ignored,
     /// Datagrams nobody was known for.
     strangers,
@@ -76,6 +80,8 @@ counters! {
     keyframes,
     /// Media packets that had to wait for too long, or with too many others.
     late,
+    /// Packets that were handed to other planes.
+    carried,
     /// Messages a data channel did not take: it was not open, full, or they were too long.
     unsaid,
     /// Messages by a lane that were text, named nobody who is there, or came from outside of any group.
@@ -101,6 +107,10 @@ pub struct Plane {
     names: Names,
     /// Who wants to be looked at when; each endpoint once at most.
     due: BTreeSet<(Instant, usize)>,
+    /// The same of tracks that another plane hands on.
+    imports_due: BTreeSet<(Instant, usize)>,
+    /// For other planes.
+    across: VecDeque<(Shard, Crossing)>,
     events: VecDeque<Event>,
     counters: Counters,
     random: Random,
@@ -169,6 +179,8 @@ impl Plane {
                 groups: HashMap::with_hasher(map()),
             },
             due: BTreeSet::new(),
+            imports_due: BTreeSet::new(),
+            across: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
             random: Random { state: RandomState::with_seeds(seed[3], seed[2], seed[1], seed[0]), count: 0 },
@@ -204,9 +216,17 @@ impl Plane {
         Some(TrackTally { streams: streams.collect() })
     }
 
-    /// Peers, tracks, and slots in which one is shown.
+    /// Peers, their tracks, and slots in which one is shown.
     pub fn census(&self) -> (usize, usize, usize) {
-        (self.endpoints.len(), self.tracks.len(), self.tracks.iter().map(|(_, track)| track.slots.len()).sum())
+        let (own, shown) = self.tracks.iter().fold((0, 0), |(own, shown), (_, track)| {
+            (own + usize::from(track.import().is_none()), shown + track.slots.len())
+        });
+        (self.endpoints.len(), own, shown)
+    }
+
+    /// Tracks of other planes that may be shown here.
+    pub fn imports(&self) -> usize {
+        self.tracks.iter().filter(|(_, track)| track.import().is_some()).count()
     }
 
     fn place(&self, id: EndpointId) -> Option<usize> {

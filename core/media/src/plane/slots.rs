@@ -70,13 +70,15 @@ impl Plane {
         }
         self.demand(now, place, 0);
         let Some(slot) = self.slots.get_mut(place) else { return };
-        if let Some(before) = slot.shows.and_then(|track| self.tracks.get_mut(track)) {
+        let before = slot.shows;
+        if let Some(before) = before.and_then(|track| self.tracks.get_mut(track)) {
             before.slots.retain(|&other| other != place);
         }
         slot.show(track);
         if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
             track.slots.push(place);
         }
+        before.into_iter().chain(track).for_each(|track| self.mind_import(now, track));
     }
 
     /// Something about a slot has changed. Sound begins, and what is not to be sent ends, at once; how much there is of

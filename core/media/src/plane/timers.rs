@@ -29,11 +29,13 @@ impl Plane {
             self.pace(now, place, out);
             self.settle(now, place, out);
         }
+        self.handle_imports(now);
     }
 
     /// When to call [`Plane::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        let imports = self.imports_due.first().map(|(at, _)| *at);
+        self.due.first().map(|(at, _)| *at).into_iter().chain(imports).min()
     }
 
     /// Looks at an endpoint at that time at the latest.
@@ -195,6 +197,6 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Between two receiver reports.
 pub(super) const REPORT: Duration = Duration::from_secs(1);
 /// Nobody is looked at more often.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 /// RFC 3550 §6.4: the count has five bits.
 const MOST_BLOCKS: usize = 31;

@@ -4,9 +4,12 @@
 //!   engine ── commands ──► mailbox ─► shard thread: epoll ─► recvmmsg (GRO) ─► Plane ─► sendmmsg (GSO)
 //!      ▲                                                                        │
 //!      └───────────────── events, bounded ◄──────────────────────────────────────┘
+//!                                  ▲                                            │
+//!                                  └── mailbox of another shard ◄── crossings ──┘
 //! ```
 //!
-//! A room lives on one shard; each shard has a port of its own, by which the browsers of its rooms find it.
+//! A small room lives on one shard, a large one on several; each shard has a port of its own, by which the browsers of its
+//! connections find it. What planes tell each other goes into the other's mailbox once a turn: one lock, one wake-up.
 
 mod addresses;
 mod batch;

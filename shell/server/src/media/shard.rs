@@ -9,11 +9,11 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tandem_media::{Counters, Path, Plane, Protocol};
+use tandem_media::{Counters, Crossing, Path, Plane, Protocol, Shard as Place};
 
 use super::batch::{Batch, Tcp};
 use super::events::{Outgoing, Sender as Events, Told};
-use super::mailbox::{Contents, Mailbox};
+use super::mailbox::{Contents, Left, Mailbox};
 use super::report::{Report, Stats};
 use super::sockets::Sockets;
 use super::streams::{Ready, Streams};
@@ -63,6 +63,8 @@ fn keep(seed: &Seed, ready: &SyncSender<io::Result<()>>) {
             }
             std::thread::sleep(PATIENCE);
         };
+        let others = seed.mailboxes.iter().enumerate().filter(|(index, _)| *index != seed.index);
+        others.for_each(|(_, mailbox)| mailbox.cross(Place(seed.index), &mut vec![Crossing::lost()]));
         shard.events.tell(Told::Lost { shard: seed.index });
     }
 }
@@ -76,6 +78,8 @@ struct Shard {
     streams: Streams,
     batch: Batch,
     contents: Contents,
+    /// For the plane of each other shard, as one turn leaves it.
+    across: Vec<Vec<Crossing>>,
     events: Outgoing,
     /// Done by former shards in this place.
     before: Stats,
@@ -113,6 +117,7 @@ impl Shard {
             sender: Sender::new(),
             batch: Batch::new(),
             contents: Contents::default(),
+            across: seed.mailboxes.iter().map(|_| Vec::new()).collect(),
             events: Outgoing::new(seed.events.clone()),
             before,
             unsent: 0,
@@ -145,7 +150,7 @@ impl Shard {
             if self.streams.poll_timeout().is_some_and(|at| at <= now) {
                 self.streams.handle_timeout(now);
             }
-            self.flush();
+            self.flush(seed);
             self.report(seed);
         }
     }
@@ -154,8 +159,11 @@ impl Shard {
     fn obey(&mut self, now: Instant, seed: &Seed) -> bool {
         let Some(mailbox) = seed.mailboxes.get(seed.index) else { return true };
         mailbox.take(&mut self.contents);
-        for command in self.contents.commands.drain(..) {
-            self.plane.handle_command(now, command, &mut self.batch);
+        for left in self.contents.left.drain(..) {
+            match left {
+                Left::Command(command) => self.plane.handle_command(now, *command, &mut self.batch),
+                Left::Crossing(from, told) => self.plane.handle_crossing(now, from, told, &mut self.batch),
+            }
             if self.batch.is_large() {
                 self.unsent += to_u64(self.batch.send(
                     &mut self.sender,
@@ -194,16 +202,34 @@ impl Shard {
         streams.handle(now, key, epoll, |path, datagram| plane.handle_datagram(now, path, datagram, batch));
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, seed: &Seed) {
         self.unsent += to_u64(self.batch.send(
             &mut self.sender,
             &self.sockets,
             Tcp { streams: &mut self.streams, epoll: &self.epoll },
         ));
+        self.cross(seed);
         while let Some(event) = self.plane.poll_event() {
             self.events.tell(Told::Event(event));
         }
         self.events.flush();
+    }
+
+    /// What is for other shards' planes goes to their mailboxes, all of one turn at once.
+    fn cross(&mut self, seed: &Seed) {
+        let mut some = false;
+        while let Some((Place(to), crossing)) = self.plane.poll_crossing() {
+            some = true;
+            if let Some(across) = self.across.get_mut(to) {
+                across.push(crossing);
+            }
+        }
+        if !some {
+            return;
+        }
+        for (across, mailbox) in self.across.iter_mut().zip(seed.mailboxes.iter()).filter(|(it, _)| !it.is_empty()) {
+            mailbox.cross(Place(seed.index), across);
+        }
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {

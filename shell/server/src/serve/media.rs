@@ -96,6 +96,7 @@ async fn publish(handle: std::sync::Weak<Handle>) {
             (&metrics::MEDIA_RETRANSMITTED_PACKETS_TOTAL, plane.retransmitted, old.retransmitted),
             (&metrics::MEDIA_REFUSED_PACKETS_TOTAL, plane.refused + plane.strangers, old.refused + old.strangers),
             (&metrics::MEDIA_KEYFRAMES_TOTAL, plane.keyframes, old.keyframes),
+            (&metrics::MEDIA_CARRIED_PACKETS_TOTAL, plane.carried, old.carried),
             (&metrics::MEDIA_UNSENT_PACKETS_TOTAL, stats.unsent, before.unsent),
             (&metrics::MEDIA_SHARD_RESTARTS_TOTAL, stats.restarts, before.restarts),
         ] {

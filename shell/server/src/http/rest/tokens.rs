@@ -11,7 +11,7 @@ use tandem_api::rest::{NewToken, Problem, Token, TokenSource};
 use tandem_api::signal::Media;
 
 use super::access::AskedWith;
-use super::turn::body;
+use super::body;
 use super::{Api, Refusal};
 use crate::http::asked::Asked;
 use crate::tokens::{USUAL, Wanted, link};
