@@ -56,7 +56,7 @@ function roster(): Roster {
   return { you: "p1", room: { topology: "sfu" } as Roster["room"], participants, limits };
 }
 
-function world(): { plane: Plane; wanted: () => Promise<number[]> } {
+function world(): { plane: Plane; wanted: () => Promise<number[]>; offers: () => Promise<number> } {
   const asked: Request[] = [];
   const lanes = { open: () => undefined, close: () => undefined } as unknown as Lanes;
   const deps = {
@@ -78,7 +78,11 @@ function world(): { plane: Plane; wanted: () => Promise<number[]> } {
     const slots = asked.splice(0).flatMap((frame) => (frame.type === "watch" ? frame.slots : []));
     return slots.flatMap(({ track, height }) => (track === "t1" ? [height ?? 0] : []));
   };
-  return { plane, wanted };
+  const offers = async (): Promise<number> => {
+    await new Promise((next) => setTimeout(next));
+    return asked.splice(0).filter(({ type }) => type === "media_offer").length;
+  };
+  return { plane, wanted, offers };
 }
 
 test("how large a tile is stays known when the server begins anew: the page does not say it again", async () => {
@@ -102,4 +106,24 @@ test("when the call is over, or somebody has left, it is forgotten", async () =>
   plane.setRoster({ ...roster(), participants: roster().participants.slice(0, 1) });
   plane.setRoster(roster());
   expect((await wanted()).at(-1)).toBe(720);
+});
+
+test("who is given the right to send offers anew: what was offered before has become no track", async () => {
+  const { plane, offers } = world();
+  const may = (publish: boolean): Roster => {
+    const [me, other] = roster().participants as [Participant, Participant];
+    const flags = { audio: publish, video: publish, screen: publish };
+    return {
+      ...roster(),
+      participants: [{ ...me, may: { publish: flags, subscribe: true, data: true, admin: false } }, other],
+    };
+  };
+  plane.setRoster(may(false));
+  expect(await offers()).toBe(1);
+  plane.setRoster(may(false));
+  expect(await offers()).toBe(0);
+  plane.setRoster(may(true));
+  expect(await offers()).toBe(1);
+  plane.setRoster(may(false));
+  expect(await offers()).toBe(0);
 });

@@ -7,11 +7,12 @@
 import { CallError, quiet } from "../errors";
 import type { Deps } from "../deps";
 import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
-import type { IceServer, Sends, Slot as SlotFrame, SlotLayer, Source } from "../generated";
+import type { IceServer, Media, Sends, Slot as SlotFrame, SlotLayer, Source } from "../generated";
 import { loudness } from "../level";
 import type { Tracks } from "../peer/connection";
 import { Recovery } from "../peer/recovery";
 import type { ConnectionState } from "../peer/connection";
+import { beyond, isAny, mayOf } from "../rights";
 import type { Roster } from "../roster";
 import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
@@ -74,6 +75,8 @@ export class Plane {
   #roster: Roster | null = null;
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
   #iceServers: IceServer[] = [];
+  /** What we may send: m-lines beyond that have become no tracks. */
+  #allowed: Media | null = null;
   #encryption: MediaEncryption | null = null;
   #heights = new Map<string, number>();
   #speakers: readonly string[] = [];
@@ -147,7 +150,10 @@ export class Plane {
     for (const key of this.#heights.keys()) if (!here.has(key.split(":")[0] ?? "")) this.#heights.delete(key);
     const me = roster.participants.find(({ id }) => id === roster.you);
     const wanted = roster.limits.sfu && roster.room.topology === "sfu" && me !== undefined && me.state !== "ringing";
+    const before = this.#allowed;
+    this.#allowed = mayOf(me ?? null).publish;
     if (wanted && !this.#pc) this.#open();
+    else if (before && isAny(beyond(this.#allowed, before))) this.#negotiate();
     this.#sync();
   }
 

@@ -17,7 +17,9 @@ export class Captioning {
       view.call.caption(...caption).catch(() => undefined);
     };
     this.#writer = new Writer(this.#language, say, failed);
-    $effect(() => this.#writer.follow(view.local.microphone));
+    // The call says all the time that something is different: what is listened to begins anew with another track only.
+    const track = $derived(view.local.microphone);
+    $effect(() => this.#writer.follow(track));
   }
 
   get writing(): boolean {
