@@ -123,7 +123,7 @@ impl Room {
     fn pass_for(&self, number: u32, to: &Room) -> Option<Pass> {
         let member = self.members.get(&number)?;
         let mut card = member.card.as_deref().cloned().unwrap_or_default();
-        let decides = member.may.admin || (number == self.host && member.can_host());
+        let decides = member.may.admin || (number == self.host && self.can_host(member));
         let goes_home = self.family.parent.as_deref() == Some(to.name.as_str());
         let home = card.home.take();
         if goes_home {

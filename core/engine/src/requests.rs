@@ -284,8 +284,8 @@ impl Room {
                 format!("`{to}` speaks the classic vocabulary: it cannot host"),
             ));
         }
-        if self.members.get(&other).is_some_and(|member| !member.can_host()) {
-            let detail = format!("the token of `{to}` does not let it decide for others");
+        if self.members.get(&other).is_some_and(|member| !self.can_host(member)) {
+            let detail = format!("the invitation of `{to}` does not let it decide for others");
             return Err(Refusal::new(Reason::Forbidden, detail));
         }
         self.make_host(ctx, now, other);

@@ -94,11 +94,6 @@ impl Participant {
     pub(crate) fn is_limited(&self) -> bool {
         Permissions { admin: false, ..self.may } != Permissions::USUAL
     }
-
-    /// Acts as host when it is the host: whoever has come by a token may no more than that says.
-    pub(crate) fn can_host(&self) -> bool {
-        !self.is_guest() && (self.may.admin || self.identity().is_none())
-    }
 }
 
 /// Whether this kind of track is among what may be sent.
@@ -111,14 +106,21 @@ pub(crate) fn allows(publish: Media, source: Source) -> bool {
 }
 
 impl Room {
+    /// Acts as host when it is the host: whoever has come by a token may no more than that says, and in a breakout room it is
+    /// by chance who was the first.
+    pub(crate) fn can_host(&self, member: &Participant) -> bool {
+        let by_link = member.identity().is_none() && self.family.parent.is_none();
+        !member.is_guest() && (member.may.admin || by_link)
+    }
+
     /// The host, or somebody who was given its powers.
     pub(crate) fn only_host(&self, number: u32) -> Answer {
         let member = self.members.get(&number);
-        if member.is_some_and(|member| member.may.admin || (number == self.host && member.can_host())) {
+        if member.is_some_and(|member| member.may.admin || (number == self.host && self.can_host(member))) {
             return Ok(());
         }
         let detail = if number == self.host {
-            "your token does not let you decide for others".to_owned()
+            "your invitation does not let you decide for others".to_owned()
         } else {
             format!("only the host, `{}`, may do that", identity(self.host))
         };
@@ -147,7 +149,7 @@ impl Room {
     /// Somebody is the host from here on. Whom no token keeps from it may do everything.
     pub(crate) fn make_host(&mut self, ctx: &mut Context, now: Now, number: u32) {
         self.host = number;
-        let may = self.members.get(&number).filter(|host| host.identity().is_none()).map(|host| host.may);
+        let may = self.members.get(&number).filter(|host| self.can_host(host)).map(|host| host.may);
         if let Some(may) = may.filter(|may| !may.are_usual() && !may.admin) {
             self.set_may(ctx, now, number, Permissions { admin: may.admin, ..Permissions::USUAL });
         }
@@ -157,7 +159,7 @@ impl Room {
         self.only_host(number)?;
         let other = self.anyone(who)?;
         let member = self.members.get(&other);
-        if other == self.host && member.is_some_and(|member| member.identity().is_none()) {
+        if other == self.host && member.is_some_and(|member| member.identity().is_none() && self.can_host(member)) {
             return Err(Refusal::new(Reason::Forbidden, "the host may do everything"));
         }
         if member.is_some_and(|member| member.is_guest()) {

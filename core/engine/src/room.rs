@@ -246,11 +246,12 @@ impl Room {
         let is_first = self.members.is_empty();
         let may = right.may(self.watch_only && !is_first);
         let card = right.card();
-        let can_host = may.admin || right.identity().is_none();
+        let by_link = right.identity().is_none() && self.family.parent.is_none();
+        let can_host = may.admin || by_link;
         let twin = right.identity().and_then(|identity| self.who_is(identity));
         if is_first {
             self.begin(ctx, now, number, newcomer.entry);
-        } else if can_host && self.members.get(&self.host).is_some_and(|host| !host.can_host()) {
+        } else if can_host && self.members.get(&self.host).is_some_and(|host| !self.can_host(host)) {
             // Until now nobody was in who could decide anything.
             self.host = number;
         }
@@ -511,7 +512,7 @@ impl Room {
     pub(crate) fn next_host(&self) -> u32 {
         let fitness = |member: &Participant| {
             let is_web = member.who.client == ClientKind::Web;
-            (member.presence() == Presence::Here, is_web, member.can_host())
+            (member.presence() == Presence::Here, is_web, self.can_host(member))
         };
         let present = self.members.iter().filter(|(_, member)| member.is_in());
         // Of equals `max_by_key` takes the last: the one who came first, in reverse order.

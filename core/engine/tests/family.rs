@@ -103,7 +103,9 @@ fn nobody_but_the_host_opens_and_only_rooms_of_the_family_are_gone_to() {
     assert_eq!(house.reason(1, |id| to(id, "p7", "main-1")), Reason::NoSuchParticipant);
     assert_eq!(house.ask(2, |id| to(id, "p2", "main-1")), Outcome::Ok, "oneself one may");
     follow(&mut house, 2, 12, "Bo");
-    assert_eq!(house.reason(12, |id| ClientFrame::BreakoutOpen { id, rooms: 2, assign: false }), Reason::Forbidden);
+    house.ask(1, |id| to(id, "p1", "main-1"));
+    follow(&mut house, 1, 11, "Ann");
+    assert_eq!(house.reason(11, |id| ClientFrame::BreakoutOpen { id, rooms: 2, assign: false }), Reason::Forbidden);
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn the_host_visits_decides_there_and_is_the_host_again_at_home() {
     house.ask(1, |id| to(id, "p1", "main-1"));
     let you = follow(&mut house, 1, 11, "Ann");
     assert_eq!(names(&mut house, "main"), Some(vec![]), "nobody is there, and it stays");
-    assert_eq!(house.joined(11).room.host, "p1", "Bo was the first in it");
+    assert_eq!(house.joined(11).room.host, "p2", "Bo was the first in it, and decides nothing");
     let cy = ClientFrame::Move { id: 1, participant: "p1".into(), from: Some("main-2".into()), to: "main-1".into() };
     assert_eq!(house.ask(11, |_| cy), Outcome::Ok, "she sends others, from anywhere");
     follow(&mut house, 13, 23, "Cy");
@@ -147,6 +149,35 @@ fn the_host_visits_decides_there_and_is_the_host_again_at_home() {
     assert_eq!((joined.room.host.as_str(), joined.you.as_str()), ("p1", "p1"));
     assert_eq!(joined.participants[0].may, Permissions::USUAL, "as before");
     assert_eq!(house.ask(21, |id| ClientFrame::BreakoutClose { id }), Outcome::Ok);
+}
+
+#[test]
+fn whoever_is_first_in_a_breakout_room_decides_nothing_there() {
+    let mut house = house_of(&["Ann", "Bo", "Cy"]);
+    house.ask(1, |id| ClientFrame::Newcomers { id, watch_only: true });
+    house.join(4, "main", "Di");
+    open(&mut house, 2, false);
+    house.ask(2, |id| to(id, "p2", "main-1"));
+    follow(&mut house, 2, 12, "Bo");
+    house.ask(4, |id| to(id, "p4", "main-1"));
+    follow(&mut house, 4, 14, "Di");
+    assert_eq!(house.joined(12).room.host, "p1");
+    assert_eq!(house.reason(12, |id| ClientFrame::BreakoutClose { id }), Reason::NotHost);
+    assert_eq!(house.reason(12, |id| to(id, "p2", "main-2")), Reason::NotHost);
+    let cy = |id| ClientFrame::Move { id, participant: "p3".into(), from: Some("main".into()), to: "main-1".into() };
+    assert_eq!(house.reason(12, cy), Reason::NotHost);
+    assert_eq!(house.reason(12, |id| ClientFrame::Remove { id, participant: "p2".into() }), Reason::NotHost);
+    house.ask(12, |id| to(id, "p1", "main"));
+    let left = house.events(14).into_iter().rev().find_map(|event| match event {
+        Event::RoomChanged { room } => Some(room.host),
+        _ => None,
+    });
+    assert_eq!(left.as_deref(), Some("p2"), "somebody is the host, in name");
+    let may = match house.command(Command::ShowRoom { name: "main-1".into() }) {
+        Reply::Room(view) => view.participants[0].may,
+        other => panic!("{other:?}"),
+    };
+    assert!(!may.publish.audio, "and may no more than before");
 }
 
 #[test]

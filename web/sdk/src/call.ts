@@ -174,7 +174,7 @@ class TandemCall extends Asks implements Call {
     return this.#roster !== null && this.#roster.room.host === this.#roster.you;
   }
   get canHost(): boolean {
-    return decides(this.me, this.room?.host);
+    return decides(this.me, this.room);
   }
   get may(): Permissions {
     return mayOf(this.me);

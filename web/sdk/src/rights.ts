@@ -1,5 +1,5 @@
 // What somebody may do, as the roster says. Pure.
-import type { Media, Participant, Permissions } from "./generated";
+import type { Media, Participant, Permissions, Room } from "./generated";
 import { find, type Roster } from "./roster";
 
 export const ALL: Media = { audio: true, video: true, screen: true };
@@ -11,10 +11,12 @@ export function mayOf(participant: Pick<Participant, "may"> | null): Permissions
   return participant?.may ?? USUAL;
 }
 
-/** Whether somebody has the host's powers: by the server's word, or as the host, unless a third party's token made it come. */
-export function decides(participant: Participant | null, host: string | undefined): boolean {
-  if (!participant) return false;
-  return mayOf(participant).admin || (participant.id === host && participant.identity === undefined);
+/** Whether somebody has the host's powers: by the server's word, or as the host of a room that is none of another's, unless a
+ *  third party's token made it come. */
+export function decides(participant: Participant | null, room: Pick<Room, "host" | "parent"> | null): boolean {
+  if (!participant || !room) return false;
+  const byLink = participant.identity === undefined && room.parent === undefined;
+  return mayOf(participant).admin || (participant.id === room.host && byLink);
 }
 
 /** What is on of `media` and not of `bound`. */

@@ -54,12 +54,13 @@ function beside(name: string): FakeServer {
 
 test("the host decides, and whoever was made to; a token's bearer only if the token says so", () => {
   const someone = (fields: Partial<Participant>): Participant => ({ id: "p1", ...fields }) as Participant;
-  expect(decides(someone({}), "p1")).toBe(true);
-  expect(decides(someone({}), "p2")).toBe(false);
-  expect(decides(someone({ may: { ...usual, admin: true } }), "p2")).toBe(true);
-  expect(decides(someone({ identity: "ann@school" }), "p1")).toBe(false);
-  expect(decides(someone({ identity: "ann@school", may: { ...usual, admin: true } }), "p1")).toBe(true);
-  expect(decides(null, "p1")).toBe(false);
+  expect(decides(someone({}), { host: "p1" })).toBe(true);
+  expect(decides(someone({}), { host: "p2" })).toBe(false);
+  expect(decides(someone({ may: { ...usual, admin: true } }), { host: "p2" })).toBe(true);
+  expect(decides(someone({ identity: "ann@school" }), { host: "p1" })).toBe(false);
+  expect(decides(someone({ identity: "ann@school", may: { ...usual, admin: true } }), { host: "p1" })).toBe(true);
+  expect(decides(someone({}), { host: "p1", parent: "main" })).toBe(false);
+  expect(decides(null, { host: "p1" })).toBe(false);
 });
 
 test("a newcomer who only watches enters with its devices on, and they are released", async () => {
