@@ -125,7 +125,7 @@ async fn an_application_gets_credentials_that_the_relay_believes_and_no_others()
         (&key, json!({ "ttl": 172_801 }), StatusCode::BAD_REQUEST, "got 172801"),
         (&key, json!({ "ttl": "x" }), StatusCode::BAD_REQUEST, "invalid type"),
         (&key, json!({ "colour": 1 }), StatusCode::BAD_REQUEST, "colour"),
-        (&key, json!([]), StatusCode::BAD_REQUEST, "expected a map"),
+        (&key, json!([]), StatusCode::BAD_REQUEST, "expected a JSON object"),
         (&key, json!({ "tag": "x".repeat(65) }), StatusCode::BAD_REQUEST, "at most 64"),
         (&other, json!({ "key": id }), StatusCode::NOT_FOUND, "not below"),
         ("ta_000000000000_x", json!({}), StatusCode::UNAUTHORIZED, "unknown"),
