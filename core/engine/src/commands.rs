@@ -208,7 +208,9 @@ impl Engine {
         if to.is_empty() {
             numbers = room.members.iter().filter(|(_, member)| member.is_in()).map(|(number, _)| *number).collect();
         }
-        room.tell_from_outside(&mut self.ctx, &numbers, data);
+        for number in numbers {
+            room.tell(&mut self.ctx, number, Event::Message { from: String::new(), data: data.clone() });
+        }
         self.settle(now, key);
         Reply::Done
     }
@@ -227,6 +229,27 @@ impl Engine {
         let reply = act(room, &mut self.ctx, number).unwrap_or_else(refused);
         self.settle(now, key);
         reply
+    }
+}
+
+impl Room {
+    fn set_metadata(&mut self, ctx: &mut Context, number: u32, metadata: Option<String>) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let card = member.card.get_or_insert_default();
+        if std::mem::replace(&mut card.metadata, metadata.clone()) != metadata {
+            self.changed = true;
+            self.tell_participant(ctx, number, 0);
+        }
+    }
+
+    /// By a third party. What the participant says of its name does not count any more.
+    fn give_name(&mut self, ctx: &mut Context, number: u32, name: String) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        member.card.get_or_insert_default().named = true;
+        self.changed = true;
+        if std::mem::replace(&mut member.who.name, name.clone()) != name {
+            self.tell_participant(ctx, number, 0);
+        }
     }
 }
 

@@ -8,9 +8,7 @@
 //! Rooms of a family know each other by name, so that they find each other after a restart, too. Whoever is to go gets a pass,
 //! leaves, and enters with it: nothing else than what any newcomer goes through.
 
-use std::collections::VecDeque;
-
-use tandem_api::signal::{Breakout, BreakoutMember, Entry, Event, LeaveReason, Presence, Reason};
+use tandem_api::signal::{Breakout, BreakoutMember, ClientKind, Entry, Event, LeaveReason, Presence, Reason};
 use tandem_policy::names::RoomName;
 
 use crate::context::{Context, Refusal, RoomKey, Seat, deadline};
@@ -112,7 +110,7 @@ impl Room {
     /// Whether one can go elsewhere at all.
     pub(crate) fn may_be_sent(&self, number: u32) -> Answer {
         let Some(member) = self.members.get(&number) else { return Ok(()) };
-        if member.is_guest() || !matches!(member.who.client, tandem_api::signal::ClientKind::Web) {
+        if member.who.client != ClientKind::Web {
             let detail = format!("`{}` cannot be told to go elsewhere", identity(number));
             return Err(Refusal::new(Reason::Forbidden, detail));
         }
@@ -123,7 +121,6 @@ impl Room {
     fn pass_for(&self, number: u32, to: &Room) -> Option<Pass> {
         let member = self.members.get(&number)?;
         let mut card = member.card.as_deref().cloned().unwrap_or_default();
-        let decides = member.may.admin || (number == self.host && self.can_host(member));
         let goes_home = self.family.parent.as_deref() == Some(to.name.as_str());
         let home = card.home.take();
         if goes_home {
@@ -136,7 +133,7 @@ impl Room {
         }
         let mut may = member.may;
         // Who decides in a room does so in those that were made for it.
-        may.admin |= is_family && decides;
+        may.admin |= is_family && self.decides(number);
         Some(Pass { room: to.key, card, may, host: false })
     }
 
@@ -155,7 +152,11 @@ impl Engine {
         while let Some(errand) = self.ctx.errands.pop_front() {
             match errand {
                 Errand::Open { parent, rooms, all_but } => self.open_family(now, parent, rooms, all_but),
-                Errand::Close { parent } => self.close_family(now, &parent),
+                Errand::Close { parent } => {
+                    if let Some(parent) = self.rooms.find(&parent) {
+                        self.close_family(now, parent);
+                    }
+                }
                 Errand::End { parent } => self.end_family(now, parent),
                 Errand::Send { from, number, to } => {
                     if let Some((from, to)) = self.rooms.find(&from).zip(self.rooms.find(&to)) {
@@ -195,28 +196,25 @@ impl Engine {
         }
     }
 
-    fn close_family(&mut self, now: Now, parent: &str) {
-        let Some(parent) = self.rooms.find(parent) else { return };
+    /// Everybody comes back, and the breakout rooms are gone.
+    fn close_family(&mut self, now: Now, parent: RoomKey) {
         for child in self.children(parent) {
             let Some(room) = self.rooms.room(child) else { continue };
             for number in room.members.keys().copied().collect::<Vec<_>>() {
                 self.send(now, (child, number), parent);
             }
-            self.end_child(now, child);
         }
-        if let Some(room) = self.rooms.room_mut(parent) {
-            room.family.breakouts.clear();
-            room.tell_room(&mut self.ctx);
-        }
-        self.settle(now, parent);
+        self.end_family(now, parent);
     }
 
+    /// The breakout rooms are gone, with whoever is in them.
     pub(crate) fn end_family(&mut self, now: Now, parent: RoomKey) {
         for child in self.children(parent) {
             self.end_child(now, child);
         }
         if let Some(room) = self.rooms.room_mut(parent) {
             room.family.breakouts.clear();
+            room.tell_room(&mut self.ctx);
         }
         self.settle(now, parent);
     }
@@ -262,8 +260,7 @@ impl Engine {
         let somebody = |key: &RoomKey| self.rooms.room(*key).is_some_and(|room| !room.members.is_empty());
         let is_awaited = self.ctx.passes.has_for(now.instant, |room| room == parent || children.contains(&room));
         if !is_awaited && !std::iter::once(&parent).chain(&children).any(somebody) {
-            self.close_family(now, &self.rooms.room(parent).map(|room| room.name.clone()).unwrap_or_default());
-            return;
+            return self.end_family(now, parent);
         }
         self.tell_family(now, parent, &children);
     }
@@ -271,9 +268,7 @@ impl Engine {
     fn tell_family(&mut self, now: Now, parent: RoomKey, children: &[RoomKey]) {
         let breakouts: Vec<Breakout> =
             children.iter().filter_map(|key| self.rooms.room(*key)).map(Room::as_breakout).collect();
-        let mut family: VecDeque<RoomKey> = children.iter().copied().collect();
-        family.push_front(parent);
-        for key in family {
+        for key in std::iter::once(parent).chain(children.iter().copied()) {
             let Some(room) = self.rooms.room_mut(key).filter(|room| room.family.breakouts != breakouts) else {
                 continue;
             };

@@ -1,10 +1,10 @@
-//! What goes from one client to another: session descriptions, candidates, messages, lines of text.
+//! What goes from one client to another: session descriptions, candidates, messages, lines of text, captions.
 //!
 //! What may be shown of an address is `policy`'s; whose address is hidden is decided here.
 
 use std::sync::Arc;
 
-use tandem_api::signal::{Candidate, ClientKind, Event, Json, Reason};
+use tandem_api::signal::{Candidate, ClientKind, Event, Json, Note, Reason};
 use tandem_policy::candidates::{self, Addresses, BadCandidate};
 use tandem_policy::text;
 
@@ -81,6 +81,29 @@ impl Room {
         self.pass(ctx, number, to, event)
     }
 
+    /// What one says, in writing, goes to those who are here, and is not kept.
+    pub(crate) fn pass_caption(&self, ctx: &mut Context, number: u32, caption: Caption) -> Answer {
+        self.only_who_may_speak(number)?;
+        let most = ctx.config.chat_chars;
+        let Caption { line, text, done, language } = caption;
+        let chars = text.chars().count();
+        if chars > most {
+            let detail = format!("expected a caption of at most {most} characters, got {chars}");
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        if language.len() > LANGUAGE_BYTES || !language.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-') {
+            let detail = format!("expected a `language` of at most {LANGUAGE_BYTES} letters, digits and `-` (BCP 47)");
+            return Err(Refusal::new(Reason::Malformed, detail));
+        }
+        let from = identity(number);
+        let others = self.members.iter().filter(|(other, member)| **other != number && member.is_in());
+        for transport in others.filter_map(|(_, member)| member.transport()) {
+            let (from, text, language) = (from.clone(), text.clone(), language.clone());
+            ctx.note(transport, Note::Caption { from, line, text, done, language });
+        }
+        Ok(())
+    }
+
     /// To one, or to everyone else who has been let in.
     fn pass(&mut self, ctx: &mut Context, number: u32, to: Option<&str>, event: Event) -> Answer {
         if let Some(to) = to {
@@ -120,4 +143,13 @@ impl Room {
     }
 }
 
+/// As it came.
+pub(crate) struct Caption {
+    pub line: u32,
+    pub text: String,
+    pub done: bool,
+    pub language: String,
+}
+
 const LABEL_BYTES: usize = 256;
+const LANGUAGE_BYTES: usize = 35;

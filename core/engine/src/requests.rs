@@ -10,7 +10,7 @@ use crate::context::{Context, Refusal};
 use crate::family::Errand;
 use crate::interface::{Now, Output, Record, TransportId};
 use crate::participant::{Admission, Permit, identity, parse_identity};
-use crate::rights::Caption;
+use crate::relaying::Caption;
 use crate::room::Room;
 use crate::session::Turn;
 

@@ -1,6 +1,6 @@
 //! What each may do: by a token, by the host's word, or as whoever has the link.
 
-use tandem_api::signal::{Event, Json, Media, Note, Permissions, Reason, Source};
+use tandem_api::signal::{Media, Permissions, Reason, Source};
 use tandem_media::Command;
 
 use crate::context::{Context, Refusal};
@@ -114,9 +114,13 @@ impl Room {
     }
 
     /// The host, or somebody who was given its powers.
+    pub(crate) fn decides(&self, number: u32) -> bool {
+        let decides = |member: &Participant| member.may.admin || (number == self.host && self.can_host(member));
+        self.members.get(&number).is_some_and(|member| decides(member))
+    }
+
     pub(crate) fn only_host(&self, number: u32) -> Answer {
-        let member = self.members.get(&number);
-        if member.is_some_and(|member| member.may.admin || (number == self.host && self.can_host(member))) {
+        if self.decides(number) {
             return Ok(());
         }
         let detail = if number == self.host {
@@ -149,9 +153,8 @@ impl Room {
     /// Somebody is the host from here on. Whom no token keeps from it may do everything.
     pub(crate) fn make_host(&mut self, ctx: &mut Context, now: Now, number: u32) {
         self.host = number;
-        let may = self.members.get(&number).filter(|host| self.can_host(host)).map(|host| host.may);
-        if let Some(may) = may.filter(|may| !may.are_usual() && !may.admin) {
-            self.set_may(ctx, now, number, Permissions { admin: may.admin, ..Permissions::USUAL });
+        if self.members.get(&number).is_some_and(|host| self.can_host(host) && !host.may.admin) {
+            self.set_may(ctx, now, number, Permissions::USUAL);
         }
     }
 
@@ -207,7 +210,7 @@ impl Room {
     }
 
     /// Tells the plane what of it concerns the plane.
-    pub(crate) fn apply_may(&self, ctx: &mut Context, number: u32, before: Permissions) {
+    fn apply_may(&self, ctx: &mut Context, number: u32, before: Permissions) {
         let Some(member) = self.members.get(&number) else { return };
         let Some(leg) = &member.leg else { return };
         let (endpoint, shard) = (leg.endpoint, leg.shard);
@@ -222,63 +225,4 @@ impl Room {
             ctx.emit(Output::Media { shard, command });
         }
     }
-
-    pub(crate) fn set_metadata(&mut self, ctx: &mut Context, number: u32, metadata: Option<String>) {
-        let Some(member) = self.members.get_mut(&number) else { return };
-        let card = member.card.get_or_insert_default();
-        if std::mem::replace(&mut card.metadata, metadata.clone()) != metadata {
-            self.changed = true;
-            self.tell_participant(ctx, number, 0);
-        }
-    }
-
-    /// By a third party. What the participant says of its name does not count any more.
-    pub(crate) fn give_name(&mut self, ctx: &mut Context, number: u32, name: String) {
-        let Some(member) = self.members.get_mut(&number) else { return };
-        member.card.get_or_insert_default().named = true;
-        self.changed = true;
-        if std::mem::replace(&mut member.who.name, name.clone()) != name {
-            self.tell_participant(ctx, number, 0);
-        }
-    }
-
-    /// What one says, in writing, goes to those who are here, and is not kept.
-    pub(crate) fn pass_caption(&self, ctx: &mut Context, number: u32, caption: Caption) -> Answer {
-        self.only_who_may_speak(number)?;
-        let most = ctx.config.chat_chars;
-        let Caption { line, text, done, language } = caption;
-        let chars = text.chars().count();
-        if chars > most {
-            let detail = format!("expected a caption of at most {most} characters, got {chars}");
-            return Err(Refusal::new(Reason::TooLarge, detail));
-        }
-        if language.len() > LANGUAGE_BYTES || !language.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-') {
-            let detail = format!("expected a `language` of at most {LANGUAGE_BYTES} letters, digits and `-` (BCP 47)");
-            return Err(Refusal::new(Reason::Malformed, detail));
-        }
-        let from = identity(number);
-        let others = self.members.iter().filter(|(other, member)| **other != number && member.is_in());
-        for transport in others.filter_map(|(_, member)| member.transport()) {
-            let (from, text, language) = (from.clone(), text.clone(), language.clone());
-            ctx.note(transport, Note::Caption { from, line, text, done, language });
-        }
-        Ok(())
-    }
-
-    /// What the server tells on behalf of a third party.
-    pub(crate) fn tell_from_outside(&mut self, ctx: &mut Context, to: &[u32], data: &Json) {
-        for number in to {
-            self.tell(ctx, *number, Event::Message { from: String::new(), data: data.clone() });
-        }
-    }
 }
-
-/// As it came.
-pub(crate) struct Caption {
-    pub line: u32,
-    pub text: String,
-    pub done: bool,
-    pub language: String,
-}
-
-const LANGUAGE_BYTES: usize = 35;

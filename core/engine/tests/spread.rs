@@ -4,8 +4,9 @@ mod house;
 
 use std::collections::BTreeMap;
 
+use house::offers::{self, M};
 use house::{House, config};
-use tandem_api::signal::{ClientFrame, Event, Outcome, Sends, Slot, Source};
+use tandem_api::signal::{ClientFrame, Event, Outcome, Slot, Source};
 use tandem_engine::{Config, Guest, Output, Reply, Way};
 use tandem_media::terms::Terms;
 use tandem_media::{Command, Shard};
@@ -22,30 +23,12 @@ fn house() -> House {
     House::with(Config { planes, mesh: 2, max_participants: 100, backlog_events, backlog_bytes, ..config() })
 }
 
-/// An offer of m-lines: mid, kind, direction.
-fn sdp(session: u64, lines: &[(&str, &str, &str)]) -> String {
-    let mids = lines.iter().map(|(mid, ..)| *mid).collect::<Vec<_>>().join(" ");
-    let mut text = format!("v=0\r\no=- {session} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mids}\r\n");
-    for (mid, kind, direction) in lines {
-        let (number, codec) = if *kind == "audio" { (111, "opus/48000/2") } else { (96, "VP8/90000") };
-        text += &format!(
-            "m={kind} 9 UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:{number} {codec}\r\na=rtcp-mux\r\n\
-             a={direction}\r\na=mid:{mid}\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
-             a=setup:actpass\r\na=fingerprint:sha-256 {}\r\n",
-            ["AB"; 32].join(":")
-        );
-    }
-    text
-}
+const SPEAKER: [M; 2] = [M::Sends("0", Source::Microphone), M::Receives("1", "video")];
+const VIEWER: [M; 2] = [M::Receives("0", "audio"), M::Receives("1", "video")];
 
-const SPEAKER: [(&str, &str, &str); 2] = [("0", "audio", "sendonly"), ("1", "video", "recvonly")];
-const VIEWER: [(&str, &str, &str); 2] = [("0", "audio", "recvonly"), ("1", "video", "recvonly")];
-
-fn connect(house: &mut House, who: u64, lines: &[(&str, &str, &str)]) {
-    let sends = lines.iter().filter(|(.., direction)| *direction == "sendonly");
-    let sends = sends.map(|(mid, ..)| Sends { mid: (*mid).to_owned(), source: Source::Microphone }).collect();
-    let sdp = sdp(who, lines);
-    assert_eq!(house.ask(who, |id| ClientFrame::MediaOffer { id, sdp, sends }), Outcome::Ok);
+fn connect(house: &mut House, who: u64, lines: &[M]) {
+    let session = u32::try_from(who).expect("few");
+    assert_eq!(offers::offer(house, who, (session, "abcd"), lines), Outcome::Ok);
 }
 
 /// So many who speak, in one room.
@@ -138,7 +121,7 @@ fn guests_are_spread_like_everybody_else() {
     let mut house = meeting(FEW);
     told(&mut house);
     let address = [192, 0, 2, 9].into();
-    let sdp = sdp(5, &VIEWER);
+    let sdp = offers::sdp(5, "abcd", &VIEWER);
     let guest = Guest { room: "a".into(), name: "Screen".into(), address, way: Way::Whep, sdp, grants: None };
     let reply = house.command(tandem_engine::Command::Connect(Box::new(guest)));
     assert!(matches!(reply, Reply::Connected { .. }));
