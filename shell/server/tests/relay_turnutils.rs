@@ -205,8 +205,8 @@ fn a_relay_that_is_attacked_and_sent_nonsense_serves_others_and_keeps_nothing() 
                 .expect("the Debian package coturn")
         })
         .collect();
-    // What breaks at random may be refused or not; a peer on the loopback is.
-    let arguments = ["-u", "lost", "-W", &secret, "-p", &port, "-c", "-e", "127.0.0.1", "127.0.0.1"];
+    // What breaks at random may be refused or not; a peer in a private network is.
+    let arguments = ["-u", "lost", "-W", &secret, "-p", &port, "-c", "-e", "10.0.0.1", "127.0.0.1"];
     let mut lost = Command::new("turnutils_uclient");
     attackers.push(lost.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the same package"));
     uclient(&relay, &["-y", "-c", "-m", "4"], "127.0.0.1");
