@@ -17,6 +17,11 @@ pub(crate) struct Numbers {
     rtx_sequence: u16,
     /// When the last packet that went on had come.
     came: Option<Instant>,
+    /// Of which track packets are, and how many there were before it.
+    track: (u32, u32),
+    shown: u8,
+    /// The tracks before it, the newest last.
+    earlier: Vec<(u32, u32)>,
 }
 
 /// Under which number and at which time a packet goes on.
@@ -32,13 +37,18 @@ pub(crate) struct Known {
     pub(crate) marker: bool,
 }
 
-/// What a packet's retransmission has to say once more.
+/// What a packet's retransmission has to say once more, in few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept {
-    track: (u32, u32),
     timestamp: Timestamp,
-    known: Known,
-    pictures: Pictures,
+    picture: u16,
+    frame: u16,
+    tl0: u8,
+    payload_type: PayloadType,
+    /// Which of the tracks that have been shown.
+    shown: u8,
+    /// [`MARKED`], [`HAS_PICTURE`], [`HAS_FRAME`].
+    flags: u8,
 }
 
 /// A packet that is to go once more.
@@ -81,6 +91,9 @@ impl Numbers {
             frames: Frames::default(),
             rtx_sequence: first,
             came: None,
+            track: (0, 0),
+            shown: 0,
+            earlier: Vec::new(),
         }
     }
 
@@ -107,9 +120,9 @@ impl Numbers {
         };
         let timestamp = self.retime.pass(arrived.header.timestamp);
         let (serial, place) = arrived.track;
-        let track = (serial, u32::try_from(place).unwrap_or(u32::MAX));
+        self.follow((serial, u32::try_from(place).unwrap_or(u32::MAX)));
         let pictures = (picture, arrived.read.frame.map(|frame| self.frames.pass(frame)));
-        let kept = Kept { track, timestamp, known, pictures };
+        let kept = Kept::new(timestamp, known, pictures, self.shown);
         let number = self.renumber.pass(arrived.stream, arrived.seq, kept)?;
         self.came = Some(arrived.now);
         Some((number, timestamp, pictures))
@@ -128,9 +141,25 @@ impl Numbers {
     /// What the subscriber got under a number.
     pub(crate) fn find(&self, wire: u16) -> Option<Again> {
         let Sent { stream, seq, kept } = self.renumber.find(wire)?;
-        let Kept { track: (serial, place), timestamp, known, pictures } = kept;
+        let (serial, place) = match self.shown.wrapping_sub(kept.shown) {
+            0 => self.track,
+            before => *self.earlier.get(self.earlier.len().checked_sub(usize::from(before))?)?,
+        };
         let track = (serial, usize::try_from(place).ok()?);
+        let (timestamp, known, pictures) = (kept.timestamp, kept.known(), kept.pictures());
         Some(Again { track, stream, seq, number: wire, timestamp, known, pictures })
+    }
+
+    /// Packets are of this track from here on.
+    fn follow(&mut self, track: (u32, u32)) {
+        if track == self.track {
+            return;
+        }
+        if self.earlier.len() == TRACKS {
+            self.earlier.remove(0);
+        }
+        self.earlier.push(std::mem::replace(&mut self.track, track));
+        self.shown = self.shown.wrapping_add(1);
     }
 
     pub(crate) fn next_rtx(&mut self) -> u16 {
@@ -156,6 +185,25 @@ impl Numbers {
     /// What a time of the stream that is passed on is to the subscriber.
     pub(crate) fn time(&self, timestamp: Timestamp) -> Timestamp {
         self.retime.of(timestamp)
+    }
+}
+
+impl Kept {
+    fn new(timestamp: Timestamp, known: Known, (picture, frame): Pictures, shown: u8) -> Self {
+        let flags = [(known.marker, MARKED), (picture.is_some(), HAS_PICTURE), (frame.is_some(), HAS_FRAME)];
+        let flags = flags.into_iter().filter(|(is, _)| *is).fold(0, |flags, (_, flag)| flags | flag);
+        let (picture, tl0) = picture.unwrap_or_default();
+        let (frame, payload_type) = (frame.unwrap_or_default(), known.payload_type);
+        Self { timestamp, picture, frame, tl0, payload_type, shown, flags }
+    }
+
+    fn known(self) -> Known {
+        Known { payload_type: self.payload_type, marker: self.flags & MARKED != 0 }
+    }
+
+    fn pictures(self) -> Pictures {
+        let picture = (self.flags & HAS_PICTURE != 0).then_some((self.picture, self.tl0));
+        (picture, (self.flags & HAS_FRAME != 0).then_some(self.frame))
     }
 }
 
@@ -188,5 +236,39 @@ impl Tl0 {
         if let Some(last) = self.last {
             self.offset = last.wrapping_add(1).wrapping_sub(first);
         }
+    }
+}
+
+const MARKED: u8 = 1;
+const HAS_PICTURE: u8 = 2;
+const HAS_FRAME: u8 = 4;
+/// So many earlier tracks are remembered: packets of those before them are not sent again.
+const TRACKS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_small_and_comes_out_as_it_went_in() {
+        assert!(size_of::<Kept>() <= 12, "{}", size_of::<Kept>());
+        for marker in [false, true] {
+            for pictures in [(None, None), (Some((0x7fff, 255)), None), (None, Some(0)), (Some((0, 0)), Some(65_535))] {
+                let known = Known { payload_type: PayloadType::from_wire(127), marker };
+                let kept = Kept::new(Timestamp(7), known, pictures, 255);
+                assert_eq!((kept.timestamp, kept.known(), kept.pictures()), (Timestamp(7), known, pictures));
+            }
+        }
+    }
+
+    #[test]
+    fn the_tracks_shown_before_are_known_as_far_as_they_are_remembered() {
+        let mut numbers = Numbers::new(0, true);
+        for track in 1..=300 {
+            numbers.follow((track, 0));
+            numbers.follow((track, 0));
+        }
+        assert_eq!((numbers.track, numbers.earlier.len()), ((300, 0), TRACKS));
+        assert_eq!(numbers.earlier.last(), Some(&(299, 0)));
     }
 }

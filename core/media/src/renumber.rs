@@ -24,8 +24,18 @@ pub(crate) struct Renumber<T> {
     /// Which stream is being passed on, and since which of its packets.
     span: Option<Span>,
     /// What was given lately, by the low bits of the number; so many of them.
-    given: Vec<Option<(SeqNo, Sent<T>)>>,
+    given: Vec<Given<T>>,
     keeps: usize,
+}
+
+/// As small as it can be: each slot of a subscriber has hundreds, and each packet comes upon one that no cache has.
+#[derive(Clone, Copy, Debug)]
+struct Given<T> {
+    /// Its stream's number for it, and below that the stream's place.
+    packet: u64,
+    /// The low bits of the number it was given; there are far fewer of them at a time.
+    number: u32,
+    kept: T,
 }
 
 #[derive(Debug)]
@@ -33,8 +43,10 @@ struct Span {
     stream: u8,
     first: SeqNo,
     highest: SeqNo,
-    /// Added to the stream's numbers, from these on; the oldest come first.
-    offsets: VecDeque<(SeqNo, i64)>,
+    /// Added to the stream's numbers, from these on.
+    offset: (SeqNo, i64),
+    /// Those before it; the oldest come first.
+    earlier: VecDeque<(SeqNo, i64)>,
 }
 
 impl<T: Copy> Renumber<T> {
@@ -50,8 +62,8 @@ impl<T: Copy> Renumber<T> {
             Some(span) if span.stream == stream => span,
             _ => {
                 let offset = signed(self.highest.next()) - signed(seq);
-                let offsets = VecDeque::from([(seq, offset)]);
-                self.span.insert(Span { stream, first: seq, highest: seq, offsets })
+                let (offset, earlier) = ((seq, offset), VecDeque::new());
+                self.span.insert(Span { stream, first: seq, highest: seq, offset, earlier })
             }
         };
         if seq < span.first {
@@ -59,16 +71,16 @@ impl<T: Copy> Renumber<T> {
         }
         let offset = span.offset_at(seq)?;
         let number = SeqNo(u64::try_from(signed(seq) + offset).ok()?);
+        let given = Given { packet: pack(stream, seq), number: low(number), kept };
         if self.given.is_empty() {
-            self.given.resize_with(self.keeps, || None);
+            self.given.resize(self.keeps, Given { packet: NONE, ..given });
         }
-        let slot = slot(number, self.keeps);
-        let place = self.given.get_mut(slot)?;
+        let place = self.given.get_mut(slot(number, self.keeps))?;
         // The number of a packet that was left out went to the one after it.
-        if place.is_some_and(|(known, sent)| known == number && (sent.stream, sent.seq) != (stream, seq)) {
+        if place.packet != NONE && place.number == given.number && place.packet != given.packet {
             return None;
         }
-        *place = Some((number, Sent { stream, seq, kept }));
+        *place = given;
         span.highest = span.highest.max(seq);
         self.highest = self.highest.max(number);
         Some(number)
@@ -84,8 +96,10 @@ impl<T: Copy> Renumber<T> {
     /// What the subscriber got under a number.
     pub(crate) fn find(&self, wire: u16) -> Option<Sent<T>> {
         let number = self.highest.near(wire);
-        let found = self.given.get(slot(number, self.keeps)).copied().flatten();
-        found.filter(|(known, _)| *known == number).map(|(_, sent)| sent)
+        let found = self.given.get(slot(number, self.keeps)).filter(|given| given.packet != NONE);
+        let Given { packet, kept, .. } = *found.filter(|given| given.number == low(number))?;
+        let [.., stream] = packet.to_be_bytes();
+        Some(Sent { stream, seq: SeqNo(packet >> u8::BITS), kept })
     }
 
     /// The next packet begins anew: after the last number, whatever stream it is of.
@@ -102,25 +116,36 @@ impl<T: Copy> Renumber<T> {
 impl Span {
     /// Numbers from here on are so much higher.
     fn shift(&mut self, from: SeqNo, by: i64) {
-        let offset = self.offsets.back().map_or(0, |(_, offset)| *offset) + by;
-        match self.offsets.back_mut() {
-            // Nothing had the last offset yet.
-            Some(last) if last.0.next() == from || last.0 == from => *last = (from, offset),
-            _ => self.offsets.push_back((from, offset)),
+        let last = self.offset;
+        self.offset = (from, last.1 + by);
+        // Otherwise nothing had it yet.
+        if last.0.next() != from && last.0 != from {
+            self.earlier.push_back(last);
         }
-        if self.offsets.len() > OFFSETS {
-            self.offsets.pop_front();
-            self.first = self.offsets.front().map_or(self.first, |(from, _)| *from);
+        if self.earlier.len() > OFFSETS {
+            self.earlier.pop_front();
+            self.first = self.earlier.front().map_or(self.first, |(from, _)| *from);
         }
     }
 
     fn offset_at(&self, seq: SeqNo) -> Option<i64> {
-        self.offsets.iter().rev().find(|(from, _)| *from <= seq).map(|(_, offset)| *offset)
+        let mut offsets = std::iter::once(&self.offset).chain(self.earlier.iter().rev());
+        offsets.find(|(from, _)| *from <= seq).map(|(_, offset)| *offset)
     }
 }
 
 fn signed(seq: SeqNo) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
+
+/// What `Given` calls a packet: there are no 2^56 in any stream.
+fn pack(stream: u8, seq: SeqNo) -> u64 {
+    seq.0 << u8::BITS | u64::from(stream)
+}
+
+fn low(number: SeqNo) -> u32 {
+    let [.., a, b, c, d] = number.0.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn slot(number: SeqNo, keeps: usize) -> usize {
@@ -129,6 +154,8 @@ fn slot(number: SeqNo, keeps: usize) -> usize {
 
 /// As often as something may be left out before packets that come later still find their place.
 const OFFSETS: usize = 64;
+/// No packet.
+const NONE: u64 = u64::MAX;
 
 /// Gives packets the times a subscriber sees.
 #[derive(Clone, Copy, Debug, Default)]
@@ -232,7 +259,7 @@ mod tests {
             assert!(renumber.pass(0, SeqNo(seq), ()).is_some());
             renumber.skip(0, SeqNo(seq + 1));
         }
-        assert!(renumber.span.expect("one").offsets.len() <= OFFSETS);
+        assert!(renumber.span.expect("one").earlier.len() <= OFFSETS);
         assert_eq!(renumber.highest.0 - 0x1_0000, 49_500);
     }
 
