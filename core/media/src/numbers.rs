@@ -82,10 +82,10 @@ struct Tl0 {
 impl Numbers {
     /// `first`: the first number is the next one.
     pub(crate) fn new(first: u16, is_video: bool) -> Self {
-        let (packets, pictures) = if is_video { (512, 64) } else { (32, 1) };
+        let packets = if is_video { 512 } else { 32 };
         Self {
             renumber: Renumber::new(first, packets),
-            pictures: Renumber::new(first >> 1, pictures),
+            pictures: Renumber::new(first >> 1, 0),
             retime: Retime::default(),
             tl0: Tl0::default(),
             frames: Frames::default(),

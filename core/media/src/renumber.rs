@@ -52,7 +52,7 @@ struct Span {
 impl<T: Copy> Renumber<T> {
     /// `first` is the number before the first that will be given; so many are remembered.
     pub(crate) fn new(first: u16, keeps: usize) -> Self {
-        Self { highest: SeqNo::first(first), span: None, given: Vec::new(), keeps: keeps.max(1) }
+        Self { highest: SeqNo::first(first), span: None, given: Vec::new(), keeps }
     }
 
     /// The number under which a packet is passed on, always the same for the same packet. `None`: it belongs to a stream that
@@ -72,15 +72,11 @@ impl<T: Copy> Renumber<T> {
         let offset = span.offset_at(seq)?;
         let number = SeqNo(u64::try_from(signed(seq) + offset).ok()?);
         let given = Given { packet: pack(stream, seq), number: low(number), kept };
-        if self.given.is_empty() {
+        if self.given.len() < self.keeps {
             self.given.resize(self.keeps, Given { packet: NONE, ..given });
         }
-        let place = self.given.get_mut(slot(number, self.keeps))?;
-        // The number of a packet that was left out went to the one after it.
-        if place.packet != NONE && place.number == given.number && place.packet != given.packet {
-            return None;
-        }
-        *place = given;
+        // Written and not read: nobody waits for memory that no cache has.
+        self.given.get_mut(slot(number, self.keeps)).into_iter().for_each(|place| *place = given);
         span.highest = span.highest.max(seq);
         self.highest = self.highest.max(number);
         Some(number)
@@ -128,9 +124,18 @@ impl Span {
         }
     }
 
+    /// `None`: it was left out, and its number went to the one after it.
     fn offset_at(&self, seq: SeqNo) -> Option<i64> {
-        let mut offsets = std::iter::once(&self.offset).chain(self.earlier.iter().rev());
-        offsets.find(|(from, _)| *from <= seq).map(|(_, offset)| *offset)
+        let mut later: Option<(SeqNo, i64)> = None;
+        for &(from, offset) in std::iter::once(&self.offset).chain(self.earlier.iter().rev()) {
+            if from <= seq {
+                // Those that were left out come right before the numbers that are lower for it.
+                let left_out = |(next, after): (SeqNo, i64)| signed(seq) + offset - after >= signed(next);
+                return Some(offset).filter(|_| !later.is_some_and(left_out));
+            }
+            later = Some((from, offset));
+        }
+        None
     }
 }
 
@@ -149,7 +154,7 @@ fn low(number: SeqNo) -> u32 {
 }
 
 fn slot(number: SeqNo, keeps: usize) -> usize {
-    usize::try_from(number.0 % keeps as u64).unwrap_or_default()
+    usize::try_from(number.0 % keeps.max(1) as u64).unwrap_or_default()
 }
 
 /// As often as something may be left out before packets that come later still find their place.
@@ -228,8 +233,12 @@ mod tests {
         // 11 is on its way, 12 is left out.
         renumber.skip(0, SeqNo(12));
         assert_eq!(numbers(&mut renumber, 0, &[13, 11]), [Some(3), Some(2)]);
-        // 12 itself would take the place of another.
+        // 12 itself would take the place of another, and so would any of several.
         assert_eq!(numbers(&mut renumber, 0, &[12]), [None]);
+        (14..=16).for_each(|seq| renumber.skip(0, SeqNo(seq)));
+        assert_eq!(numbers(&mut renumber, 0, &[19]), [Some(6)]);
+        assert_eq!(numbers(&mut renumber, 0, &[14, 15, 16, 17, 18]), [None, None, None, Some(4), Some(5)]);
+        assert_eq!(numbers(&mut renumber, 0, &[10, 11, 13]), [Some(1), Some(2), Some(3)], "always the same");
     }
 
     #[test]
