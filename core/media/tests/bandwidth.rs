@@ -4,7 +4,8 @@
 
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tandem_media::{Command, EndpointId, Event, Layer, SlotId, TrackId, Want};
 use tandem_rtp::header::Header;
@@ -38,10 +39,7 @@ impl Publisher {
         for ms in (0..seconds * 1_000).step_by(10) {
             if ms % 20 == 0 {
                 self.sound = self.sound.wrapping_add(1);
-                let timestamp = Timestamp(960 * u32::from(self.sound));
-                let payload_type = PayloadType::from_wire(111);
-                let header = Header { marker: false, payload_type, sequence: self.sound, timestamp, ssrc: Ssrc(77) };
-                world.send(1, header, &[(4, b"2")], &[0xfc; 80]);
+                say(world, (77, 2), self.sound);
             }
             if ms % 30 == 0 {
                 for camera in self.cameras.iter_mut().take(self.sizes) {
@@ -54,6 +52,13 @@ impl Publisher {
             // What is read is forgotten, or it would be read again and again.
         }
     }
+}
+
+/// A packet of sound, in an m-line of less than ten.
+fn say(world: &mut World, (ssrc, mid): (u32, u8), sequence: u16) {
+    let (timestamp, payload_type) = (Timestamp(960 * u32::from(sequence)), PayloadType::from_wire(111));
+    let header = Header { marker: false, payload_type, sequence, timestamp, ssrc: Ssrc(ssrc) };
+    world.send(1, header, &[(4, &[b'0' + mid])], &[0xfc; 80]);
 }
 
 fn plis(world: &World, ssrc: Ssrc) -> usize {
@@ -189,4 +194,40 @@ fn a_first_picture_that_comes_late_is_not_held_against_its_way() {
     }
     let got = world.peer(2).got.len() - before;
     assert!(got >= 400 * 3, "{got}");
+}
+
+#[test]
+fn whoever_is_busy_for_moments_keeps_the_pictures_that_its_way_carries() {
+    let mut world = World::with(2);
+    let mut cameras: Vec<Camera> = (1..=8).map(|track| Camera::new(1, track, None)).collect();
+    let link = Link { busy: Some(Busy::for_at_most(Duration::from_millis(300))), ..Link::of(20_000) };
+    let it = world.peers.get_mut(&2).expect("a peer");
+    (it.link, it.recorder) = (Some(link), Some(Recorder::new()));
+    for (track, camera) in (1..).zip(&mut cameras) {
+        // Two pictures a second, 26 kb/s.
+        (camera.packets, camera.size) = (2, 800);
+        world.publish(1, track, VP8, &[]);
+        world.open(2, track, VP8);
+        let want = Want { height: 180, priority: 0, most: None };
+        world.tell(Command::Want { endpoint: EndpointId(2), slot: number(track), want });
+        world.show(2, track, Some(track));
+    }
+    world.publish(1, 9, OPUS, &[]);
+    world.open(2, 9, OPUS);
+    world.show(2, 9, Some(9));
+    let mut asked: BTreeMap<Ssrc, usize> = BTreeMap::new();
+    for tick in 0..3_000 {
+        if tick % 2 == 0 {
+            say(&mut world, (77, 9), u16::try_from(tick / 2).expect("small"));
+        }
+        if let Some(camera) = cameras.get_mut(tick % 50) {
+            let now = plis(&world, camera.ssrc);
+            camera.frame(&mut world, asked.insert(camera.ssrc, now).unwrap_or(0) < now);
+        }
+        world.run_ms(10);
+    }
+    let paused = |event: &&Event| matches!(event, Event::Layer { endpoint: EndpointId(2), layer: None, .. });
+    assert_eq!(world.events.iter().filter(paused).count(), 0);
+    let shown: BTreeSet<Ssrc> = world.peer(2).got.iter().map(|got| got.header.ssrc).collect();
+    assert_eq!(shown.len(), 9);
 }

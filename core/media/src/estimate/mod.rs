@@ -12,6 +12,9 @@
 //!           └────── min ───────┴── silence, REMB ──► target
 //! ```
 //!
+//! Deviation from the draft: delays that grow lower nothing as long as no queue stands (`standing`). Far ends that are busy for a
+//! moment would be taken for narrow links otherwise, and lose their pictures.
+//!
 //! Peers that give no such feedback are judged by receiver reports and REMB. Parsing RTCP, and what to send within the
 //! target, are the caller's business. Whatever a peer reports, it can only make its own target wrong.
 
@@ -22,6 +25,7 @@ mod history;
 mod limits;
 mod loss;
 mod probe;
+mod standing;
 mod trend;
 
 use std::time::{Duration, Instant};
@@ -34,6 +38,7 @@ use self::limits::{Reports, Silence, Use};
 use self::loss::Loss;
 pub use self::probe::ProbeId;
 use self::probe::{Probing, Shown};
+use self::standing::Standing;
 use self::trend::{Trend, Usage};
 use crate::bitrate::Bitrate;
 
@@ -77,6 +82,7 @@ pub struct Probe {
 struct Delay {
     groups: Groups,
     trend: Trend,
+    standing: Standing,
     acked: Acknowledged,
     rate: Aimd,
 }
@@ -98,6 +104,7 @@ impl Estimator {
             delay: Delay {
                 groups: Groups::default(),
                 trend: Trend::new(),
+                standing: Standing::new(),
                 acked: Acknowledged::default(),
                 rate: Aimd::new(start),
             },
@@ -217,7 +224,7 @@ impl Estimator {
     pub fn poll_probe(&mut self, now: Instant, needed: Bitrate) -> Option<Probe> {
         let at = self.micros(now);
         let capped = self.silence.cap().is_some() || self.reports.remb().is_some_and(|remb| remb <= self.target());
-        if capped || self.delay.trend.usage() == Usage::Over || self.loss.fraction() > TOO_LOSSY {
+        if capped || self.usage() == Usage::Over || self.loss.fraction() > TOO_LOSSY {
             return None;
         }
         let plan = self.probing.poll(at, self.target(), needed, self.start)?;
@@ -244,6 +251,7 @@ impl Estimator {
             self.probing.on_arrival(id, sent.at, arrival, sent.size);
         }
         let (now, at) = (signed(now), signed(sent.at));
+        self.delay.standing.add(sent.at, arrival.saturating_sub(at));
         if let Some(variation) = self.delay.groups.add(now, at, arrival) {
             self.delay.trend.add(variation);
         }
@@ -252,7 +260,7 @@ impl Estimator {
     fn conclude(&mut self, now: u64) {
         let demand = self.used.demand(now);
         let shown = self.probing.conclude(now, self.rtt(), demand);
-        let usage = self.delay.trend.usage();
+        let usage = self.usage();
         let throughput = self.delay.acked.throughput();
         let rtt = self.rtt();
         let saturated = self.probing.saturated(now, rtt);
@@ -273,10 +281,18 @@ impl Estimator {
         // One probe may have met another: it takes several to go far down.
         let least = if shown.saturated { arriving.max(target.scale(DOUBT)) } else { target };
         let shown_rate = shown.rate.max(least);
-        let over = self.delay.trend.usage() == Usage::Over;
+        let over = self.usage() == Usage::Over;
         if shown_rate != target && !(over && shown_rate > target) {
             self.delay.rate.on_probe(now, shown_rate);
             self.loss.on_probe(shown_rate);
+        }
+    }
+
+    /// What delays tell of the link.
+    fn usage(&self) -> Usage {
+        match self.delay.trend.usage() {
+            Usage::Over if self.delay.standing.queue() < STANDS => Usage::Normal,
+            usage => usage,
         }
     }
 
@@ -314,3 +330,5 @@ const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 const RTT_MOST: Duration = Duration::from_secs(10);
 const TOO_LOSSY: f64 = 0.2;
 const DOUBT: f64 = 0.85;
+/// A queue that never is shorter than this does not drain by itself.
+const STANDS: Duration = Duration::from_millis(15);

@@ -126,14 +126,50 @@ pub struct Peer {
 pub struct Link {
     pub kbps: u64,
     pub queue: Duration,
-    busy_until: Option<Instant>,
-    flying: VecDeque<(Instant, Vec<u8>)>,
+    pub busy_until: Option<Instant>,
+    pub flying: VecDeque<(Instant, Vec<u8>)>,
     pub dropped: u64,
+    /// Whoever is at its end does something else again and again.
+    pub busy: Option<Busy>,
+}
+
+/// Reads nothing for a while, again and again.
+pub struct Busy {
+    at_most: Duration,
+    until: Option<Instant>,
+    random: u64,
+}
+
+impl Busy {
+    pub fn for_at_most(at_most: Duration) -> Self {
+        Self { at_most, until: None, random: 1 }
+    }
+
+    /// Whether it is busy now; every forty milliseconds or so it begins.
+    fn is(&mut self, now: Instant) -> bool {
+        if self.until.is_some_and(|until| until > now) {
+            return true;
+        }
+        // xorshift64 (Marsaglia 2003).
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let [first, second, ..] = self.random.to_be_bytes();
+        self.until = (first < 32).then(|| now + self.at_most * u32::from(second) / 256);
+        false
+    }
 }
 
 impl Link {
     pub fn of(kbps: u64) -> Self {
-        Self { kbps, queue: Duration::from_millis(300), busy_until: None, flying: VecDeque::new(), dropped: 0 }
+        let queue = Duration::from_millis(300);
+        Self { kbps, queue, busy_until: None, flying: VecDeque::new(), dropped: 0, busy: None }
+    }
+
+    /// What is through by now, and when it is read.
+    fn read(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
+        let (at, datagram) = self.flying.pop_front_if(|(at, _)| *at <= now)?;
+        Some((if self.busy.is_some() { now } else { at }, datagram))
     }
 
     fn enter(&mut self, now: Instant, datagram: Vec<u8>) {
@@ -445,9 +481,9 @@ impl World {
     fn arrive(&mut self) {
         let mut tells = Vec::new();
         for (id, peer) in &mut self.peers {
-            while let Some((at, mut datagram)) =
-                peer.link.as_mut().and_then(|link| link.flying.pop_front_if(|(at, _)| *at <= self.now))
-            {
+            let mut is_busy = |link: &mut Link| link.busy.as_mut().is_some_and(|busy| busy.is(self.now));
+            let reads = !peer.link.as_mut().is_some_and(&mut is_busy);
+            while let Some((at, mut datagram)) = peer.link.as_mut().filter(|_| reads).and_then(|it| it.read(self.now)) {
                 peer.receive(at, &mut datagram, &self.ids);
             }
             let is_time = peer.recorder.as_ref().is_some_and(|it| it.waiting() > 0 && peer.told_at + TELLS <= self.now);
