@@ -42,7 +42,7 @@ pub struct Command {
     token: Option<String>,
     #[command(flatten)]
     load: Load,
-    /// For how long to measure, once everybody is in.
+    /// For how long to measure, from a second after everybody has a picture.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
     /// Believe any certificate.

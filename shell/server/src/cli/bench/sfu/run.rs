@@ -39,6 +39,7 @@ pub async fn measure(command: &Command, media: Media, site: Site) -> anyhow::Res
     run.settle(|tally| tally.connected.min(tally.playing + u32::from(command.load.publishers))).await;
     let joining = run.tally.last_connected.unwrap_or(started).saturating_duration_since(started);
     let together = usage()?;
+    run.wait(FINDS_OUT).await;
     run.order(|| Order::Begin)?;
     let (begun, sent_before, before_window) = (Instant::now(), run.progress.sent(), usage()?);
     run.wait(Duration::from_secs(command.seconds.into())).await;
@@ -276,5 +277,7 @@ async fn usher(plan: Arc<Plan>, site: Site, queue: Arc<Mutex<VecDeque<Who>>>, ar
 const TICK: Duration = Duration::from_millis(100);
 /// Who is not in by then stays out.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// By then a server has found out what each way carries; before, it may let packets wait.
+const FINDS_OUT: Duration = Duration::from_secs(1);
 /// What is still on its way when publishers stop.
 const DRAIN: Duration = Duration::from_millis(700);
