@@ -30,9 +30,11 @@ pub(crate) struct Downlink {
     /// When to look after the estimate: some time after something was sent.
     pub(crate) look_at: Option<Instant>,
     reference: Reference,
-    /// Buffers of packets that have left.
-    spare: Vec<Vec<u8>>,
 }
+
+/// Buffers of packets that have waited and left, whoever they were for.
+#[derive(Default)]
+pub(crate) struct Spares(Vec<Vec<u8>>);
 
 /// A packet that waits for its turn, not protected yet.
 #[derive(Debug)]
@@ -61,7 +63,6 @@ impl Downlink {
             allocated: None,
             look_at: None,
             reference: Reference::default(),
-            spare: Vec::new(),
         }
     }
 
@@ -127,29 +128,28 @@ impl Downlink {
         if self.flows { self.allocator.wanted() } else { Bitrate::ZERO }
     }
 
+    /// A packet has to wait. The one that has to go for it, or this one itself.
+    pub(crate) fn wait(&mut self, now: Instant, (slot, class): (SlotId, Class), packet: Waiting) -> Option<Waiting> {
+        let size = packet.bytes.len();
+        match self.pacer.push(now, slot, class, size, packet) {
+            Pushed::Queued => None,
+            // It cannot pass: it has just been asked.
+            Pushed::Pass(dropped, _) | Pushed::Dropped(dropped) => Some(dropped),
+        }
+    }
+}
+
+impl Spares {
     /// A buffer for a packet that has to wait.
-    pub(crate) fn spare(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
     }
 
     /// A packet has left or is dropped.
-    pub(crate) fn recycle(&mut self, mut bytes: Vec<u8>) {
-        if self.spare.len() < SPARES {
+    pub(crate) fn give(&mut self, mut bytes: Vec<u8>) {
+        if self.0.len() < SPARES {
             bytes.clear();
-            self.spare.push(bytes);
-        }
-    }
-
-    /// A packet has to wait. `false`: another one had to go, or this one.
-    pub(crate) fn wait(&mut self, now: Instant, (slot, class): (SlotId, Class), packet: Waiting) -> bool {
-        let size = packet.bytes.len();
-        match self.pacer.push(now, slot, class, size, packet) {
-            Pushed::Queued => true,
-            // It cannot pass: it has just been asked.
-            Pushed::Pass(dropped, _) | Pushed::Dropped(dropped) => {
-                self.recycle(dropped.bytes);
-                false
-            }
+            self.0.push(bytes);
         }
     }
 }
@@ -175,7 +175,8 @@ const TOGETHER: Duration = Duration::from_millis(2);
 const STALE: Duration = Duration::from_secs(1);
 /// Of a reference time, in microseconds.
 const REFERENCE: i64 = 64_000;
-const SPARES: usize = 64;
+/// As many as wait at a time in a busy plane; 1.6 MB.
+const SPARES: usize = 1_024;
 /// By then probes have been answered.
 const BEGINNING: Duration = Duration::from_secs(2);
 

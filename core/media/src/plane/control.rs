@@ -148,7 +148,7 @@ impl Plane {
         missing: impl Iterator<Item = u16>,
         out: &mut impl Outbox,
     ) {
-        let Self { endpoints, tracks, slots, counters, due, .. } = self;
+        let Self { endpoints, tracks, slots, counters, due, spares, .. } = self;
         let Some(endpoint) = endpoints.get_mut(place) else { return };
         let Some(slot) = endpoint.outgoing.ssrcs.get(&media).and_then(|&slot| slots.get_mut(slot)) else { return };
         for number in missing.take(MOST_AGAIN) {
@@ -170,7 +170,7 @@ impl Plane {
             let carried = Carried::of(&packet, &ids);
             let original = Some(again.number);
             let draft = Draft { slot: slot.id, rewritten, codec, payload, original, carried: &carried };
-            if endpoint.send_media(now, &draft, out) != Fate::Lost {
+            if endpoint.send_media(now, &draft, (spares, out)) != Fate::Lost {
                 slot.tally.retransmitted += 1;
                 counters.retransmitted += 1;
             }

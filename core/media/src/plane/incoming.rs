@@ -291,7 +291,7 @@ impl Plane {
         (body, carried): (Body<'_>, &Carried<'_>),
         out: &mut impl Outbox,
     ) {
-        let Self { endpoints, tracks, slots, counters, changed, due, .. } = self;
+        let Self { endpoints, tracks, slots, counters, changed, due, spares, .. } = self;
         let Some(track) = tracks.get(source.track) else { return };
         let Taken { seq, codec, header, read, .. } = taken;
         let arrived = Arrived {
@@ -321,7 +321,7 @@ impl Plane {
             let Some((rewritten, _)) = passed else { continue };
             let payload = body.under(rewritten.header.payload_type, &rewritten.payload);
             let draft = Draft { slot: slot.id, rewritten, codec: *codec, payload, original: None, carried };
-            match endpoint.send_media(now, &draft, out) {
+            match endpoint.send_media(now, &draft, (spares, out)) {
                 Fate::Lost => {
                     counters.late += 1;
                     continue;

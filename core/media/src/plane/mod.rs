@@ -26,6 +26,7 @@ use self::allocation::Shares;
 use crate::allocate::Assignment;
 use crate::command::Event;
 use crate::crossing::{Crossing, Shard};
+use crate::downlink::Spares;
 use crate::endpoint::Endpoint;
 use crate::group::Group;
 use crate::lanes::Said;
@@ -123,6 +124,7 @@ pub struct Plane {
     /// By lanes of groups, and not passed on yet.
     said: VecDeque<Said>,
     shares: Shares,
+    spares: Spares,
     /// What was decided last.
     chosen: Vec<Assignment>,
 }
@@ -189,6 +191,7 @@ impl Plane {
             changed: Vec::new(),
             said: VecDeque::new(),
             shares: Shares::default(),
+            spares: Spares::default(),
             chosen: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use tandem_rtp::{ext, rtcp};
 
 use crate::SlotId;
 use crate::carried::Carried;
-use crate::downlink::Waiting;
+use crate::downlink::{Spares, Waiting};
 use crate::endpoint::Endpoint;
 use crate::estimate::ProbeId;
 use crate::outbox::{MAX_DATAGRAM, Mark, Outbox};
@@ -72,7 +72,12 @@ impl Draft<'_> {
 
 impl Endpoint {
     /// Sends a media packet, or lets it wait for its turn.
-    pub(crate) fn send_media(&mut self, now: Instant, draft: &Draft<'_>, out: &mut impl Outbox) -> Fate {
+    pub(crate) fn send_media(
+        &mut self,
+        now: Instant,
+        draft: &Draft<'_>,
+        (spares, out): (&mut Spares, &mut impl Outbox),
+    ) -> Fate {
         let Some(downlink) = self.downlink.as_deref_mut().filter(|_| self.srtp.is_some() && self.path.is_some()) else {
             return Fate::Lost;
         };
@@ -84,13 +89,16 @@ impl Endpoint {
             let Ok(length) = draft.write(out.room(), &self.ids) else { return Fate::Lost };
             return if self.transmit(now, length, (probe, mark), out) { Fate::Sent } else { Fate::Lost };
         }
-        let mut bytes = downlink.spare();
+        let mut bytes = spares.take();
         bytes.resize(MAX_DATAGRAM, 0);
         let Ok(length) = draft.write(&mut bytes, &self.ids) else { return Fate::Lost };
         bytes.truncate(length);
         match downlink.wait(now, (draft.slot, class), Waiting { bytes, mark }) {
-            true => Fate::Waits,
-            false => Fate::Lost,
+            None => Fate::Waits,
+            Some(dropped) => {
+                spares.give(dropped.bytes);
+                Fate::Lost
+            }
         }
     }
 
@@ -130,7 +138,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         mut filling: impl FnMut() -> Option<Header>,
-        out: &mut impl Outbox,
+        (spares, out): (&mut Spares, &mut impl Outbox),
     ) -> u64 {
         let mut late = 0;
         while let Some(output) = self.downlink.as_mut().and_then(|downlink| downlink.pacer.poll(now)) {
@@ -140,11 +148,11 @@ impl Endpoint {
                         room.copy_from_slice(&bytes);
                         self.transmit(now, bytes.len(), (probe, mark), out);
                     }
-                    self.recycle(bytes);
+                    spares.give(bytes);
                 }
                 Output::Late(Waiting { bytes, .. }) => {
                     late += 1;
-                    self.recycle(bytes);
+                    spares.give(bytes);
                 }
                 Output::Pad(bytes, probe) => {
                     if !self.fill(now, bytes, probe, &mut filling, out)
@@ -180,12 +188,6 @@ impl Endpoint {
             }
         }
         true
-    }
-
-    fn recycle(&mut self, bytes: Vec<u8>) {
-        if let Some(downlink) = &mut self.downlink {
-            downlink.recycle(bytes);
-        }
     }
 
     /// Sends a control packet that `write` fills in; nothing if it stays empty.

@@ -77,11 +77,11 @@ impl Plane {
 
     /// Sends what has waited for its turn.
     fn pace(&mut self, now: Instant, place: usize, out: &mut impl Outbox) {
-        let Self { endpoints, slots, counters, .. } = self;
+        let Self { endpoints, slots, counters, spares, .. } = self;
         let Some(endpoint) = endpoints.get_mut(place) else { return };
         let filled = endpoint.outgoing.filled;
         let filling = || filled.and_then(|slot| slots.get_mut(slot)?.filling());
-        counters.late += endpoint.pace(now, filling, out);
+        counters.late += endpoint.pace(now, filling, (spares, out));
     }
 
     /// Which packets have come when, for the peer's own estimate.
