@@ -32,7 +32,7 @@ pub enum Attribute {
     IcePwd(Secret),
     IceOptions(Vec<Token>),
     IceLite,
-    Candidate(Candidate),
+    Candidate(Box<Candidate>),
     EndOfCandidates,
     Fingerprint(Fingerprint),
     Setup(Setup),
@@ -52,14 +52,17 @@ pub enum Attribute {
     ExtmapAllowMixed,
     Ssrc(SsrcAttribute),
     SsrcGroup(SsrcGroup),
-    Rid(Rid),
+    Rid(Box<Rid>),
     Simulcast(Simulcast),
     SctpPort(u16),
     /// Bytes; 0 is without bound (RFC 8841 §6.1).
     MaxMessageSize(u64),
-    Crypto(Crypto),
+    Crypto(Box<Crypto>),
     Unknown(Unknown),
 }
+
+// A description has some fifty, and one of each end is kept as long as somebody is there: the few that are large lie apart.
+const _: () = assert!(size_of::<Attribute>() <= 56);
 
 /// `a=rtcp`, RFC 3605: where RTCP goes, if not to the port after that of RTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +128,7 @@ impl Attribute {
             "ice-ufrag" => token(UFRAG).and_then(checked_ufrag).map(Self::IceUfrag),
             "ice-pwd" => token(PWD).and_then(checked_pwd).map(Self::IcePwd),
             "ice-options" => parse_ice_options(value).map(Self::IceOptions),
-            "candidate" => Candidate::parse_value(value).map(Self::Candidate),
+            "candidate" => Candidate::parse_value(value).map(Box::new).map(Self::Candidate),
             "fingerprint" => Fingerprint::parse(value).map(Self::Fingerprint),
             "setup" => Setup::parse(value.trim_matches(' ')).map(Self::Setup),
             "tls-id" => token("an identity of at least 20").map(Self::TlsId),
@@ -138,11 +141,11 @@ impl Attribute {
             "extmap" => Extmap::parse(value).map(Self::Extmap),
             "ssrc" => SsrcAttribute::parse(value).map(Self::Ssrc),
             "ssrc-group" => SsrcGroup::parse(value).map(Self::SsrcGroup),
-            "rid" => Rid::parse(value).map(Self::Rid),
+            "rid" => Rid::parse(value).map(Box::new).map(Self::Rid),
             "simulcast" => Simulcast::parse(value).map(Self::Simulcast),
             "sctp-port" => number(value.trim()).map(Self::SctpPort).ok_or("a port"),
             "max-message-size" => number(value.trim()).map(Self::MaxMessageSize).ok_or("a number of bytes"),
-            "crypto" => Crypto::parse(value).map(Self::Crypto),
+            "crypto" => Crypto::parse(value).map(Box::new).map(Self::Crypto),
             _ => return None,
         })
     }

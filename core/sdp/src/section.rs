@@ -165,7 +165,7 @@ impl<'a> Section<'a> {
 
     /// Candidates we understand.
     pub fn candidates(self) -> impl Iterator<Item = &'a Candidate> {
-        all!(self, Candidate)
+        all!(self, Candidate).map(Box::as_ref)
     }
 
     /// Whether there will be no more candidates.
@@ -195,7 +195,7 @@ impl<'a> Section<'a> {
 
     /// Keys of SRTP.
     pub fn cryptos(self) -> impl Iterator<Item = &'a Crypto> {
-        all!(self, Crypto)
+        all!(self, Crypto).map(Box::as_ref)
     }
 
     /// Header extensions; those of the session come after those of the m-line.
@@ -213,7 +213,7 @@ impl<'a> Section<'a> {
 
     /// Encodings and what bounds them.
     pub fn rids(self) -> impl Iterator<Item = &'a Rid> {
-        all!(self, Rid)
+        all!(self, Rid).map(Box::as_ref)
     }
 
     /// Which encodings go each way.

@@ -59,13 +59,13 @@ impl Carriage<'_> {
             attributes.push(Attribute::IceUfrag(ice.credentials.ufrag.clone()));
             attributes.push(Attribute::IcePwd(ice.credentials.pwd.clone()));
             if self.place == Place::Tagged {
-                attributes.extend(ice.candidates.iter().cloned().map(Attribute::Candidate));
+                attributes.extend(ice.candidates.iter().cloned().map(Box::new).map(Attribute::Candidate));
                 attributes.push(Attribute::EndOfCandidates);
             }
         }
         match &self.protection {
             Protection::Plain => {}
-            Protection::Sdes(keys) => attributes.extend(keys.iter().cloned().map(Attribute::Crypto)),
+            Protection::Sdes(keys) => attributes.extend(keys.iter().cloned().map(Box::new).map(Attribute::Crypto)),
             Protection::Dtls(setup) => {
                 let fingerprints = dtls.iter().flat_map(|dtls| &dtls.fingerprints);
                 attributes.extend(fingerprints.cloned().map(Attribute::Fingerprint));
@@ -130,7 +130,7 @@ pub(super) fn possible(mut rid: Rid, codecs: &[Codec]) -> Option<Rid> {
 pub(super) fn layers(media: &mut Media, rids: Vec<Rid>) {
     let receive: Vec<_> = rids.iter().map(|rid| Layer::of(rid.id.clone())).collect();
     let simulcast = (!receive.is_empty()).then_some(Simulcast { send: Vec::new(), receive });
-    media.attributes.extend(rids.into_iter().map(Attribute::Rid));
+    media.attributes.extend(rids.into_iter().map(Box::new).map(Attribute::Rid));
     media.attributes.extend(simulcast.map(Attribute::Simulcast));
 }
 
