@@ -1,6 +1,6 @@
 //! The numbers and times of one stream to a subscriber, whatever is shown in it: they go on without a seam.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tandem_rtp::payload::Codec;
 use tandem_rtp::{PayloadType, SeqNo, Timestamp};
@@ -20,6 +20,8 @@ pub(crate) struct Numbers {
     /// Of which track packets are, and how many there were before it.
     track: (u32, u32),
     shown: u8,
+    /// When the first place of what is remembered was taken.
+    turned: Option<Instant>,
     /// The tracks before it, the newest last.
     earlier: Vec<(u32, u32)>,
 }
@@ -82,7 +84,7 @@ struct Tl0 {
 impl Numbers {
     /// `first`: the first number is the next one.
     pub(crate) fn new(first: u16, is_video: bool) -> Self {
-        let packets = if is_video { 512 } else { 32 };
+        let packets = if is_video { FEW } else { OF_SOUND };
         Self {
             renumber: Renumber::new(first, packets),
             pictures: Renumber::new(first >> 1, 0),
@@ -93,6 +95,7 @@ impl Numbers {
             came: None,
             track: (0, 0),
             shown: 0,
+            turned: None,
             earlier: Vec::new(),
         }
     }
@@ -122,6 +125,7 @@ impl Numbers {
         let (serial, place) = arrived.track;
         self.follow((serial, u32::try_from(place).unwrap_or(u32::MAX)));
         let pictures = (picture, arrived.read.frame.map(|frame| self.frames.pass(frame)));
+        self.remember_more(arrived.now);
         let kept = Kept::new(timestamp, known, pictures, self.shown);
         let number = self.renumber.pass(arrived.stream, arrived.seq, kept)?;
         self.came = Some(arrived.now);
@@ -148,6 +152,18 @@ impl Numbers {
         let track = (serial, usize::try_from(place).ok()?);
         let (timestamp, known, pictures) = (kept.timestamp, kept.known(), kept.pictures());
         Some(Again { track, stream, seq, number: wire, timestamp, known, pictures })
+    }
+
+    /// Remembers more where what is remembered would not be old enough to be forgotten.
+    fn remember_more(&mut self, now: Instant) {
+        let (keeps, turns) = self.renumber.turn();
+        if turns {
+            let before = self.turned.replace(now);
+            let is_young = before.is_some_and(|at| now.saturating_duration_since(at) < LONG_ENOUGH);
+            if is_young && (FEW..MANY).contains(&keeps) {
+                self.renumber.keep_more();
+            }
+        }
     }
 
     /// Packets are of this track from here on.
@@ -242,6 +258,13 @@ impl Tl0 {
 const MARKED: u8 = 1;
 const HAS_PICTURE: u8 = 2;
 const HAS_FRAME: u8 = 4;
+/// Packets of pictures that are remembered at first, and at most.
+const FEW: usize = 128;
+const MANY: usize = 4_096;
+/// Packets of sound: what is lost of it is of no use later.
+const OF_SOUND: usize = 32;
+/// Nobody asks for what is older.
+const LONG_ENOUGH: Duration = Duration::from_millis(1_500);
 /// So many earlier tracks are remembered: packets of those before them are not sent again.
 const TRACKS: usize = 16;
 
@@ -258,6 +281,24 @@ mod tests {
                 let kept = Kept::new(Timestamp(7), known, pictures, 255);
                 assert_eq!((kept.timestamp, kept.known(), kept.pictures()), (Timestamp(7), known, pictures));
             }
+        }
+    }
+
+    #[test]
+    fn as_much_is_remembered_as_is_sent_while_somebody_may_ask() {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+        let start = Instant::now();
+        for (per_second, is_video, expected) in
+            [(60, true, 128), (400, true, 1_024), (50_000, true, MANY), (900, false, 32)]
+        {
+            let mut numbers = Numbers::new(7, is_video);
+            let known = Known { payload_type: PayloadType::from_wire(96), marker: false };
+            let kept = Kept::new(Timestamp(0), known, (None, None), 0);
+            for at in 0..20_000_u32 {
+                numbers.remember_more(start + Duration::from_secs(1) * at / per_second);
+                numbers.renumber.pass(0, SeqNo(u64::from(at) + 100_000), kept).expect("a number");
+            }
+            assert_eq!(numbers.renumber.turn().0, expected, "{per_second} a second");
         }
     }
 

@@ -82,6 +82,22 @@ impl<T: Copy> Renumber<T> {
         Some(number)
     }
 
+    /// From here on twice as many are remembered, those of now as well. Powers of two only.
+    pub(crate) fn keep_more(&mut self) {
+        self.keeps *= 2;
+        let Some(&first) = self.given.first() else { return };
+        let before = std::mem::replace(&mut self.given, vec![Given { packet: NONE, ..first }; self.keeps]);
+        for given in before.into_iter().filter(|given| given.packet != NONE) {
+            let slot = slot(SeqNo(given.number.into()), self.keeps);
+            self.given.get_mut(slot).into_iter().for_each(|place| *place = given);
+        }
+    }
+
+    /// So many are remembered, and whether what is remembered next takes the first place of them.
+    pub(crate) fn turn(&self) -> (usize, bool) {
+        (self.keeps, slot(self.highest.next(), self.keeps) == 0)
+    }
+
     /// A packet of the current stream is left out on purpose: those after it close up.
     pub(crate) fn skip(&mut self, stream: u8, seq: SeqNo) {
         let Some(span) = self.span.as_mut().filter(|span| span.stream == stream && seq > span.highest) else { return };
@@ -259,6 +275,20 @@ mod tests {
         renumber.leave();
         assert_eq!(numbers(&mut renumber, 0, &[900, 902, 899]), [Some(3), Some(5), None]);
         assert_eq!(renumber.find(2), Some(Sent { kept: (), stream: 0, seq: SeqNo(11) }));
+    }
+
+    #[test]
+    fn who_comes_to_remember_more_forgets_nothing() {
+        let mut renumber = Renumber::new(0xfff0, 16);
+        let numbers = numbers(&mut renumber, 1, &(100..120).collect::<Vec<_>>());
+        renumber.keep_more();
+        renumber.keep_more();
+        let found = |wire: u64| renumber.find(SeqNo(wire + 0x1_0000).wire()).map(|sent| sent.seq.0);
+        let all: Vec<_> = numbers.into_iter().map(|number| found(number.expect("given"))).collect();
+        assert_eq!(all[..4], [None; 4]);
+        assert_eq!(all[4..], (104..120).map(Some).collect::<Vec<_>>());
+        assert!(renumber.pass(1, SeqNo(160), ()).is_some());
+        assert_eq!((renumber.given.len(), renumber.turn().0), (64, 64));
     }
 
     #[test]

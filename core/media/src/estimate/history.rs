@@ -120,7 +120,7 @@ fn tag(seq: u64) -> u32 {
     u32::try_from(seq & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
-const SMALLEST: usize = 512;
+const SMALLEST: usize = 128;
 const LARGEST: usize = 8_192;
 /// Feedback that comes later than this is not waited for, in microseconds.
 const STILL_EXPECTED: u64 = 2_000_000;
