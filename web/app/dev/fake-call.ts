@@ -153,6 +153,7 @@ export function fakeCall(wanted: Wanted): Call {
     speakers: [],
     bandwidth: wanted.bandwidth,
     setBandwidth: () => undefined,
+    setCameraCodec: () => undefined,
     showing: () => undefined,
   } as Call;
 }
@@ -229,6 +230,7 @@ function peer(index: number, wanted: Wanted): Peer {
     forwarded: false,
     encrypted: "none",
     paused: wanted.paused && index === 0,
+    missing: false,
   };
 }
 

@@ -51,3 +51,40 @@ export async function sees(
     )
     .toBe("right");
 }
+
+export interface Sent {
+  /** `VP9`. */
+  readonly codec: string;
+  /** `L2T3_KEY`. */
+  readonly mode: string;
+  readonly encoded: number;
+  readonly bytes: number;
+}
+
+/** Each picture that goes out on an open connection, as its browser tells it. */
+export function sent(page: Page): Promise<Sent[]> {
+  return page.evaluate(async () => {
+    const found: Sent[] = [];
+    for (const connection of window.spy.connections) {
+      if (connection.connectionState === "closed") continue;
+      const report = await connection.getStats();
+      report.forEach((entry: Record<string, unknown>) => {
+        if (entry["type"] !== "outbound-rtp" || entry["kind"] !== "video") return;
+        const codec = report.get(String(entry["codecId"])) as { mimeType?: string } | undefined;
+        found.push({
+          codec: codec?.mimeType?.replace("video/", "") ?? "",
+          mode: String(entry["scalabilityMode"] ?? ""),
+          encoded: Number(entry["framesEncoded"] ?? 0),
+          bytes: Number(entry["bytesSent"] ?? 0),
+        });
+      });
+    }
+    return found;
+  });
+}
+
+/** What has gone out since `before`, in words: `VP9 L2T3_KEY`. */
+export function going(before: readonly Sent[], after: readonly Sent[]): string[] {
+  const grown = after.filter(({ encoded }, i) => encoded > (before[i]?.encoded ?? 0) + 2);
+  return [...new Set(grown.map(({ codec, mode }) => `${codec} ${mode}`.trim()))];
+}

@@ -31,6 +31,7 @@ import type {
   Call,
   CallEvents,
   CallState,
+  CameraCodec,
   Caption,
   ChatLine,
   EndReason,
@@ -307,6 +308,10 @@ class TandemCall extends Asks implements Call {
     this.#plane.setBandwidth(bandwidth);
     this.#changed();
   }
+  setCameraCodec(codec: CameraCodec | null): void {
+    this.#mesh.setCameraCodec(codec);
+    this.#plane.setCameraCodec(codec);
+  }
   showing(participant: string, source: "camera" | "screen", height: number | null): void {
     this.#plane.setHeight(`${participant}:${source}`, height);
   }
@@ -325,6 +330,7 @@ class TandemCall extends Asks implements Call {
     this.#mesh.setHideAddress(hideAddress);
     this.#mesh.setEncryption(encryption?.media ?? null);
     this.#plane.setEncryption(encryption?.media ?? null);
+    this.setCameraCodec(options.cameraCodec ?? null);
     const door: Visit["door"] = { room, token: options.token ?? null };
     const join = (): Join => ({
       ...(this.#visit?.door ?? door),

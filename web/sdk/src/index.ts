@@ -10,4 +10,5 @@ export { levelOf, SpeechDetector, startMeter, type Meter } from "./level";
 export * from "./links";
 export { lookInto, type LookOptions } from "./look";
 export { roomName } from "./names";
+export { cameraCodecs } from "./plane/encodings";
 export { decides, mayOf } from "./rights";

@@ -33,6 +33,8 @@ export interface JoinOptions {
   /** Tracks to begin with; the call takes ownership and stops them at its end. */
   microphone?: MediaStreamTrack | null;
   camera?: MediaStreamTrack | null;
+  /** As in `setCameraCodec`. Default: `null`. */
+  cameraCodec?: CameraCodec | null;
   /** Keeps the resume token over a page reload. Default: `sessionStorage`. `null`: do not. */
   storage?: Storage | null;
   /** Default `auto`: WebSocket, and long polling where that does not get through. */
@@ -62,6 +64,8 @@ export interface Peer {
   readonly encrypted: PeerEncryption;
   /** The way to us is too narrow for the picture of the camera: what is shown of it stands still. */
   readonly paused: boolean;
+  /** The camera is on, and for a while nothing has come of it that this browser can show; perhaps it lacks the codec. */
+  readonly missing: boolean;
 }
 
 /**
@@ -78,6 +82,12 @@ export type PeerEncryption = "none" | "waiting" | "ok" | "wrong_key";
  * Shared screens come in any case.
  */
 export type Bandwidth = "full" | "low" | "audio";
+
+/**
+ * In what the camera is sent. VP8 goes through the server in several sizes; VP9 and AV1 go as one stream of layers, which takes
+ * less of the line and more of the computer.
+ */
+export type CameraCodec = "vp8" | "vp9" | "av1";
 
 export type Trouble = "none" | "your_upload" | "your_download" | "their_upload" | "network" | "device";
 /** Words first: `level` and `trouble`; numbers second. */
@@ -268,6 +278,11 @@ export interface Call {
   caption(line: number, text: string, done: boolean, language: string): Promise<void>;
   /** Kept until it is said otherwise, beyond the end of a call. */
   setBandwidth(bandwidth: Bandwidth): void;
+  /**
+   * `null`: as it seems best, which is VP8. Where the browser or the other side cannot, and in encrypted calls, it is VP8 in any
+   * case. What a browser can is told by `cameraCodecs`.
+   */
+  setCameraCodec(codec: CameraCodec | null): void;
   /** Device pixels of the tile in which somebody is shown; 0: out of sight. What is not told is shown in a usual size. */
   showing(participant: string, source: "camera" | "screen", height: number | null): void;
 }

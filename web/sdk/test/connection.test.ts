@@ -31,6 +31,7 @@ function pair(): [Connection, Connection] {
     relayOnly: false,
     tracks: NOTHING,
     ceilings: { camera: 1_000, screen: 2_000 },
+    cameraCodec: null,
     encryption: null,
     seesCamera: true,
   };
@@ -148,4 +149,23 @@ test("after close no timer, handler or signal is left", async () => {
     expect(pc.signalingState).toBe("closed");
     expect([pc.onnegotiationneeded, pc.onicecandidate, pc.onconnectionstatechange]).toEqual([null, null, null]);
   }
+});
+
+test("the camera goes in the codec that is wished, if it was agreed on, and in the first one otherwise", async () => {
+  const [ann] = pair();
+  await settle();
+  const sender = fake(0).transceivers[1]?.sender;
+  const parameters = sender?.parameters as { codecs?: object[]; encodings: { codec?: object }[] };
+  ann.setCameraCodec("av1");
+  await settle();
+  expect(sender?.getParameters().encodings).toEqual([{ maxBitrate: 1_000 }]);
+  parameters.codecs = [{ mimeType: "video/VP8" }, { mimeType: "video/AV1" }];
+  Object.assign(sender ?? {}, { parameters });
+  ann.setCameraCodec("av1");
+  await settle();
+  expect(sender?.getParameters().encodings).toEqual([{ maxBitrate: 1_000, codec: { mimeType: "video/AV1" } }]);
+  expect(fake(0).transceivers[2]?.sender.getParameters().encodings).toEqual([{ maxBitrate: 2_000 }]);
+  ann.setCameraCodec(null);
+  await settle();
+  expect(sender?.getParameters().encodings).toEqual([{ maxBitrate: 1_000 }]);
 });

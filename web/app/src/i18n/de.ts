@@ -167,6 +167,7 @@ export const de: Catalogue = {
     reconnecting:
       "Der Weg zum Server ist unterbrochen. Ein neuer Versuch läuft; was zwischen Ihnen fließt, fließt weiter.",
     paused: "Bild angehalten: Ihre Verbindung ist langsam",
+    missing: "Es kommt kein Bild; vielleicht kann dieser Browser es nicht zeigen",
     audioOnly: "Nur Ton: Es kommen keine Kamerabilder, das spart Daten.",
     showPictures: "Kameras zeigen",
     pictures: "Bilder",
@@ -460,6 +461,10 @@ export const de: Catalogue = {
     soundsHint:
       "Kurz und leise, wenn jemand kommt, geht, klingelt oder schreibt. Keine, solange Sie Ihren Bildschirm teilen.",
     speakerHint: "Dieser Browser überlässt dem System die Wahl des Lautsprechers.",
+    codec: "Wie die Kamera gesendet wird",
+    codecHint: "Neuere Codecs brauchen weniger von der Leitung und mehr vom Rechner.",
+    codecEncrypted: "In einem verschlüsselten Gespräch ist es immer VP8.",
+    codecs: { usual: "Wie üblich (VP8)", vp9: "VP9", av1: "AV1" },
   },
 
   shortcuts: {

@@ -165,6 +165,7 @@ export const en = {
     host: "Host",
     reconnecting: "The way to the server is lost. Trying again; what already flows between you goes on.",
     paused: "Picture paused: your connection is slow",
+    missing: "No picture arrives; perhaps this browser cannot show it",
     audioOnly: "Sound only: no cameras come, which saves data.",
     showPictures: "Show the cameras",
     pictures: "Pictures",
@@ -458,6 +459,10 @@ export const en = {
       "Sound and pictures of a call of two go through the server, too: neither browser learns the other's address.",
     soundsHint: "Short, quiet tones when someone comes, goes, rings or writes. None while you share your screen.",
     speakerHint: "This browser lets the system choose the speaker.",
+    codec: "How the camera is sent",
+    codecHint: "Newer codecs need less of the line and more of the computer.",
+    codecEncrypted: "In an encrypted call it always goes as VP8.",
+    codecs: { usual: "As usual (VP8)", vp9: "VP9", av1: "AV1" },
   },
 
   shortcuts: {

@@ -1,5 +1,5 @@
 // What this browser remembers of its person: name, devices, switches. Nothing of it leaves the browser by itself.
-import type { Bandwidth } from "./sdk.ts";
+import type { Bandwidth, CameraCodec } from "./sdk.ts";
 import { readJson, writeItem } from "./storage.ts";
 
 export interface Preferences {
@@ -12,6 +12,8 @@ export interface Preferences {
   readonly hideAddress: boolean;
   readonly sounds: boolean;
   readonly bandwidth: Bandwidth;
+  /** `null`: as it seems best. */
+  readonly cameraCodec: CameraCodec | null;
 }
 
 const KEY = "tandem.preferences";
@@ -25,6 +27,7 @@ const DEFAULTS: Preferences = {
   hideAddress: false,
   sounds: true,
   bandwidth: "full",
+  cameraCodec: null,
 };
 
 export function readPreferences(): Preferences {
@@ -57,7 +60,10 @@ export function parsePreferences(value: unknown): Preferences {
     hideAddress: flag("hideAddress", DEFAULTS.hideAddress),
     sounds: flag("sounds", DEFAULTS.sounds),
     bandwidth: BANDWIDTHS.find((each) => each === found["bandwidth"]) ?? DEFAULTS.bandwidth,
+    cameraCodec: CODECS.find((each) => each === found["cameraCodec"]) ?? DEFAULTS.cameraCodec,
   };
 }
 
 export const BANDWIDTHS: readonly Bandwidth[] = ["full", "low", "audio"];
+
+const CODECS: readonly CameraCodec[] = ["vp8", "vp9", "av1"];

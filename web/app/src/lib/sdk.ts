@@ -1,5 +1,6 @@
 // The SDK as the pages use it: its public face, imported in one place.
 export {
+  cameraCodecs,
   canEncryptMedia,
   canChooseSpeaker,
   captureConstraints,
@@ -25,6 +26,7 @@ export type {
   Bandwidth,
   Call,
   CallEvents,
+  CameraCodec,
   Caption,
   CallState,
   ChatLine,

@@ -8,6 +8,8 @@ import { quiet } from "../errors";
 import type { Deps } from "../deps";
 import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
 import type { Candidate, IceServer } from "../generated";
+import type { Encoding } from "../plane/encodings";
+import type { CameraCodec } from "../types";
 import { Negotiation } from "./negotiation";
 import { Recovery } from "./recovery";
 
@@ -26,6 +28,8 @@ export interface ConnectionOptions {
   relayOnly: boolean;
   tracks: Tracks;
   ceilings: Ceilings;
+  /** `null`: whichever comes first. */
+  cameraCodec: CameraCodec | null;
   /** Of an encrypted call. */
   encryption: MediaEncryption | null;
   /** Pictures of the other side's camera are to come. */
@@ -137,6 +141,12 @@ export class Connection {
     this.#applyCeilings();
   }
 
+  /** Takes no negotiation; where the browser knows no other way, or the other side not the codec, nothing changes. */
+  setCameraCodec(codec: CameraCodec | null): void {
+    this.#options.cameraCodec = codec;
+    this.#applyCeilings();
+  }
+
   /** The other side stops sending what we do not want to see: that takes a negotiation. */
   setSeesCamera(seesCamera: boolean): void {
     this.#options.seesCamera = seesCamera;
@@ -240,9 +250,9 @@ export class Connection {
 
   #applyCeilings(): void {
     if (this.#closed) return;
-    const { camera, screen } = this.#options.ceilings;
-    quiet(setCeiling(this.#transceivers[CAMERA]?.sender, camera));
-    quiet(setCeiling(this.#transceivers[2]?.sender, screen));
+    const { ceilings, cameraCodec } = this.#options;
+    quiet(setCeiling(this.#transceivers[CAMERA]?.sender, ceilings.camera, cameraCodec));
+    quiet(setCeiling(this.#transceivers[2]?.sender, ceilings.screen, null));
   }
 
   #onState(): void {
@@ -252,11 +262,15 @@ export class Connection {
 }
 
 /** Browsers differ in when the parameters exist; asking again later is harmless, so failure is, too. */
-async function setCeiling(sender: RTCRtpSender | undefined, bits: number): Promise<void> {
+async function setCeiling(sender: RTCRtpSender | undefined, bits: number, codec: CameraCodec | null): Promise<void> {
   const parameters = sender?.getParameters();
-  const encoding = parameters?.encodings?.[0];
-  if (!sender || !parameters || !encoding || encoding.maxBitrate === bits) return;
+  const encoding: Encoding | undefined = parameters?.encodings?.[0];
+  if (!sender || !parameters || !encoding) return;
+  const chosen = parameters.codecs?.find(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+  if (encoding.maxBitrate === bits && encoding.codec?.mimeType === chosen?.mimeType) return;
   encoding.maxBitrate = bits;
+  if (chosen) encoding.codec = chosen;
+  else delete encoding.codec;
   await sender.setParameters(parameters);
 }
 

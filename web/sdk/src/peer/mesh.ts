@@ -5,7 +5,7 @@ import type { MediaEncryption } from "../encryption/media";
 import type { Candidate, IceServer, Participant } from "../generated";
 import { isForwarded, isMeshFull, meshOf, type Roster } from "../roster";
 import type { Request } from "../session";
-import type { Bandwidth, Peer } from "../types";
+import type { Bandwidth, CameraCodec, Peer } from "../types";
 import type { Ceilings, Connection, Tracks } from "./connection";
 import { RemotePeer } from "./peer";
 
@@ -31,6 +31,7 @@ export class Mesh {
   #hideAddress = false;
   #encryption: MediaEncryption | null = null;
   #bandwidth: Bandwidth = "full";
+  #cameraCodec: CameraCodec | null = null;
   #released = false;
   #retries = new Set<() => void>();
 
@@ -84,6 +85,16 @@ export class Mesh {
     this.#bandwidth = bandwidth;
     for (const connection of this.#connections()) connection.setSeesCamera(this.#seesCamera);
     this.#applyCeilings();
+  }
+
+  setCameraCodec(codec: CameraCodec | null): void {
+    this.#cameraCodec = codec;
+    for (const connection of this.#connections()) connection.setCameraCodec(this.#codec);
+  }
+
+  /** What has to be encrypted goes as what is known to the encryption. */
+  get #codec(): CameraCodec | null {
+    return this.#encryption ? null : this.#cameraCodec;
   }
 
   get #seesCamera(): boolean {
@@ -214,6 +225,7 @@ export class Mesh {
         relayOnly: this.#hideAddress || you?.hide_address === true || this.#roster?.room.relay_only === true,
         tracks: this.#tracks,
         ceilings: this.#ceilings(),
+        cameraCodec: this.#codec,
         encryption: this.#encryption,
         seesCamera: this.#seesCamera,
       });

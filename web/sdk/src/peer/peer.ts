@@ -78,6 +78,7 @@ export class RemotePeer {
           forwarded: false,
           encrypted: this.#encryptionOf(this.#connection?.readable ?? null),
           paused: false,
+          missing: false,
         };
     return this.#view;
   }
@@ -101,7 +102,7 @@ export class RemotePeer {
     return readable ? "ok" : "waiting";
   }
 
-  #viewOf({ connection, camera, screen, quality, paused, readable }: Forwarded): Peer {
+  #viewOf({ connection, camera, screen, quality, paused, missing, readable }: Forwarded): Peer {
     const speaking = this.#speech.speaking && this.#info.media.audio;
     return {
       info: this.#info,
@@ -115,6 +116,7 @@ export class RemotePeer {
       forwarded: true,
       encrypted: this.#encryptionOf(readable),
       paused,
+      missing,
     };
   }
 

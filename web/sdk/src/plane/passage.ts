@@ -54,11 +54,11 @@ export class Passage {
   }
 
   #same(id: string, forwarded: Forwarded): Forwarded {
-    const { connection, camera, screen, quality, level, paused, flows, readable } = forwarded;
+    const { connection, camera, screen, quality, level, paused, missing, flows, readable } = forwarded;
     const known = this.#shown.get(id);
     const same =
       known?.forwarded.camera === camera && known.forwarded.screen === screen && known.forwarded.quality === quality;
-    const text = JSON.stringify([connection, level, paused, flows, readable]);
+    const text = JSON.stringify([connection, level, paused, missing, flows, readable]);
     if (known && same && known.text === text) return known.forwarded;
     this.#shown.set(id, { text, forwarded });
     return forwarded;

@@ -1,9 +1,9 @@
 // The connection to the server's media plane: what we send goes up once, what we show comes down by slots.
 //
-//   m-line: data · microphone · camera (simulcast) · screen · sound of the screen · slots …
+//   m-line: data · microphone · camera (`camera.ts`) · screen · sound of the screen · slots …
 //
 // Only we offer. Turning something on or off is a `replaceTrack`; who is shown in which slot is said by `watch`; there is a
-// new offer only when slots are missing, and when ICE begins anew.
+// new offer only when slots are missing, when ICE begins anew, and when the camera goes in another codec.
 import { CallError, quiet } from "../errors";
 import type { Deps } from "../deps";
 import { readableOf, type MediaEncryption, type Watched } from "../encryption/media";
@@ -16,8 +16,9 @@ import { beyond, isAny, mayOf } from "../rights";
 import type { Roster } from "../roster";
 import type { Request } from "../session";
 import { digest, UNKNOWN_QUALITY, type Sample } from "../stats";
-import type { Bandwidth, Quality } from "../types";
-import { cameraEncodings, preferFew, setSizes } from "./encodings";
+import type { Bandwidth, CameraCodec, Quality } from "../types";
+import { Camera } from "./camera";
+import { preferFew } from "./encodings";
 import type { Lanes } from "./lanes";
 import { assign, isOutOfSight, type Kind, type Slot } from "./slots";
 import { wishesOf, type View } from "./wishes";
@@ -37,6 +38,8 @@ export interface Forwarded {
   readonly level: number;
   /** The way to us is too narrow for the picture of the camera. */
   readonly paused: boolean;
+  /** The camera was asked for, and for a while nothing has come of it that can be shown. */
+  readonly missing: boolean;
   /** Everything that is on has begun to flow. */
   readonly flows: boolean;
   /** By the key of an encrypted call; `null`: nothing has come yet, or there is none. */
@@ -53,6 +56,8 @@ interface Line extends Slot {
   flows: boolean;
   /** Since when the server has had nothing for it that would fit the way to us. */
   pausedAt: number | null;
+  /** Since when its present wish has been in sight, as the server was told. */
+  askedAt: number | null;
   /** What the server was told last. */
   told: string;
   /** In an encrypted call. */
@@ -70,7 +75,10 @@ export class Plane {
   #lanes: Lanes;
   #pc: RTCPeerConnection | null = null;
   #recovery: Recovery | null = null;
-  #senders: RTCRtpTransceiver[] = [];
+  /** All but the camera's. */
+  #senders = new Map<Source, RTCRtpTransceiver>();
+  #camera: Camera | null = null;
+  #cameraCodec: CameraCodec | null = null;
   #lines: Line[] = [];
   #roster: Roster | null = null;
   #tracks: Tracks = { microphone: null, camera: null, screen: null, screenSound: null };
@@ -120,6 +128,15 @@ export class Plane {
   setTracks(tracks: Tracks): void {
     this.#tracks = tracks;
     this.#applyTracks();
+  }
+
+  /** `null`: as it seems best. What has to be encrypted goes as VP8, of which it is known what has to stay in the clear. */
+  setCameraCodec(codec: CameraCodec | null): void {
+    this.#cameraCodec = codec;
+    if (!this.#camera?.choose(this.#codec)) return;
+    this.#watched = Infinity;
+    this.#applySizes();
+    this.#negotiate();
   }
 
   /** How tall a tile is, in device pixels: `p2:camera`, `p2:screen`. 0: it cannot be seen. */
@@ -199,7 +216,8 @@ export class Plane {
     const lines = this.#linesOf(id);
     const microphone = lines.find(({ wish }) => wish?.key === `${id}:microphone`);
     const source = microphone?.transceiver.receiver.getSynchronizationSources?.()[0];
-    const isPaused = this.#isPaused(lines.find(({ wish }) => wish?.key === `${id}:camera`));
+    const camera = lines.find(({ wish }) => wish?.key === `${id}:camera`);
+    const isPaused = this.#isPaused(camera);
     return {
       connection: this.#recovery.state,
       camera: this.#stream(id, "camera", ["microphone", "camera"]),
@@ -207,6 +225,7 @@ export class Plane {
       quality: this.#qualityOf(id, isPaused),
       level: loudness(source?.audioLevel ?? 0),
       paused: isPaused,
+      missing: !isPaused && this.#isMissing(camera),
       flows: this.#recovery.state === "connected" && this.#isSettledFor(id) && lines.every(hasCome),
       readable: readableOf(lines.map(({ watched }) => watched)),
     };
@@ -287,13 +306,15 @@ export class Plane {
       restart: () => quiet(this.#restart()),
     });
     this.#lanes.open(pc);
-    const send = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver => {
+    const add = (kind: Kind, sendEncodings?: RTCRtpEncodingParameters[]): RTCRtpTransceiver => {
       const init: RTCRtpTransceiverInit = { direction: "sendonly", ...(sendEncodings && { sendEncodings }) };
       const transceiver = pc.addTransceiver(kind, init);
       this.#encryption?.protectSender(transceiver, kind);
       return transceiver;
     };
-    this.#senders = [send("audio"), send("video", cameraEncodings()), send("video"), send("audio")];
+    this.#senders.set("microphone", add("audio"));
+    this.#camera = new Camera((encodings) => add("video", encodings), this.#codec);
+    this.#senders.set("screen", add("video")).set("screen_audio", add("audio"));
     this.#applyTracks();
     this.#grow({ audio: FIRST_SLOTS, video: FIRST_SLOTS });
     this.#negotiate();
@@ -312,7 +333,8 @@ export class Plane {
     this.#lanes.close();
     this.#pc?.close();
     this.#pc = null;
-    this.#senders = [];
+    this.#senders.clear();
+    this.#camera = null;
     for (const { watched } of this.#lines) watched?.stop();
     this.#lines = [];
     this.#streams.clear();
@@ -337,6 +359,7 @@ export class Plane {
           before: null,
           flows: false,
           pausedAt: null,
+          askedAt: null,
           told: "",
           watched,
         });
@@ -368,11 +391,18 @@ export class Plane {
   async #offer(pc: RTCPeerConnection): Promise<void> {
     await pc.setLocalDescription();
     const sdp = pc.localDescription?.sdp ?? "";
-    const sends: Sends[] = this.#senders.map(({ mid }, i) => ({ mid: mid ?? "", source: SOURCES[i] ?? "camera" }));
+    const sends: Sends[] = [...this.#senders].map(([source, { mid }]) => ({ mid: mid ?? "", source }));
+    const camera = this.#camera;
+    if (camera) sends.push({ mid: camera.mid ?? "", source: "camera" });
     this.#answer = null;
     await this.#port.request({ type: "media_offer", sdp, sends });
     // The answer comes before the reply.
-    if (this.#pc === pc && this.#answer !== null) await pc.setRemoteDescription({ type: "answer", sdp: this.#answer });
+    if (this.#pc !== pc || this.#answer === null) return;
+    await pc.setRemoteDescription({ type: "answer", sdp: this.#answer });
+    // What has changed meanwhile was not in this offer.
+    if (this.#again || (await camera?.settle()) !== false || this.#pc !== pc) return;
+    this.#applySizes();
+    this.#again = true;
   }
 
   #onRefused(pc: RTCPeerConnection, error: unknown): void {
@@ -394,17 +424,24 @@ export class Plane {
 
   #applyTracks(): void {
     const { microphone, camera, screen, screenSound } = this.#tracks;
-    for (const [i, track] of [microphone, camera, screen, screenSound].entries()) {
-      const sender = this.#senders[i]?.sender;
-      if (!sender || sender.track === track) continue;
-      quiet(sender.replaceTrack(track).then(() => this.#applySizes()));
+    this.#camera?.setTrack(camera);
+    for (const [source, track] of [
+      ["microphone", microphone],
+      ["screen", screen],
+      ["screen_audio", screenSound],
+    ] as const) {
+      const sender = this.#senders.get(source)?.sender;
+      if (sender && sender.track !== track) quiet(sender.replaceTrack(track));
     }
   }
 
   /** In which sizes the camera goes up: as many as suit it, are looked at, and are to be spent. */
   #applySizes(): void {
-    const sender = this.#senders[SOURCES.indexOf("camera")]?.sender;
-    if (sender?.track) quiet(setSizes(sender, this.#bandwidth === "full" ? this.#watched : 1));
+    this.#camera?.setWanted(this.#bandwidth === "full" ? this.#watched : Math.min(1, this.#watched));
+  }
+
+  get #codec(): CameraCodec | null {
+    return this.#encryption ? null : this.#cameraCodec;
   }
 
   get #view(): View {
@@ -421,6 +458,7 @@ export class Plane {
       line.flows = false;
       line.watched?.begin();
       line.pausedAt = null;
+      line.askedAt = null;
     }
     this.#tell();
     if (missing.audio > 0 || missing.video > 0) {
@@ -438,6 +476,7 @@ export class Plane {
       // Not agreed on yet: it is told when it is.
       if (mid === null || line.transceiver.currentDirection === null) continue;
       const { track, height, priority } = line.wish ?? { track: null, height: 0, priority: 0 };
+      line.askedAt = track === null || isOutOfSight(line.wish) ? null : (line.askedAt ?? this.#deps.timers.now());
       const told = JSON.stringify([track, height, priority]);
       if (told === line.told || (line.told === "" && track === null)) continue;
       line.told = told;
@@ -470,6 +509,12 @@ export class Plane {
   #isPaused(camera: Line | undefined): boolean {
     if (!camera || camera.pausedAt === null || isOutOfSight(camera.wish)) return false;
     return this.#deps.timers.now() - camera.pausedAt >= PAUSED_MS;
+  }
+
+  /** Perhaps it is in a codec that this browser does not have: a slot gets nothing of those it has not agreed on. */
+  #isMissing(camera: Line | undefined): boolean {
+    if (!camera || camera.askedAt === null || camera.flows || this.#recovery?.state !== "connected") return false;
+    return this.#deps.timers.now() - camera.askedAt >= MISSING_MS;
   }
 
   /** Who has not come to the server yet sends nothing there, although something is on. */
@@ -507,12 +552,12 @@ function countsOf(report: RTCStatsReport): Map<string, number> {
   return counts;
 }
 
-const SOURCES: readonly Source[] = ["microphone", "camera", "screen", "screen_audio"];
 const FIRST_SLOTS = 3;
 const SLOTS = 4;
 const STEP = 30;
 const MOST_HEIGHT = 2_160;
 const PAUSED_MS = 3_000;
+const MISSING_MS = 8_000;
 const RETRY_MS = 3_000;
 /** Refusals that another try does not mend. */
 const FINAL: ReadonlySet<string> = new Set(["forbidden", "not_joined", "not_accepted", "aborted"]);

@@ -107,6 +107,7 @@ export class Session {
       await this.view.call.join({
         room: this.room,
         ...entrance,
+        cameraCodec: readPreferences().cameraCodec,
         ...(this.key === null ? {} : { key: this.key }),
         ...(this.token === null ? {} : { token: this.token }),
         ...(this.mode === "call" ? { entry: "ring" as const } : {}),

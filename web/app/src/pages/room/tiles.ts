@@ -3,6 +3,8 @@ import type { Catalogue } from "../../i18n/index.svelte.ts";
 import { keyMissing } from "../../lib/encryption.ts";
 import type { Bandwidth, Local, Participant, Peer } from "../../lib/sdk.ts";
 
+type Status = "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | "missing" | "keyMine" | "keyTheirs";
+
 export interface TileView {
   readonly key: string;
   readonly participant: string;
@@ -17,7 +19,7 @@ export interface TileView {
   readonly presenting: boolean;
   readonly hidden: boolean;
   readonly quality: "unknown" | "good" | "fair" | "poor" | null;
-  readonly status: "away" | "connecting" | "trouble" | "failed" | "classic" | "paused" | "keyMine" | "keyTheirs" | null;
+  readonly status: Status | null;
 }
 
 export interface Own {
@@ -54,7 +56,7 @@ function peerTiles(
       key: `${id}/camera`,
       kind: "camera",
       label: t.tile(name),
-      stream: media.video && withCamera && missing === null ? peer.camera : null,
+      stream: media.video && withCamera && missing === null && !peer.missing ? peer.camera : null,
       muted: !media.audio,
       speaking: peer.speaking && media.audio,
       presenting: media.screen,
@@ -123,7 +125,8 @@ function statusOf(peer: Peer): TileView["status"] {
     case "none":
       return null;
     case "connected":
-      return peer.paused && peer.info.media.video ? "paused" : null;
+      if (!peer.info.media.video) return null;
+      return peer.paused ? "paused" : peer.missing ? "missing" : null;
   }
 }
 
