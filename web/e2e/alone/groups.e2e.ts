@@ -112,7 +112,6 @@ test("sound only: no camera comes any more, sound goes on, and the cameras come 
   await comesToRest(ann.page);
   await advances(ann.page, ["audioPackets"]);
   await sees(ben.page, 1);
-  await ann.page.keyboard.press("Escape");
   await ann.page.getByTestId("show-pictures").click();
   await sees(ann.page, 2);
 });
