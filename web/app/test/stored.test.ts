@@ -28,6 +28,7 @@ test("a recent room keeps the key that stands in its link", () => {
 });
 
 test("what a reload needs comes back whole", () => {
-  const stay = { room: "a", name: "Ann", hideAddress: true, microphone: true, camera: false, since: 1 };
+  const stay = { room: "a", parent: "b", name: "Ann", hideAddress: true, microphone: true, camera: false, since: 1 };
   expect(parseStay(JSON.parse(JSON.stringify(stay)))).toEqual(stay);
+  expect(parseStay({ ...stay, parent: 7 })).toEqual({ ...stay, parent: null });
 });

@@ -102,6 +102,16 @@ test.describe("where tokens are needed", () => {
     await ann.page.reload();
     await expect(ann.bar).toBeVisible();
     expect(await ann.roster()).toEqual(["p1 Ann"]);
+    // Who may write nothing is told so, and has nowhere to write.
+    const reader = await person("Somebody");
+    const quiet = { room, name: "Rea", identity: "rea", canPublishData: false };
+    await reader.page.goto(`/r/${room}#token=${sign(quiet)}`);
+    await reader.fillsIn();
+    await reader.joins();
+    await reader.opensChat();
+    await expect(reader.page.getByTestId("chat-may-not")).toHaveText(words.chat.mayNot);
+    await expect(reader.page.getByTestId("chat-field")).toBeDisabled();
+    await expect(reader.page.getByTestId("send-file")).toBeDisabled();
   });
 });
 
@@ -138,12 +148,22 @@ test("two of three go to a breakout room, see each other only, and are called ba
   await expect(cora.page.getByTestId("family")).toContainText(words.family.strip(1, 2));
   await talk(ben, cora);
 
+  for (const someone of [ben, cora])
+    await expect(someone.page.getByTestId("lock-state")).toHaveAttribute("title", words.call.breakoutLong);
+
   await ann.page.getByTestId("family-rooms").click();
   const first = ann.page.getByTestId("breakout-room").nth(1);
   await expect(first).toContainText("Ben");
   await expect(first).toContainText("Cora");
+  // Cora's page is away while it is closed: what has become of her place is told, and the way back leads through the main room.
+  const address = cora.page.url();
+  await cora.page.goto("/help");
   await ann.page.getByTestId("breakout-close").click();
   await expect(ben.notice(words.family.returned(room))).toBeVisible();
+  await cora.page.goto(address);
+  await expect(cora.page.getByTestId("end-page")).toHaveAttribute("data-reason", "breakout_over");
+  await cora.page.getByTestId("rejoin").click();
+  await cora.joins();
   await talk(ann, ben, cora);
   expect(new URL(ben.page.url()).pathname).toBe(`/r/${room}`);
   await expect(ann.page.getByTestId("family")).toHaveCount(0);
@@ -201,6 +221,7 @@ interface Claims {
   readonly identity: string;
   readonly name?: string;
   readonly roomAdmin?: boolean;
+  readonly canPublishData?: boolean;
   readonly exp?: number;
 }
 
@@ -209,9 +230,9 @@ async function signer(server: TandemServer): Promise<(claims: Claims) => string>
   const key = await server.command("key", "create", "--name", "school");
   const id = /^tk_([^_]+)_/.exec(key)?.[1] ?? "";
   const secret = await server.command("key", "secret", id);
-  return ({ room, identity, name, roomAdmin = false, exp = Math.floor(Date.now() / 1000) + 600 }) => {
+  return ({ room, identity, name, exp = Math.floor(Date.now() / 1000) + 600, ...grants }) => {
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-    const body = { iss: id, sub: identity, name, exp, video: { room, roomJoin: true, roomAdmin } };
+    const body = { iss: id, sub: identity, name, exp, video: { room, roomJoin: true, ...grants } };
     const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(body)}`;
     return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
   };

@@ -132,6 +132,7 @@ export const de: Catalogue = {
     unlocked: "Offen",
     lockedLong: "Der Raum ist abgeschlossen: Niemand sonst kann herein.",
     unlockedLong: "Wer den Link hat, kann herein.",
+    breakoutLong: "Hierher kommt nur, wer im Hauptraum ist.",
     ringLong: "Wer kommt, klingelt, und die Leitung entscheidet.",
     relayOnly: "Nur Relais",
     encrypted: "Verschlüsselt",
@@ -225,6 +226,7 @@ export const de: Catalogue = {
     fileTo: "An wen geht die Datei?",
     drop: "Hier loslassen, um zu senden",
     nobody: "Niemand ist hier, um sie zu empfangen.",
+    mayNot: "Sie können hier lesen, aber nicht schreiben.",
     log: "Nachrichten",
     failed: "Diese Zeile wurde nicht gesendet.",
     long: (limit) => `Höchstens ${limit} Zeichen.`,
@@ -551,6 +553,7 @@ export const de: Catalogue = {
       already_joined: "Der Anruf läuft in einem anderen Tab weiter",
       draining: "Der Server startet neu",
       forbidden: "Das ist hier nicht erlaubt",
+      breakout_over: "Ihr Platz im Gruppenraum wurde aufgegeben",
       token_needed: "Sie brauchen eine eigene Einladung",
       bad_token: "Ihre Einladung gilt hier nicht",
       replaced: "Sie sind woanders noch einmal hereingekommen",
@@ -572,6 +575,7 @@ export const de: Catalogue = {
       already_joined:
         "Er wurde dort geöffnet und hat Ihren Platz übernommen. Schließen Sie diesen Tab, oder treten Sie auch von hier bei.",
       draining: "Versuchen Sie es gleich noch einmal.",
+      breakout_over: "Vielleicht ist er schon geschlossen. Der Hauptraum führt Sie weiter.",
       token_needed: "In diesen Raum kommen nur Eingeladene. Bitten Sie um einen eigenen Link.",
       bad_token:
         "Vielleicht ist sie abgelaufen oder für einen anderen Raum oder Server. Bitten Sie um einen neuen Link.",

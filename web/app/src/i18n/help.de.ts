@@ -17,12 +17,31 @@ export const help: readonly Topic[] = [
         question: "Wer leitet das Gespräch?",
         text: [
           "Wer zuerst kommt. Die Leitung kann den Raum abschließen, jemanden entfernen, die Leitung übergeben und das Gespräch für alle beenden. Geht die Leitung, übernimmt, wer am längsten da ist.",
+          "Im Menü einer Person unter „Personen“ macht die Leitung sie zur Mitleitung, die dasselbe darf, und sagt, ob sie sprechen, ihre Kamera zeigen oder ihren Bildschirm teilen darf.",
         ],
       },
       {
         question: "Wie viele können miteinander sprechen?",
         text: [
-          "Ton und Bild fließen von Browser zu Browser, von jedem zu jedem. Das trägt einige Menschen; über der Grenze des Servers sagt es die Seite, und der Chat geht ohne Bilder weiter.",
+          "So viele, wie der Betreiber des Servers erlaubt. Zwei sprechen direkt, von Browser zu Browser. Vom Dritten an geht alles durch den Server, der allen nur schickt, was zu ihrem Bildschirm und ihrer Verbindung passt; die Seite wechselt von selbst, und zurück, wenn zwei übrig sind.",
+        ],
+      },
+      {
+        question: "Können die meisten nur zusehen?",
+        text: [
+          "Ja. Unter „Personen“ lässt die Leitung Neue nur zusehen. Wer sprechen möchte, hebt die Hand; die Leitung gibt das Wort und nimmt es wieder.",
+        ],
+      },
+      {
+        question: "Was sind Gruppenräume?",
+        text: [
+          "Kleine Räume für einen Teil der Menschen. Unter „Personen“ öffnet die Leitung so viele, wie gebraucht werden; alle gehen mit einem Knopfdruck hinein und zurück. Schließt die Leitung sie, kommen alle in den Hauptraum. Durch einen Link kommt niemand herein.",
+        ],
+      },
+      {
+        question: "Gibt es Untertitel?",
+        text: [
+          "Unter „Mehr“ blenden Sie Untertitel ein, und wo Ihr Browser mitschreiben kann, was Sie sagen, lassen Sie ihn. Manche Browser schicken den Ton dafür an ihren Hersteller; die Seite sagt es vorher. Untertitel sieht, wer sie einblendet, und nirgends werden sie aufbewahrt.",
         ],
       },
       {
@@ -47,7 +66,8 @@ export const help: readonly Topic[] = [
         question: "Was sieht der Server?",
         text: [
           "Wer wann in welchem Raum ist, die angegebenen Namen, Ihre Netzadresse und die Zeilen des Chats, die er weitergibt. Er bewahrt auf, wann ein Gespräch begann und endete, wer kam und ging und ob Medien direkt oder über das Relais liefen; wer den Server betreibt, kann das lesen.",
-          "Er sieht und hört Sie nicht: Ton, Bilder und Dateien sind zwischen den Browsern verschlüsselt. Wo das Relais nötig ist, gibt es verschlüsselte Pakete weiter.",
+          "In einem Gespräch zu zweit sieht und hört er Sie nicht: Ton, Bilder und Dateien sind zwischen den Browsern verschlüsselt. Wo das Relais nötig ist, gibt es verschlüsselte Pakete weiter.",
+          "In größeren Gesprächen gibt er Ton und Bilder weiter, verschlüsselt auf dem Weg zu ihm und von ihm; wer ihn betreibt, könnte mithören. In einem Ende-zu-Ende-verschlüsselten Gespräch kann er das nicht: Wählen Sie das auf der Startseite. Der Schlüssel steht dann im Link und kommt nie zum Server; geben Sie den Link also niemandem sonst.",
         ],
       },
       {

@@ -22,12 +22,31 @@ export const help: readonly Topic[] = [
         question: "Who is the host?",
         text: [
           "Whoever comes first. The host can lock the room, remove someone, make someone else the host, and end the call for everyone. When the host leaves, the one who has been here longest takes over.",
+          "In the menu of a person under “People” the host makes them a co-host, who may do the same, and says whether they may speak, show their camera or share their screen.",
         ],
       },
       {
         question: "How many people can talk?",
         text: [
-          "Sound and picture flow from browser to browser, each to each. That carries a few people; above the server's limit the page says so, and chat goes on without pictures.",
+          "As many as the server's operator allows. Two talk directly, from browser to browser. From the third on everything goes through the server, which sends everyone only what fits their screen and their connection; the page changes over by itself, and back when two are left.",
+        ],
+      },
+      {
+        question: "Can most people only watch?",
+        text: [
+          "Yes. Under “People” the host lets newcomers only watch. Whoever wants to speak raises a hand, and the host gives them the floor, and takes it again.",
+        ],
+      },
+      {
+        question: "What are breakout rooms?",
+        text: [
+          "Small rooms for a part of the people. Under “People” the host opens them, as many as are needed; everybody goes in and comes back by a press of a button. When the host closes them, all are led back to the main room. Nobody comes in by a link.",
+        ],
+      },
+      {
+        question: "Are there captions?",
+        text: [
+          "Under “More” you show captions, and where your browser can write down what you say, you let it. Some browsers send the sound to their maker for that; the page says so before. Anyone's captions are shown to those who turn them on, and kept nowhere.",
         ],
       },
       {
@@ -52,7 +71,8 @@ export const help: readonly Topic[] = [
         question: "What does the server see?",
         text: [
           "Who is in which room and when, the names people gave, your network address, and the lines of the chat, which it passes on. It keeps when a session began and ended, who joined and left, and whether media was direct or relayed; whoever runs the server can read that.",
-          "It does not see or hear you: sound, pictures and files are encrypted between the browsers. Where the relay is needed it passes on encrypted packets.",
+          "In a call of two it does not see or hear you: sound, pictures and files are encrypted between the browsers. Where the relay is needed it passes on encrypted packets.",
+          "In larger calls it passes on sound and pictures, encrypted on the way to it and from it; whoever runs it could listen. In an end-to-end encrypted call it cannot: choose that on the start page. The key is then in the link and never reaches the server, so send the link to nobody else.",
         ],
       },
       {

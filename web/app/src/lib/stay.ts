@@ -5,6 +5,8 @@ import { readJson, session, writeItem } from "./storage.ts";
 
 export interface Stay {
   readonly room: string;
+  /** The main room of a breakout room. */
+  readonly parent: string | null;
   readonly name: string;
   readonly hideAddress: boolean;
   readonly microphone: boolean;
@@ -28,10 +30,11 @@ export function leaveStay(stay: Stay): void {
 
 export function parseStay(value: unknown): Stay | null {
   if (typeof value !== "object" || value === null) return null;
-  const { room, name, hideAddress, microphone, camera, since } = value as Record<string, unknown>;
+  const { room, parent, name, hideAddress, microphone, camera, since } = value as Record<string, unknown>;
   if (typeof room !== "string" || typeof name !== "string" || typeof since !== "number") return null;
   return {
     room,
+    parent: typeof parent === "string" ? parent : null,
     name,
     hideAddress: hideAddress === true,
     microphone: microphone === true,

@@ -3,7 +3,7 @@ import { CallView } from "../../lib/call-view.svelte.ts";
 import { openPreferred } from "../../lib/media.ts";
 import { readPreferences } from "../../lib/preferences.ts";
 import { rememberRoom } from "../../lib/recent.ts";
-import type { Call, CallState } from "../../lib/sdk.ts";
+import type { Call, CallState, EndReason } from "../../lib/sdk.ts";
 import { roomLink } from "../../lib/rooms.ts";
 import { leaveStay, takeStay, type Stay } from "../../lib/stay.ts";
 import { addressOf } from "../../lib/token.ts";
@@ -33,7 +33,11 @@ export class Session {
   since = $state<number | null>(null);
   /** How long the call that just ended lasted; `null` when it never began. */
   lasted = $state<number | null>(null);
+  /** It ended because we came back to a breakout room in which we have no place any more. */
+  breakoutOver = $state(false);
   #returning = $state(false);
+  /** The main room of the breakout room that we were in before the page was reloaded. */
+  #parent = $state<string | null>(null);
   readonly #fallbackName: () => string;
 
   constructor(
@@ -62,6 +66,7 @@ export class Session {
 
   get phase(): Phase {
     const { state } = this.view.state;
+    if (state === "joined" && this.#parent !== null) return "returning";
     if (state === "joined" || state === "reconnecting") return "call";
     if (state === "ringing") return "ringing";
     if (this.green !== null) return "green";
@@ -98,6 +103,7 @@ export class Session {
       stay.camera ? openPreferred("camera", cameraId).catch(() => null) : null,
     ]);
     this.since = stay.since;
+    this.#parent = stay.parent;
     await this.#enter({ name: stay.name, hideAddress: stay.hideAddress, microphone, camera });
     this.#returning = false;
   }
@@ -121,10 +127,16 @@ export class Session {
 
   #onState(state: CallState): void {
     if (state.state === "joined") this.#onJoined();
-    if (state.state === "ended") this.#onEnded();
+    if (state.state === "ended") this.#onEnded(state.reason);
   }
 
   #onJoined(): void {
+    // The breakout room is closed, and this is a room of its name that we have just made.
+    if (this.#parent !== null && this.view.call.room?.parent === undefined) {
+      void this.leave();
+      return;
+    }
+    this.#parent = null;
     this.green = null;
     this.lasted = null;
     this.since ??= Date.now();
@@ -139,10 +151,12 @@ export class Session {
     history.replaceState(history.state, "", addressOf(path, location.hash));
   }
 
-  #onEnded(): void {
+  #onEnded(reason: EndReason): void {
     // The way back leads through the main room.
-    const parent = this.view.call.room?.parent;
-    if (parent !== undefined) this.#goTo(parent);
+    const parent = this.view.call.room?.parent ?? this.#parent;
+    this.breakoutOver = this.#parent !== null && (reason === "forbidden" || reason === "left");
+    if (parent !== null) this.#goTo(parent);
+    this.#parent = null;
     this.green?.close();
     this.green = null;
     this.lasted = this.since === null ? null : Date.now() - this.since;
@@ -151,10 +165,11 @@ export class Session {
 
   /** The page goes away, perhaps to be reloaded: leaves what that would have to bring back. */
   handlePageHide(): void {
-    const { me, local } = this.view.call;
+    const { me, local, room } = this.view.call;
     if (me === null || this.since === null) return;
     leaveStay({
       room: this.room,
+      parent: room?.parent ?? null,
       name: me.name,
       hideAddress: me.hide_address,
       microphone: local.microphone !== null,
