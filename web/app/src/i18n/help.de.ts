@@ -11,6 +11,7 @@ export const help: readonly Topic[] = [
         text: [
           "Drücken Sie auf der Startseite „Raum öffnen“. Im Raum drücken Sie „Beitreten“ und schicken dann den Link: Unter „Einladen“ können Sie ihn kopieren, mailen oder von einem Telefon als QR-Code lesen lassen.",
           "Wer den Link öffnet, ist im selben Raum. Es gibt keine Konten, und nichts wird installiert.",
+          "Manche Räume sind für Eingeladene: Jeder hat dann einen eigenen Link mit einer Einladung darin, die für einen Menschen gilt. In dem Link, den „Einladen“ zeigt, steht keine.",
         ],
       },
       {
@@ -146,6 +147,7 @@ export const help: readonly Topic[] = [
         question: "Das Bild steht oder ist grob",
         text: [
           "Der Punkt auf jedem Bild sagt, wie gut die Verbindung ist; drücken Sie darauf, um zu lesen, warum. Schalten Sie die eigene Kamera aus, bleibt mehr für Ihre Stimme.",
+          "Unter „Mehr“ lassen Sie mit „Daten sparen“ nur kleine Bilder kommen und mit „Nur Ton“ keine Kameras. Unter „Geräte und Töne“ geht Ihre Kamera in einem neueren Codec hinaus, der weniger von der Leitung braucht und mehr vom Rechner.",
         ],
       },
       {

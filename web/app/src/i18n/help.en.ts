@@ -16,6 +16,7 @@ export const help: readonly Topic[] = [
         text: [
           "On the start page, press “Start a room”. In the room, press “Join”, then send the link: with “Invite” you copy it, mail it, or let a phone read it as a QR code.",
           "Whoever opens the link is in the same room. There are no accounts, and nothing is installed.",
+          "Some rooms are for invited people: each then has a link of their own with an invitation in it, which is good for one person. The link that “Invite” shows has no invitation in it.",
         ],
       },
       {
@@ -149,6 +150,7 @@ export const help: readonly Topic[] = [
         question: "The picture freezes or is coarse",
         text: [
           "The dot on each picture tells how good the connection is; press it to read why. Turning your own camera off leaves more for your voice.",
+          "Under “More”, “Save data” asks for small pictures, and “Sound only” for no cameras at all. Under “Devices and sounds” your own camera can be sent in a newer codec, which needs less of the line and more of the computer.",
         ],
       },
       {
