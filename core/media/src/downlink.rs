@@ -175,8 +175,8 @@ const TOGETHER: Duration = Duration::from_millis(2);
 const STALE: Duration = Duration::from_secs(1);
 /// Of a reference time, in microseconds.
 const REFERENCE: i64 = 64_000;
-/// As many as wait at a time in a busy plane; 1.6 MB.
-const SPARES: usize = 1_024;
+/// As many as wait at a time in a busy plane; 0.4 MB.
+const SPARES: usize = 256;
 /// By then probes have been answered.
 const BEGINNING: Duration = Duration::from_secs(2);
 

@@ -263,8 +263,8 @@ const FEW: usize = 128;
 const MANY: usize = 4_096;
 /// Packets of sound: what is lost of it is of no use later.
 const OF_SOUND: usize = 32;
-/// Nobody asks for what is older.
-const LONG_ENOUGH: Duration = Duration::from_millis(1_500);
+/// What is older comes too late to be shown.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
 /// So many earlier tracks are remembered: packets of those before them are not sent again.
 const TRACKS: usize = 16;
 
@@ -289,7 +289,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
         let start = Instant::now();
         for (per_second, is_video, expected) in
-            [(60, true, 128), (400, true, 1_024), (50_000, true, MANY), (900, false, 32)]
+            [(60, true, 128), (400, true, 512), (50_000, true, MANY), (900, false, 32)]
         {
             let mut numbers = Numbers::new(7, is_video);
             let known = Known { payload_type: PayloadType::from_wire(96), marker: false };
