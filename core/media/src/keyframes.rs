@@ -39,14 +39,15 @@ impl Keyframes {
     pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         self.wanted.then(|| match self.asked {
             None => now,
-            // After one that was answered, and after one that was not: longer each time.
-            Some((at, tries)) => at + SHORTEST * (1 << tries.min(4)),
+            // After one that was answered, and after those that were not: longer each time.
+            Some((at, tries)) => at + SHORTEST * (1 << tries.saturating_sub(1).min(4)),
         })
     }
 }
 
-/// Between two that are asked for: encoders need a while, and each costs as much as many other frames.
-const SHORTEST: Duration = Duration::from_millis(250);
+/// Between two that are asked for: each costs as much as many other frames, and libwebrtc does not heed what comes within 300 ms of
+/// the last.
+const SHORTEST: Duration = Duration::from_millis(320);
 
 #[cfg(test)]
 mod tests {
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn it_asks_at_once_and_then_less_and_less_often() {
         let asks = asks(&mut Keyframes::default(), some_instant(), |keyframes, _| keyframes.want());
-        assert_eq!(asks, [0, 500, 1_500, 3_500, 7_500]);
+        assert_eq!(asks, [0, 320, 960, 2_240, 4_800, 9_920]);
     }
 
     #[test]
@@ -95,7 +96,7 @@ mod tests {
                 keyframes.want();
             }
         });
-        assert_eq!(asks, [0, 250, 500, 750]);
+        assert_eq!(asks, [0, 320, 640, 960]);
     }
 
     #[test]
