@@ -86,12 +86,13 @@ test("in layers it is one stream of one codec, and of as many layers as suit it"
 test("nobody looks, and nothing is encoded; somebody does, and it goes on", async () => {
   const sent = camera("vp9");
   sent.setTrack(LARGE);
-  for (const [wanted, active, mode] of [
-    [0, false, "L1T3"],
-    [Infinity, true, "L3T3_KEY"],
-    [1, true, "L1T3"],
+  for (const [watched, saves, active, mode] of [
+    [0, false, false, "L1T3"],
+    [1, false, true, "L3T3_KEY"],
+    [0, true, false, "L1T3"],
+    [1, true, true, "L1T3"],
   ] as const) {
-    sent.setWanted(wanted);
+    sent.setWanted(watched, saves);
     await settle();
     expect(last().encodings[0]).toMatchObject({ active, scalabilityMode: mode });
   }

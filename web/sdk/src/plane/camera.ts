@@ -16,7 +16,8 @@ export class Camera {
   #codec: Layered | null = null;
   #refused = new Set<Layered>();
   #track: MediaStreamTrack | null = null;
-  #sizesWanted = Infinity;
+  #watched = Infinity;
+  #saves = false;
   /** Parameters are set one after another, or a browser refuses. */
   #last: Promise<void> = Promise.resolve();
 
@@ -46,10 +47,16 @@ export class Camera {
     this.#put();
   }
 
-  /** So many of its sizes are wanted by somebody, and are to be spent. */
-  setWanted(sizes: number): void {
-    this.#sizesWanted = sizes;
+  /** So many of its streams are looked at by somebody, and whether no more than the smallest picture is to be spent. */
+  setWanted(watched: number, saves: boolean): void {
+    [this.#watched, this.#saves] = [watched, saves];
     quiet(this.#apply());
+  }
+
+  /** Of one stream of layers the server says only whether anybody looks. */
+  get #sizesWanted(): number {
+    const watched = this.#codec && this.#watched > 0 ? Infinity : this.#watched;
+    return this.#saves ? Math.min(1, watched) : watched;
   }
 
   /** After an answer: tells whether the camera goes as it was offered. If not, it goes in sizes, and that takes an offer. */

@@ -437,7 +437,7 @@ export class Plane {
 
   /** In which sizes the camera goes up: as many as suit it, are looked at, and are to be spent. */
   #applySizes(): void {
-    this.#camera?.setWanted(this.#bandwidth === "full" ? this.#watched : Math.min(1, this.#watched));
+    this.#camera?.setWanted(this.#watched, this.#bandwidth !== "full");
   }
 
   get #codec(): CameraCodec | null {
