@@ -5,6 +5,8 @@
 export interface Handicap {
   /** Only ICE servers of this kind get through. */
   readonly turnOver?: "udp" | "tcp" | "tls";
+  /** No candidates but those of relays: a network that lets nothing else out. */
+  readonly onlyRelay?: boolean;
   /** WebSockets never open, as behind some proxies. */
   readonly noWebSocket?: boolean;
   /** The page was changed: this candidate goes out in place of the first real one, and in every description. */
@@ -70,6 +72,7 @@ export function install(handicap: Handicap): void {
   const limited = (configuration: RTCConfiguration | undefined): RTCConfiguration | undefined =>
     configuration?.iceServers && {
       ...configuration,
+      ...(handicap.onlyRelay === true && { iceTransportPolicy: "relay" as const }),
       iceServers: configuration.iceServers
         .map((server) => ({ ...server, urls: [server.urls].flat().filter(reaches) }))
         .filter((server) => server.urls.length > 0),
