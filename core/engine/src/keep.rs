@@ -50,6 +50,7 @@ impl Room {
         room.made_at = kept.room.started_at;
         room.metadata = kept.room.metadata;
         room.watch_only = kept.room.watch_only;
+        room.forwarding.forced = kept.room.always_sfu;
         room.family = Family { parent: kept.room.parent, breakouts: kept.room.breakouts };
         if !kept.session.is_empty() {
             room.locked = kept.room.locked;

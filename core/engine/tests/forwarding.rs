@@ -7,9 +7,10 @@ use std::time::Duration;
 use house::offers::{M, commands, offer, sdp};
 use house::{House, config};
 use tandem_api::signal::{
-    ClientFrame, ClientKind, Event, Media, Note, Outcome, Reason, Sends, Sent, Slot, Source, Topology, Track,
+    ClientFrame, ClientKind, Event, Hello, Media, Note, Outcome, Reason, Resume, Sends, Sent, Slot, Source, Topology,
+    Track,
 };
-use tandem_engine::{Config, Guest, Reply, Way};
+use tandem_engine::{Config, Guest, Input, Reply, Way};
 use tandem_media::terms::Terms;
 use tandem_media::{self as media, Command, EndpointId, TrackId};
 
@@ -512,4 +513,33 @@ fn candidates_are_taken_note_of_and_other_credentials_restart_ice() {
     assert!(fragment.starts_with("a=ice-ufrag:"), "{fragment}");
     assert!(commands(&house).iter().any(|it| matches!(it, Command::Restart { .. })));
     assert!(!commands(&house).iter().any(|it| matches!(it, Command::Publish { .. } | Command::Unpublish { .. })));
+}
+
+#[test]
+fn three_who_come_back_after_a_restart_go_through_the_server_again() {
+    let mut house = house();
+    let tokens = [(1, "Ann"), (2, "Bo"), (3, "Cy")].map(|(who, name)| house.join(who, "a", name).resume_token);
+    assert_eq!(topology(&house, 1), Some(Topology::Sfu));
+    let kept = house.kept("a").expect("it is stored");
+    let mut later = self::house();
+    later.input(Input::Restore(vec![kept]));
+    for (who, token) in (11..).zip(tokens) {
+        later.hello(who, Hello::Resume(Resume { token, last: Some(1), media: Media::default() }));
+        assert_eq!(later.joined(who).room.topology, Topology::Sfu, "{who}");
+    }
+}
+
+#[test]
+fn what_the_host_wanted_for_the_way_holds_over_a_restart() {
+    let mut house = house();
+    let tokens = [(1, "Ann"), (2, "Bo")].map(|(who, name)| house.join(who, "a", name).resume_token);
+    house.ask(1, |id| ClientFrame::Topology { id, sfu: true });
+    let kept = house.kept("a").expect("it is stored");
+    let mut later = self::house();
+    later.input(Input::Restore(vec![kept]));
+    for (who, token) in (11..).zip(tokens) {
+        later.hello(who, Hello::Resume(Resume { token, last: Some(1), media: Media::default() }));
+        let room = later.joined(who).room;
+        assert_eq!((room.always_sfu, room.topology), (true, Topology::Sfu), "{who}");
+    }
 }
