@@ -65,6 +65,7 @@ impl Room {
         room.host = parse_identity(&kept.room.host)
             .filter(|host| room.members.get(host).is_some_and(|member| member.is_in()))
             .unwrap_or_else(|| room.next_host());
+        room.choose_topology(ctx, now);
         room
     }
 

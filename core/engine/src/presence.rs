@@ -65,8 +65,6 @@ impl Room {
         if has_current {
             self.on_token_known(ctx, number);
         }
-        // After a restart nobody has chosen yet.
-        self.choose_topology(ctx, now);
         let goes_on = |last| self.members.get(&number).is_some_and(|member| member.session.can_continue_after(last));
         match resume.last.filter(|last| has_current && goes_on(*last)) {
             Some(last) => self.go_on(ctx, number, transport, last),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tandem_rtp::{SeqNo, Timestamp};
 
+use crate::store::low;
+
 /// Which packet of which stream a subscriber knows under a number, and what else it was told with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent<T> {
@@ -71,7 +73,7 @@ impl<T: Copy> Renumber<T> {
         }
         let offset = span.offset_at(seq)?;
         let number = SeqNo(u64::try_from(signed(seq) + offset).ok()?);
-        let given = Given { packet: pack(stream, seq), number: low(number), kept };
+        let given = Given { packet: pack(stream, seq), number: low(number.0), kept };
         if self.given.len() < self.keeps {
             self.given.resize(self.keeps, Given { packet: NONE, ..given });
         }
@@ -109,7 +111,7 @@ impl<T: Copy> Renumber<T> {
     pub(crate) fn find(&self, wire: u16) -> Option<Sent<T>> {
         let number = self.highest.near(wire);
         let found = self.given.get(slot(number, self.keeps)).filter(|given| given.packet != NONE);
-        let Given { packet, kept, .. } = *found.filter(|given| given.number == low(number))?;
+        let Given { packet, kept, .. } = *found.filter(|given| given.number == low(number.0))?;
         let [.., stream] = packet.to_be_bytes();
         Some(Sent { stream, seq: SeqNo(packet >> u8::BITS), kept })
     }
@@ -162,11 +164,6 @@ fn signed(seq: SeqNo) -> i64 {
 /// What `Given` calls a packet: there are no 2^56 in any stream.
 fn pack(stream: u8, seq: SeqNo) -> u64 {
     seq.0 << u8::BITS | u64::from(stream)
-}
-
-fn low(number: SeqNo) -> u32 {
-    let [.., a, b, c, d] = number.0.to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
 }
 
 fn slot(number: SeqNo, keeps: usize) -> usize {

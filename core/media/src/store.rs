@@ -163,8 +163,8 @@ impl Store {
     }
 }
 
-/// The low half.
-const fn low(number: u64) -> u32 {
+/// The low half, which is all there is of a counter where it wraps.
+pub(crate) const fn low(number: u64) -> u32 {
     let [.., a, b, c, d] = number.to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }

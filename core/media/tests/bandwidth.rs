@@ -200,7 +200,7 @@ fn a_first_picture_that_comes_late_is_not_held_against_its_way() {
 fn whoever_is_busy_for_moments_keeps_the_pictures_that_its_way_carries() {
     let mut world = World::with(2);
     let mut cameras: Vec<Camera> = (1..=8).map(|track| Camera::new(1, track, None)).collect();
-    let link = Link { busy: Some(Busy::for_at_most(Duration::from_millis(300))), ..Link::of(20_000) };
+    let link = Link::of(20_000).busy_for(Duration::from_millis(300));
     let it = world.peers.get_mut(&2).expect("a peer");
     (it.link, it.recorder) = (Some(link), Some(Recorder::new()));
     for (track, camera) in (1..).zip(&mut cameras) {

@@ -57,7 +57,9 @@ impl Lowest {
     }
 }
 
+/// A way that has become longer is known by then to be no queue.
 const EVER: Duration = Duration::from_secs(10);
+/// Whoever was busy for a moment has caught up once or twice by then.
 const LATELY: Duration = Duration::from_millis(150);
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::bitrate::Bitrate;
 use crate::carried::Carried;
 use crate::outbox::Outbox;
 use crate::redundancy::Body;
+use crate::store::low;
 
 impl Plane {
     pub(super) fn on_control(&mut self, now: Instant, place: usize, datagram: &mut [u8], out: &mut impl Outbox) {
@@ -185,12 +186,6 @@ impl Plane {
         let Some(track) = slot.shows else { return };
         self.want_keyframe(now, track, stream);
     }
-}
-
-/// Counters in reports have 32 bits and wrap.
-fn low(number: u64) -> u32 {
-    let [.., a, b, c, d] = number.to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
 }
 
 /// In one control packet: as many as a large picture has.

@@ -126,25 +126,21 @@ pub struct Peer {
 pub struct Link {
     pub kbps: u64,
     pub queue: Duration,
-    pub busy_until: Option<Instant>,
-    pub flying: VecDeque<(Instant, Vec<u8>)>,
+    busy_until: Option<Instant>,
+    flying: VecDeque<(Instant, Vec<u8>)>,
     pub dropped: u64,
     /// Whoever is at its end does something else again and again.
-    pub busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 /// Reads nothing for a while, again and again.
-pub struct Busy {
+struct Busy {
     at_most: Duration,
     until: Option<Instant>,
     random: u64,
 }
 
 impl Busy {
-    pub fn for_at_most(at_most: Duration) -> Self {
-        Self { at_most, until: None, random: 1 }
-    }
-
     /// Whether it is busy now; every forty milliseconds or so it begins.
     fn is(&mut self, now: Instant) -> bool {
         if self.until.is_some_and(|until| until > now) {
@@ -164,6 +160,11 @@ impl Link {
     pub fn of(kbps: u64) -> Self {
         let queue = Duration::from_millis(300);
         Self { kbps, queue, busy_until: None, flying: VecDeque::new(), dropped: 0, busy: None }
+    }
+
+    /// At its end somebody reads nothing for so long at most, again and again.
+    pub fn busy_for(self, at_most: Duration) -> Self {
+        Self { busy: Some(Busy { at_most, until: None, random: 1 }), ..self }
     }
 
     /// What is through by now, and when it is read.
