@@ -1,10 +1,8 @@
 // Ways of a call of three through the server that are not the usual one: by TLS alone, and over the server's own end.
 import { expect, test } from "../src/fixtures.ts";
 import { flow } from "../src/measure.ts";
-import type { Person } from "../src/person.ts";
+import { lostServer, type Person } from "../src/person.ts";
 import { sees } from "../src/pictures.ts";
-
-const lostServer = /WebSocket connection|Failed to load resource|ERR_(CONNECTION|INTERNET|NETWORK|ABORTED|EMPTY)/;
 
 test("whose network lets nothing out but TLS on the port of the pages sees and is seen", async ({
   person,

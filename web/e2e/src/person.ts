@@ -19,6 +19,10 @@ export interface Upload {
   readonly buffer: Buffer;
 }
 
+/** What a browser logs when the server is gone. */
+export const lostServer =
+  /WebSocket connection|Failed to load resource|ERR_(CONNECTION|INTERNET|NETWORK|ABORTED|EMPTY)/;
+
 export class Person {
   constructor(
     readonly name: string,

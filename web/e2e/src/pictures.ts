@@ -58,7 +58,6 @@ export interface Sent {
   /** `L2T3_KEY`. */
   readonly mode: string;
   readonly encoded: number;
-  readonly bytes: number;
 }
 
 /** Each picture that goes out on an open connection, as its browser tells it. */
@@ -75,7 +74,6 @@ export function sent(page: Page): Promise<Sent[]> {
           codec: codec?.mimeType?.replace("video/", "") ?? "",
           mode: String(entry["scalabilityMode"] ?? ""),
           encoded: Number(entry["framesEncoded"] ?? 0),
-          bytes: Number(entry["bytesSent"] ?? 0),
         });
       });
     }

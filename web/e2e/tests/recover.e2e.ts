@@ -1,8 +1,6 @@
 // What breaks in mid-call mends itself.
 import { expect, test } from "../src/fixtures.ts";
-import { Person, talk, words } from "../src/person.ts";
-
-const lostServer = /WebSocket connection|Failed to load resource|ERR_(CONNECTION|INTERNET|NETWORK|ABORTED|EMPTY)/;
+import { lostServer, Person, talk, words } from "../src/person.ts";
 
 test("a page that is reloaded in mid-call comes back to the same place without a question", async ({
   person,
