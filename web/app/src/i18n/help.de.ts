@@ -36,7 +36,7 @@ export const help: readonly Topic[] = [
       {
         question: "Was sind Gruppenräume?",
         text: [
-          "Kleine Räume für einen Teil der Menschen. Unter „Personen“ öffnet die Leitung so viele, wie gebraucht werden; alle gehen mit einem Knopfdruck hinein und zurück. Schließt die Leitung sie, kommen alle in den Hauptraum. Durch einen Link kommt niemand herein.",
+          "Kleine Räume für einen Teil der Menschen. Unter „Personen“ öffnet die Leitung bis zu zwanzig; alle gehen mit einem Knopfdruck hinein und zurück. Schließt die Leitung sie, kommen alle in den Hauptraum. Durch einen Link kommt niemand herein.",
         ],
       },
       {

@@ -41,7 +41,7 @@ export const help: readonly Topic[] = [
       {
         question: "What are breakout rooms?",
         text: [
-          "Small rooms for a part of the people. Under “People” the host opens them, as many as are needed; everybody goes in and comes back by a press of a button. When the host closes them, all are led back to the main room. Nobody comes in by a link.",
+          "Small rooms for a part of the people. Under “People” the host opens them, up to twenty; everybody goes in and comes back by a press of a button. When the host closes them, all are led back to the main room. Nobody comes in by a link.",
         ],
       },
       {
